@@ -1,0 +1,1 @@
+//! The replicated chunk protocol as a pure core: targets, membership transitions and placement.

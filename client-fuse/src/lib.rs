@@ -1,0 +1,1 @@
+//! The FUSE mount: the kernel's protocol translated to the native client.

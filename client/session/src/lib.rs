@@ -1,0 +1,1 @@
+//! Routing, retry and exactly-once rules of a client, as a pure core.

@@ -1,0 +1,1 @@
+//! The native client library: files, directories and zero-copy chunk I/O, blocking and async.

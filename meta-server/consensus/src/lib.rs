@@ -1,0 +1,1 @@
+//! The lease, read and storage rules around Raft, as a pure core.

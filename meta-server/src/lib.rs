@@ -1,0 +1,1 @@
+//! The metadata server: the namespace and the cluster's state behind Raft, in RocksDB.

@@ -1,0 +1,1 @@
+//! Metadata operations as pure functions over a key-value transaction.

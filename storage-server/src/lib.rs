@@ -1,0 +1,1 @@
+//! The storage server: shards that each own their disks and carry the replicas of their targets.

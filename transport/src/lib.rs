@@ -1,0 +1,1 @@
+//! Framed connections with deadlines and back-pressure, generic over the messages they carry.

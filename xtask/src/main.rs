@@ -1,0 +1,2 @@
+//! The developers' front door: check, test, simulate, bench.
+fn main() {}
