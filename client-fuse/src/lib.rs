@@ -1,1 +1,2 @@
 //! The FUSE mount: the kernel's protocol translated to the native client.
+#![forbid(unsafe_code)]

@@ -1,1 +1,2 @@
 //! What every server process needs: configuration, logging, metrics endpoint, shutdown.
+#![forbid(unsafe_code)]

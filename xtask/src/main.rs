@@ -1,2 +1,48 @@
 //! The developers' front door: check, test, simulate, bench.
-fn main() {}
+//!
+//! Run as `cargo xtask`; `--help` lists what there is. Simulation and benchmarks come with what they
+//! drive.
+#![forbid(unsafe_code)]
+
+mod check;
+mod edges;
+mod house;
+mod step;
+mod tally;
+mod test;
+mod tools;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What developers and CI run on EmberFS.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, clippy, house rules, crate edges, cargo-deny, unit and documentation tests
+    Check,
+    /// Everything that CI runs: check, then the tests that span crates
+    Test,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Check => check::run().map(|_| ()),
+        Command::Test => test::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,2 @@
 //! Metadata operations as pure functions over a key-value transaction.
+#![forbid(unsafe_code)]

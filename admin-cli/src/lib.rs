@@ -1,2 +1,2 @@
 //! emberfs, the one command with which an operator does everything.
-fn main() {}
+#![forbid(unsafe_code)]
