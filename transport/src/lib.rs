@@ -1,2 +1,50 @@
 //! Framed connections with deadlines and back-pressure, generic over the messages they carry.
+//!
+//! It moves frames ([`emberfs_wire::header`]) and matches replies to requests. It knows the handshake,
+//! and no other message: a [`Handler`] gets bytes and a method number, a caller gives any
+//! [`Request`](emberfs_wire::Request). It never sends a request again: whether that is safe is for the
+//! layer above to say.
+//!
+//! ```text
+//!   Link ── dials again, with jittered backoff ──► Connection ◄── Pending ◄── a listener
+//!                                                     │ run(handler): one task, one owner
+//!    Peer (clones) ── commands ──► ┌──────────────────┴───────────────────┐
+//!    call(): slots and bytes       │ select: frame │ command │ answer │    │──► socket
+//!    are limited here              │         room to write  │ tick         │◄──
+//!                                  └──────────────────────────────────────┘
+//! ```
+//!
+//! # Limits
+//! The side that asks keeps within [`Limits`]; the side that serves closes the connection of a peer
+//! that does not. So a connection never has to stop reading, and replies always get through: neither
+//! side can wait for the other in a circle.
+//!
+//! # Order
+//! Frames are sent in the order in which they were handed over; answers come in any order.
 #![forbid(unsafe_code)]
+
+pub mod address;
+pub mod call;
+pub mod connection;
+pub mod error;
+mod frame;
+pub mod handshake;
+pub mod limits;
+pub mod link;
+pub mod network;
+mod outbox;
+mod reader;
+mod serving;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, AddressError};
+pub use call::{CallOptions, Peer, Reply};
+pub use connection::Connection;
+pub use error::{CallError, Closed, HandshakeError};
+pub use handshake::{Pending, connect};
+pub use limits::Limits;
+pub use link::{Dial, Link};
+pub use network::{Network, Tcp};
+pub use serving::{Answer, Handler, IncomingCall, NoService};

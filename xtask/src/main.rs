@@ -34,10 +34,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    let command = Args::parse().command;
+    let result = tree::ensure_own().and_then(|()| match command {
         Command::Check => check::run().map(|_| ()),
         Command::Test => test::run(),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

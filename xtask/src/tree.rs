@@ -11,6 +11,19 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
+/// Refuses to run on behalf of another checkout: where several share a target directory, one may put
+/// its build in the place of another's between that one's build and its start.
+pub(crate) fn ensure_own() -> Result<()> {
+    let (built_in, asked_in) = (env!("CARGO_MANIFEST_DIR"), std::env::var("CARGO_MANIFEST_DIR"));
+    match asked_in {
+        Ok(asked_in) if asked_in != built_in => bail!(
+            "this xtask was built in {built_in} and called for {asked_in}: \
+             another checkout builds in the same target directory; run it again"
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// The top of the checkout, whichever folder the command was called in.
 pub(crate) fn top() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,138 @@
+//! A connection that is made again whenever it ends.
+//!
+//! [`Dial`] says whom to connect to and as whom; the driver ([`Link::run`]) dials, runs the connection
+//! until it ends, and dials again, after pauses that grow from 50 ms to 2 s with jitter, so that the
+//! peers of a server that comes back do not all come at once. Everybody else waits in
+//! [`Link::peer`] for the connection that stands.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use emberfs_buffer::Pool;
+use emberfs_wire::handshake::{Hello, Welcome};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::address::Address;
+use crate::call::Peer;
+use crate::error::HandshakeError;
+use crate::handshake::connect;
+use crate::limits::Limits;
+use crate::network::Network;
+use crate::serving::Handler;
+
+/// The first pause: a restarting server is back within some of these.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The longest pause: how long after its return a server may stand unused.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Whom to connect to, and as whom.
+#[derive(Clone, Debug)]
+pub struct Dial<N> {
+    /// By which network.
+    pub network: N,
+    /// Where the peer listens.
+    pub address: Address,
+    /// What to say first.
+    pub hello: Hello,
+    /// Where its payloads land.
+    pub pool: Pool,
+    /// What the connection may hold.
+    pub limits: Limits,
+}
+
+/// A handle on a connection that is made again whenever it ends; clones share it.
+#[derive(Clone, Debug)]
+pub struct Link {
+    state: watch::Receiver<LinkState>,
+}
+
+/// How a link stands.
+#[derive(Clone, Debug)]
+pub enum LinkState {
+    /// Connected.
+    Up {
+        /// By this handle.
+        peer: Peer,
+        /// What the peer said of itself.
+        welcome: Welcome,
+    },
+    /// Not connected; dialling goes on.
+    Down {
+        /// What the last try said; `None` before the first has ended.
+        why: Option<String>,
+    },
+}
+
+impl Link {
+    /// A link, and the driver that keeps it: to be spawned by the caller, ended by dropping it.
+    pub fn new<N: Network, H: Handler + Clone>(
+        dial: Dial<N>,
+        handler: H,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (tell, state) = watch::channel(LinkState::Down { why: None });
+        (Self { state }, drive(dial, handler, tell))
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.state.borrow().clone()
+    }
+
+    /// The peer, as soon as a connection stands; `None` if the driver has ended.
+    pub async fn peer(&self) -> Option<(Peer, Welcome)> {
+        let mut state = self.state.clone();
+        let up = state.wait_for(|state| matches!(state, LinkState::Up { .. })).await.ok()?;
+        match &*up {
+            LinkState::Up { peer, welcome } => Some((peer.clone(), welcome.clone())),
+            LinkState::Down { .. } => None,
+        }
+    }
+}
+
+async fn drive<N: Network, H: Handler + Clone>(
+    dial: Dial<N>,
+    handler: H,
+    tell: watch::Sender<LinkState>,
+) {
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(PAUSE_MIN)
+        .with_max_delay(PAUSE_MAX)
+        .with_jitter()
+        .without_max_times();
+    let mut pause = pauses.build();
+    loop {
+        let start = Instant::now();
+        let why = dial_once(&dial, handler.clone(), &tell).await;
+        tracing::debug!(address = %dial.address, %why, "not connected");
+        tell.send_replace(LinkState::Down { why: Some(why) });
+        // A peer that accepts and closes at once is not hammered: only a connection that has lasted
+        // starts the pauses afresh.
+        if start.elapsed() > PAUSE_MAX {
+            pause = pauses.build();
+        }
+        sleep(pause.next().unwrap_or(PAUSE_MAX)).await;
+    }
+}
+
+/// Connects and runs the connection to its end; says why it ended or never began.
+async fn dial_once<N: Network, H: Handler>(
+    dial: &Dial<N>,
+    handler: H,
+    tell: &watch::Sender<LinkState>,
+) -> String {
+    let Dial { network, address, hello, pool, limits } = dial;
+    match connect(network, address, hello, pool, *limits).await {
+        Ok((connection, welcome)) => {
+            let peer = connection.peer();
+            tell.send_replace(LinkState::Up { peer, welcome });
+            connection.run(handler).await.to_string()
+        }
+        Err(HandshakeError::Refused(refusal)) => {
+            tracing::warn!(%address, %refusal, "refused");
+            refusal.to_string()
+        }
+        Err(error) => error.to_string(),
+    }
+}

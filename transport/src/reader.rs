@@ -1,0 +1,162 @@
+//! Frames out of a stream of bytes.
+//!
+//! ```text
+//!   buffer   [ header | body | payload … ][ next header …
+//!                               └─► copied, what is there; the rest is read straight into
+//!                                   the pooled aligned buffer
+//! ```
+//!
+//! [`FrameReader::next`] may be dropped at any await and called again: all that was read stays here.
+//! Memory for a payload is taken only after header and body have passed their checks; when the pool is
+//! used up, the peer waits.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use emberfs_buffer::{AlignedBuf, Pool, PoolError};
+use emberfs_wire::FrameHeader;
+use emberfs_wire::header::HEADER_BYTES;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
+
+use crate::error::Closed;
+use crate::frame::Incoming;
+
+/// Read at once while the head of a frame is awaited: many small frames, and no more than this of a
+/// payload behind it, which has to be copied.
+const READ_BYTES: usize = 16 << 10;
+/// How long to wait before asking a pool that is used up again. Only overload comes here, and then
+/// a millisecond is short beside the wait for the disk.
+const POOL_RETRY: Duration = Duration::from_millis(1);
+
+/// Cuts a stream into frames.
+#[derive(Debug)]
+pub(crate) struct FrameReader<R> {
+    stream: R,
+    pool: Pool,
+    buffer: BytesMut,
+    header: Option<FrameHeader>,
+    /// A payload in the making, behind a body that has passed its check.
+    landing: Option<Landing>,
+    heard: Instant,
+}
+
+#[derive(Debug)]
+struct Landing {
+    body: Bytes,
+    payload: AlignedBuf,
+    filled: usize,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(crate) fn new(stream: R, pool: Pool) -> Self {
+        let buffer = BytesMut::with_capacity(READ_BYTES);
+        Self { stream, pool, buffer, header: None, landing: None, heard: Instant::now() }
+    }
+
+    /// When bytes last came, or might have come had there been memory for them.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// The stream again; `None` if bytes of a further frame were read already.
+    pub(crate) fn into_stream(self) -> Option<R> {
+        let clean = self.buffer.is_empty() && self.header.is_none();
+        clean.then_some(self.stream)
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// [`Closed`]: nothing after it can be read.
+    pub(crate) async fn next(&mut self) -> Result<Incoming, Closed> {
+        let header = self.read_header().await?;
+        if self.landing.is_none() {
+            self.check_body(&header).await?;
+            // The body leaves the buffer only after the last await that could be dropped.
+            let payload = match header.payload_len {
+                0 => None,
+                len => Some(self.take_memory(len as usize).await?),
+            };
+            let body = self.buffer.split_to(header.body_len()).freeze();
+            let Some(payload) = payload else {
+                self.header = None;
+                return Ok(Incoming { header, body, payload: Bytes::new() });
+            };
+            self.landing = Some(Landing { body, payload, filled: 0 });
+        }
+        let landing = self.landing.as_mut().expect("set above");
+        fill(landing, &mut self.buffer, &mut self.stream, &mut self.heard).await?;
+        let Landing { body, payload, .. } = self.landing.take().expect("set above");
+        self.header = None;
+        Ok(Incoming { header, body, payload: payload.freeze() })
+    }
+
+    async fn read_header(&mut self) -> Result<FrameHeader, Closed> {
+        if let Some(header) = self.header {
+            return Ok(header);
+        }
+        self.buffer_at_least(HEADER_BYTES).await?;
+        let bytes = self.buffer.first_chunk().expect("at least a header was read");
+        let header = FrameHeader::from_bytes(bytes).map_err(Closed::Frame)?;
+        self.buffer.advance(HEADER_BYTES);
+        self.header = Some(header);
+        Ok(header)
+    }
+
+    /// Waits for the body and compares its checksum; it stays in the buffer.
+    async fn check_body(&mut self, header: &FrameHeader) -> Result<(), Closed> {
+        let len = header.body_len();
+        self.buffer_at_least(len).await?;
+        header.check_body(&self.buffer[..len]).map_err(Closed::Frame)
+    }
+
+    async fn buffer_at_least(&mut self, len: usize) -> Result<(), Closed> {
+        while self.buffer.len() < len {
+            let wanted = (len - self.buffer.len()).max(READ_BYTES);
+            self.buffer.reserve(wanted);
+            if self.stream.read_buf(&mut (&mut self.buffer).limit(wanted)).await? == 0 {
+                return Err(Closed::ByPeer);
+            }
+            self.heard = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn take_memory(&mut self, len: usize) -> Result<AlignedBuf, Closed> {
+        loop {
+            match self.pool.take(len) {
+                Ok(memory) => return Ok(memory),
+                Err(PoolError::TooLarge { .. }) => {
+                    return Err(Closed::Protocol("a payload is larger than this server's pool"));
+                }
+                Err(PoolError::Exhausted { .. } | PoolError::OutOfMemory { .. }) => {
+                    tokio::time::sleep(POOL_RETRY).await;
+                    self.heard = Instant::now(); // it is we who do not listen
+                }
+            }
+        }
+    }
+}
+
+/// Fills the payload, first with what was read along with its frame's head.
+async fn fill<R: AsyncRead + Unpin>(
+    landing: &mut Landing,
+    buffer: &mut BytesMut,
+    stream: &mut R,
+    heard: &mut Instant,
+) -> Result<(), Closed> {
+    let Landing { payload, filled, .. } = landing;
+    let there = buffer.len().min(payload.len() - *filled);
+    payload[*filled..*filled + there].copy_from_slice(&buffer[..there]);
+    buffer.advance(there);
+    *filled += there;
+    while *filled < payload.len() {
+        match stream.read(&mut payload[*filled..]).await? {
+            0 => return Err(Closed::ByPeer),
+            read => *filled += read,
+        }
+        *heard = Instant::now();
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Handshakes and links over loopback.
+
+use bytes::Bytes;
+use emberfs_layout::{ClusterId, NodeId};
+use emberfs_wire::handshake::Refusal;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::spawn;
+
+use super::{Echo, Service, hello, pool, request_bytes, welcome};
+use crate::link::LinkState;
+use crate::{
+    Address, CallOptions, Closed, Dial, HandshakeError, Limits, Link, NoService, Pending, Tcp,
+    connect,
+};
+
+/// A listener on a free port, and its address with `host` for the machine.
+async fn listen(host: &str) -> std::io::Result<(TcpListener, Address)> {
+    let listener = TcpListener::bind((host.trim_matches(['[', ']']), 0)).await?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, format!("{host}:{port}").parse().expect("an address")))
+}
+
+async fn pending(listener: &TcpListener) -> Pending<tokio::net::TcpStream> {
+    let (stream, _) = listener.accept().await.expect("a peer");
+    Pending::accept(stream, Limits::default()).await.expect("a hello")
+}
+
+#[tokio::test]
+async fn peers_meet_by_name_and_by_number() {
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        let (listener, address) = match listen(host).await {
+            Ok(listening) => listening,
+            Err(error) => {
+                println!("skipped: peers_meet_by_name_and_by_number: {host}: {error}");
+                return;
+            }
+        };
+        let server = spawn(async move {
+            let pending = pending(&listener).await;
+            assert_eq!(pending.hello(), &hello());
+            let connection = pending.welcome(welcome(), &pool()).await.expect("sent");
+            connection.run(Service::new()).await
+        });
+        let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+        let (connection, said) = met.expect("welcome");
+        assert_eq!(said, welcome());
+        let peer = connection.peer();
+        let run = spawn(connection.run(NoService));
+        let payload = Bytes::from(vec![4; 300_000]);
+        let reply = peer.call(&Echo(9), payload.clone(), &CallOptions::default()).await;
+        let reply = reply.expect("a reply");
+        assert_eq!((reply.message, reply.payload), (Echo(9), payload));
+        peer.close();
+        assert!(matches!(run.await.expect("no panic"), Closed::ByUs));
+        assert!(matches!(server.await.expect("no panic"), Closed::ByPeer));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_peer_is_refused_with_words() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let refusal = Refusal::OtherCluster { ours: ClusterId(2), theirs: ClusterId(1) };
+    let server = spawn(async move { pending(&listener).await.refuse(refusal).await });
+    let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+    let error = met.expect_err("refused").to_string();
+    assert!(error.starts_with("refused: this is cluster 0"), "{error}");
+    server.await.expect("no panic").expect("sent");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_refused() {
+    let (mut theirs, ours) = tokio::io::duplex(4096);
+    theirs.write_all(&request_bytes(1, Echo(1), b"")).await.expect("it fits");
+    let error = Pending::accept(ours, Limits::default()).await.expect_err("no hello");
+    assert!(error.to_string().contains("something else than a handshake"), "{error}");
+    let (mut theirs, ours) = tokio::io::duplex(4096);
+    theirs
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: someone who is lost here\r\n\r\n")
+        .await
+        .expect("it fits");
+    let error = Pending::accept(ours, Limits::default()).await.expect_err("no hello");
+    assert!(error.to_string().contains("not an EmberFS frame"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing_is_not_waited_for() {
+    let (_theirs, ours) = tokio::io::duplex(4096);
+    let error = Pending::accept(ours, Limits::default()).await.expect_err("silence");
+    assert!(matches!(error, HandshakeError::Slow), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    drop(listener);
+    let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+    let error = met.expect_err("nobody").to_string();
+    assert!(error.starts_with(&format!("cannot connect to {address}: ")), "{error}");
+}
+
+#[tokio::test]
+async fn a_link_comes_back() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let server = spawn(async move {
+        pending(&listener)
+            .await
+            .refuse(Refusal::NoSuchShard { asked: Default::default(), count: 0 })
+            .await
+            .expect("sent");
+        for node in 1..=3 {
+            let mut welcome = welcome();
+            welcome.identity.node = Some(NodeId(node));
+            let connection =
+                pending(&listener).await.welcome(welcome, &pool()).await.expect("sent");
+            connection.run(Service::new()).await;
+        }
+    });
+    let dial =
+        Dial { network: Tcp, address, hello: hello(), pool: pool(), limits: Limits::default() };
+    let (link, driver) = Link::new(dial, NoService);
+    assert!(matches!(link.state(), LinkState::Down { why: None }));
+    let driver = spawn(driver);
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let (peer, welcome) = link.peer().await.expect("the driver runs");
+        if peer.closed().is_none() && seen.last() != Some(&welcome.identity.node) {
+            let reply = peer.call(&Echo(1), Bytes::new(), &CallOptions::default()).await;
+            assert_eq!(reply.expect("a reply").message, Echo(1));
+            seen.push(welcome.identity.node);
+            peer.close();
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen, [1, 2, 3].map(|node| Some(NodeId(node))));
+    server.await.expect("no panic");
+    driver.abort();
+    assert!(driver.await.expect_err("aborted").is_cancelled());
+    assert!(link.peer().await.is_none());
+}
