@@ -11,14 +11,14 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Refuses to run on behalf of another checkout: where several share a target directory, one may put
-/// its build in the place of another's between that one's build and its start.
+/// Refuses to run on behalf of another checkout. Cargo judges by time stamps whether a crate is built,
+/// and does not tell checkouts apart that share a target directory: it would check the wrong tree.
 pub(crate) fn ensure_own() -> Result<()> {
     let (built_in, asked_in) = (env!("CARGO_MANIFEST_DIR"), std::env::var("CARGO_MANIFEST_DIR"));
     match asked_in {
         Ok(asked_in) if asked_in != built_in => bail!(
             "this xtask was built in {built_in} and called for {asked_in}: \
-             another checkout builds in the same target directory; run it again"
+             give each checkout a target directory of its own, or touch its sources"
         ),
         _ => Ok(()),
     }
