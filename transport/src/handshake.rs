@@ -54,6 +54,7 @@ pub async fn connect<N: Network>(
         let (reply, stream) = receive(stream, FrameKind::Reply).await?;
         match decode(&reply.message())? {
             HelloReply::Welcome(welcome) => {
+                hello.judge_welcome(&welcome).map_err(HandshakeError::Refused)?;
                 Ok((Connection::new(stream, pool.clone(), limits), welcome))
             }
             HelloReply::Refused(refusal) => Err(HandshakeError::Refused(refusal)),

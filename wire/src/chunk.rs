@@ -9,8 +9,11 @@ use emberfs_layout::{
     ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ChunkSize, ChunkVersion, DataId,
     Sequence, TargetId,
 };
+use minicbor::decode::{self, Decoder};
 use minicbor::{Decode, Encode};
 
+use crate::codec::at_most;
+use crate::limits::READS_MAX;
 use crate::{Capability, PayloadSums, Tag, WireError};
 
 /// Which replica of which chain a request is for, as its sender sees the chain.
@@ -33,8 +36,8 @@ pub struct ReadChunks {
     /// Proof of the right to read.
     #[n(0)]
     pub capability: Capability,
-    /// What to read, at most [`READS_MAX`](crate::limits::READS_MAX).
-    #[n(1)]
+    /// What to read, at most [`READS_MAX`].
+    #[cbor(n(1), decode_with = "reads_max")]
     pub reads: Vec<ChunkRead>,
 }
 
@@ -59,8 +62,16 @@ pub struct ChunkRead {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReadChunksReply {
     /// What became of each read.
-    #[n(0)]
+    #[cbor(n(0), decode_with = "reads_max")]
     pub outcomes: Vec<ReadOutcome>,
+}
+
+/// As many of something as one batch has reads.
+fn reads_max<'b, C, T: Decode<'b, C>>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+) -> Result<Vec<T>, decode::Error> {
+    at_most(READS_MAX, d, ctx)
 }
 
 /// What became of one read. Whether missing bytes are zeros or lost is for the reader to say: it knows

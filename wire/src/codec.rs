@@ -2,10 +2,11 @@
 //!
 //! Structs are arrays of numbered fields, enums pairs of a number and such an array: the conventions
 //! of `minicbor`. No message type contains itself, so decoding needs no bound on depth; every element
-//! of a list takes at least one byte of input, so a list never takes more memory than a fixed multiple
-//! of [`limits::MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX).
+//! of a list takes at least one byte of input, so a list of numbers never takes more memory than a
+//! small multiple of [`limits::MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX). Lists of larger
+//! elements have a limit of their own ([`at_most`]).
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
 
 /// Bytes that are not the expected message.
@@ -40,12 +41,32 @@ pub fn encode<T: Encode<()>>(message: &T, into: &mut Vec<u8>) {
 /// [`DecodeError`] for anything else.
 pub fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, DecodeError> {
     let what = short_name::<T>();
-    let mut decoder = minicbor::Decoder::new(bytes);
+    let mut decoder = Decoder::new(bytes);
     let message = decoder.decode().map_err(|source| DecodeError::Malformed { what, source })?;
     match bytes.len() - decoder.position() {
         0 => Ok(message),
         extra => Err(DecodeError::Trailing { what, extra }),
     }
+}
+
+/// Decodes a list of at most `max` elements: a hostile one is refused before it takes memory.
+///
+/// # Errors
+/// When there are more, or one of them is malformed.
+pub(crate) fn at_most<'b, C, T: Decode<'b, C>>(
+    max: usize,
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+) -> Result<Vec<T>, minicbor::decode::Error> {
+    let at = d.position();
+    let mut list = Vec::new();
+    for element in d.array_iter_with(ctx)? {
+        if list.len() == max {
+            return Err(minicbor::decode::Error::message("a list is longer than it may be").at(at));
+        }
+        list.push(element?);
+    }
+    Ok(list)
 }
 
 /// The name of a type without its path.
@@ -57,6 +78,15 @@ fn short_name<T>() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_ends_at_its_limit() {
+        let list = |len: u8| minicbor::to_vec(vec![7_u8; len.into()]).expect("memory never fails");
+        let read = |bytes: &[u8]| at_most::<_, u8>(20, &mut Decoder::new(bytes), &mut ());
+        assert_eq!(read(&list(20)).expect("at the limit"), [7; 20]);
+        assert!(read(&list(21)).is_err());
+        assert!(read(&[&[0x9f][..], &[7; 21], &[0xff]].concat()).is_err(), "of unknown length");
+    }
 
     #[test]
     fn errors_name_what_was_expected() {

@@ -24,6 +24,7 @@ use crate::extension::Extension;
 use crate::handshake::{
     Hello, HelloReply, Identity, Refusal, Role, ShardIndex, ShardTargets, Welcome,
 };
+use crate::limits::READS_MAX;
 use crate::method::{CODECS, METHODS};
 use crate::protocol::{Features, ProtocolRange};
 use crate::{Capability, FsError, PayloadSums, Tag, WireError, decode, encode};
@@ -209,6 +210,13 @@ fn a_claimed_length_takes_no_memory() {
             assert_eq!(recode(&[&[0x82, 0x80][..], &huge].concat()), None, "{name}");
         }
     }
+}
+
+#[test]
+fn a_batch_beyond_its_limit_is_refused() {
+    let outcomes = |count| ReadChunksReply { outcomes: vec![ReadOutcome::Absent; count] };
+    assert!(decode::<ReadChunksReply>(&bytes_of(&outcomes(READS_MAX))).is_ok());
+    assert!(decode::<ReadChunksReply>(&bytes_of(&outcomes(READS_MAX + 1))).is_err());
 }
 
 proptest! {

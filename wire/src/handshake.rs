@@ -5,9 +5,11 @@
 //! and the connection is closed. Afterwards either side may start requests.
 
 use emberfs_layout::{BootNumber, ClientId, ClusterId, NodeId, TargetId};
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
 
+use crate::codec::at_most;
+use crate::limits::{SHARDS_MAX, TARGETS_MAX};
 use crate::protocol::{Features, ProtocolRange, ProtocolVersion};
 
 /// What a process is in its cluster.
@@ -80,7 +82,7 @@ pub struct ShardTargets {
     #[n(0)]
     pub shard: ShardIndex,
     /// The targets on its disks.
-    #[n(1)]
+    #[cbor(n(1), decode_with = "targets_max")]
     pub targets: Vec<TargetId>,
 }
 
@@ -111,8 +113,22 @@ pub struct Welcome {
     #[n(3)]
     pub shard: ShardIndex,
     /// Which targets live on which shard: a client connects to the right one.
-    #[n(4)]
+    #[cbor(n(4), decode_with = "shards_max")]
     pub shards: Vec<ShardTargets>,
+}
+
+fn targets_max<'b, C>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+) -> Result<Vec<TargetId>, minicbor::decode::Error> {
+    at_most(TARGETS_MAX, d, ctx)
+}
+
+fn shards_max<'b, C>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+) -> Result<Vec<ShardTargets>, minicbor::decode::Error> {
+    at_most(SHARDS_MAX, d, ctx)
 }
 
 /// Why a peer is not spoken to.
@@ -153,7 +169,7 @@ pub enum Refusal {
     },
     /// Another server listens here.
     #[n(3)]
-    #[error("{ours:?} listens here, not {expected}: the routing is out of date")]
+    #[error("{} listens here, not {expected}: the routing is out of date", shown(*ours))]
     OtherNode {
         /// Which it is, if it has a number yet.
         #[n(0)]
@@ -183,6 +199,10 @@ pub enum Refusal {
     },
 }
 
+fn shown(node: Option<NodeId>) -> String {
+    node.map_or_else(|| "a server without a number".to_owned(), |node| node.to_string())
+}
+
 impl Hello {
     /// Whether a server that is `ours` can speak with the sender, and how. Its shard is the server's
     /// own affair.
@@ -208,6 +228,21 @@ impl Hello {
             }
             _ => Ok((protocol, Features::OURS.common(self.features))),
         }
+    }
+}
+
+impl Hello {
+    /// Whether the side that answered is who the sender asked for: it may be more trusting, or less
+    /// careful, than it should.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that it should have answered with.
+    pub fn judge_welcome(&self, welcome: &Welcome) -> Result<(), Refusal> {
+        if !self.protocol.contains(welcome.protocol) {
+            let only = ProtocolRange { oldest: welcome.protocol, newest: welcome.protocol };
+            return Err(Refusal::NoCommonProtocol { ours: only, theirs: self.protocol });
+        }
+        self.judge(&welcome.identity).map(|_| ())
     }
 }
 
@@ -250,6 +285,23 @@ mod tests {
         unsure.identity.cluster = None;
         unsure.expected_node = None;
         assert!(unsure.judge(&server()).is_ok());
+    }
+
+    #[test]
+    fn a_welcome_from_somebody_else_is_refused() {
+        let welcome = |identity, version| Welcome {
+            protocol: ProtocolVersion(version),
+            features: Features::default(),
+            identity,
+            shard: ShardIndex(0),
+            shards: Vec::new(),
+        };
+        assert_eq!(hello().judge_welcome(&welcome(server(), 1)), Ok(()));
+        let newer = hello().judge_welcome(&welcome(server(), 2)).expect_err("newer");
+        assert!(matches!(newer, Refusal::NoCommonProtocol { .. }), "{newer}");
+        let other = Identity { cluster: Some(ClusterId(8)), ..server() };
+        let other = hello().judge_welcome(&welcome(other, 1)).expect_err("other");
+        assert!(matches!(other, Refusal::OtherCluster { .. }), "{other}");
     }
 
     #[test]

@@ -16,3 +16,9 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 1 << 10;
 
 /// Reads in one batch (a count).
 pub const READS_MAX: usize = 1024;
+
+/// Shards of one server (a count): more than any machine has cores.
+pub const SHARDS_MAX: usize = 1024;
+
+/// Targets on one shard (a count): its disks with some dozens each.
+pub const TARGETS_MAX: usize = 4096;

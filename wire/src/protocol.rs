@@ -33,6 +33,12 @@ impl ProtocolRange {
     /// What this build speaks.
     pub const OURS: Self = Self { oldest: ProtocolVersion(1), newest: ProtocolVersion(1) };
 
+    /// Whether `version` is one of these.
+    #[must_use]
+    pub fn contains(self, version: ProtocolVersion) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
+
     /// The highest version that both speak.
     #[must_use]
     pub fn highest_common(self, other: Self) -> Option<ProtocolVersion> {
@@ -77,6 +83,9 @@ mod tests {
         assert_eq!(range(1, 3).highest_common(range(2, 5)), Some(ProtocolVersion(3)));
         assert_eq!(range(2, 5).highest_common(range(1, 3)), Some(ProtocolVersion(3)));
         assert_eq!(range(1, 2).highest_common(range(3, 4)), None);
+        assert!(
+            range(1, 2).contains(ProtocolVersion(2)) && !range(1, 2).contains(ProtocolVersion(3))
+        );
         assert_eq!(Features(0b110).common(Features(0b011)), Features(0b010));
     }
 }

@@ -1,7 +1,7 @@
 //! Handshakes and links over loopback.
 
 use bytes::Bytes;
-use emberfs_layout::{ClusterId, NodeId};
+use emberfs_layout::{BootNumber, ClusterId, NodeId};
 use emberfs_wire::handshake::Refusal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -69,6 +69,20 @@ async fn a_wrong_peer_is_refused_with_words() {
 }
 
 #[tokio::test]
+async fn a_welcome_from_another_server_is_not_taken() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let server = spawn(async move {
+        let mut other = welcome();
+        other.identity.node = Some(NodeId(2));
+        pending(&listener).await.welcome(other, &pool()).await.expect("sent")
+    });
+    let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+    let error = met.expect_err("not the one").to_string();
+    assert!(error.contains("not node-1: the routing is out of date"), "{error}");
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
 async fn what_is_no_handshake_is_refused() {
     let (mut theirs, ours) = tokio::io::duplex(4096);
     theirs.write_all(&request_bytes(1, Echo(1), b"")).await.expect("it fits");
@@ -108,9 +122,9 @@ async fn a_link_comes_back() {
             .refuse(Refusal::NoSuchShard { asked: Default::default(), count: 0 })
             .await
             .expect("sent");
-        for node in 1..=3 {
+        for boot in 1..=3 {
             let mut welcome = welcome();
-            welcome.identity.node = Some(NodeId(node));
+            welcome.identity.boot = Some(BootNumber(boot));
             let connection =
                 pending(&listener).await.welcome(welcome, &pool()).await.expect("sent");
             connection.run(Service::new()).await;
@@ -124,15 +138,15 @@ async fn a_link_comes_back() {
     let mut seen = Vec::new();
     while seen.len() < 3 {
         let (peer, welcome) = link.peer().await.expect("the driver runs");
-        if peer.closed().is_none() && seen.last() != Some(&welcome.identity.node) {
+        if peer.closed().is_none() && seen.last() != Some(&welcome.identity.boot) {
             let reply = peer.call(&Echo(1), Bytes::new(), &CallOptions::default()).await;
             assert_eq!(reply.expect("a reply").message, Echo(1));
-            seen.push(welcome.identity.node);
+            seen.push(welcome.identity.boot);
             peer.close();
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(seen, [1, 2, 3].map(|node| Some(NodeId(node))));
+    assert_eq!(seen, [1, 2, 3].map(|boot| Some(BootNumber(boot))));
     server.await.expect("no panic");
     driver.abort();
     assert!(driver.await.expect_err("aborted").is_cancelled());

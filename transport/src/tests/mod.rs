@@ -165,7 +165,7 @@ fn welcome() -> Welcome {
     Welcome {
         protocol: ProtocolRange::OURS.newest,
         features: Features::OURS,
-        identity: identity(Role::Storage),
+        identity: Identity { node: Some(NodeId(1)), ..identity(Role::Storage) },
         shard: ShardIndex(0),
         shards: Vec::new(),
     }
