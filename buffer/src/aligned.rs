@@ -5,7 +5,7 @@
 //! on.
 //!
 //! Invariants: the address is a multiple of [`ALIGNMENT`]; `len` ≤ the block's capacity; a
-//! [`Block`] is freed with the layout it was allocated with.
+//! block is freed with the layout it was allocated with.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};

@@ -1,6 +1,6 @@
 //! A connection that is made again whenever it ends.
 //!
-//! [`Dial`] says whom to connect to and as whom; the driver ([`Link::run`]) dials, runs the connection
+//! [`Dial`] says whom to connect to and as whom; the driver (from [`Link::new`]) dials, runs the connection
 //! until it ends, and dials again, after pauses that grow from 50 ms to 2 s with jitter, so that the
 //! peers of a server that comes back do not all come at once. Everybody else waits in
 //! [`Link::peer`] for the connection that stands.

@@ -2,7 +2,7 @@
 //!
 //! Every request names the chain with its version, and is refused with
 //! [`WireError::RefreshRouting`] by a replica that knows another one. A change carries a
-//! [`Tag`](crate::Tag), so that a retry is applied once, and the session's low-water mark: every
+//! [`Tag`], so that a retry is applied once, and the session's low-water mark: every
 //! request of the session below it has its reply, so its tags can be forgotten.
 
 use emberfs_layout::{

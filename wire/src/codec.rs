@@ -4,7 +4,7 @@
 //! of `minicbor`. No message type contains itself, so decoding needs no bound on depth; every element
 //! of a list takes at least one byte of input, so a list of numbers never takes more memory than a
 //! small multiple of [`limits::MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX). Lists of larger
-//! elements have a limit of their own ([`at_most`]).
+//! elements have a limit of their own (`at_most`).
 
 use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;

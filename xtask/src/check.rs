@@ -17,6 +17,11 @@ pub(crate) fn run() -> Result<Tally> {
         let scope = ["clippy", "--release", "--workspace", "--all-targets", "--locked"];
         command("cargo", &[&scope[..], &["--", "-D", "warnings"]].concat())
     })?;
+    step("documentation", || {
+        let strict = "build.rustdocflags=[\"-Dwarnings\"]";
+        let scope = ["doc", "--release", "--workspace", "--no-deps", "--locked"];
+        command("cargo", &[&scope[..], &["--quiet", "--config", strict]].concat())
+    })?;
     step("unit and documentation tests", || {
         let scope = ["test", "--release", "--workspace", "--locked", "--exclude", "emberfs-tests"];
         tests(&[&scope[..], &["--", "--show-output"]].concat())

@@ -27,7 +27,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Format, clippy, house rules, crate edges, cargo-deny, unit and documentation tests
+    /// Format, clippy, house rules, crate edges, cargo-deny, documentation, unit tests
     Check,
     /// Everything that CI runs: check, then the tests that span crates
     Test,
@@ -36,7 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = Args::parse().command;
     let result = tree::ensure_own().and_then(|()| match command {
-        Command::Check => check::run().map(|_| ()),
+        Command::Check => check::run().map(|tally| println!("{tally}")),
         Command::Test => test::run(),
     });
     match result {
