@@ -4,6 +4,7 @@
 //! "123456789" it is `0xe3069283`.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The CRC-32C of some bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,6 +16,16 @@ impl Crc32c {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(crc32c::crc32c(bytes))
+    }
+
+    /// The checksum of `len` zeros; remembered for the sizes of blocks.
+    #[must_use]
+    pub fn of_zeros(len: usize) -> Self {
+        static BLOCKS: LazyLock<[(usize, Crc32c); 3]> = LazyLock::new(|| {
+            [4 << 10, 16 << 10, 64 << 10].map(|len| (len, Crc32c::of(&vec![0; len])))
+        });
+        let known = BLOCKS.iter().find(|(known, _)| *known == len);
+        known.map_or_else(|| Self::of(&vec![0; len]), |(_, sum)| *sum)
     }
 
     /// The checksum of these bytes with `next`, `next_len` bytes long, behind them.

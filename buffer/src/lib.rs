@@ -16,10 +16,13 @@
 //! computed by the writer itself. Slicing and joining keep that true without another pass over what
 //! was checked: whole blocks keep their sum, parts are combined.
 //!
+//! [`ChunkDigest`] tells whether two replicas hold the same chunk.
+//!
 //! `unsafe` stands in [`aligned`] alone.
 
 pub mod aligned;
 pub mod checksum;
+pub mod digest;
 pub mod grid;
 pub mod join;
 pub mod payload;
@@ -27,6 +30,7 @@ pub mod pool;
 
 pub use aligned::{ALIGNMENT, AlignedBuf};
 pub use checksum::Crc32c;
+pub use digest::ChunkDigest;
 pub use join::{JoinError, join};
 pub use payload::{Corrupt, Malformed, Payload, Unchecked};
 pub use pool::{Pool, PoolError, PoolUsage};

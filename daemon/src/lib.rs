@@ -1,2 +1,19 @@
-//! What every server process needs: configuration, logging, metrics endpoint, shutdown.
+//! What every server process of EmberFS needs: configuration, logging, identity of its directories, listening, shutdown.
+//!
+//! It knows no message and no service; a server's `main` puts these together. A part that only one server
+//! needs belongs to that server.
+//!
+//! * [`config`]: one file, one struct; unknown keys are refused.
+//! * [`logging`]: structured lines to a file that is rotated and bounded, or to standard error.
+//! * [`identity`]: the small file that says whose a data directory is, and the lock on it.
+//! * [`listen`]: sockets on loopback, unless the operator names the danger.
+//! * [`shutdown`]: the signals that ask a process to end.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod identity;
+pub mod listen;
+pub mod logging;
+pub mod shutdown;
+
+pub use identity::{DirectoryKind, Held, Identity, IdentityError};

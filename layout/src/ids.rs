@@ -127,6 +127,9 @@ numeric_id! {
 }
 
 impl InodeId {
+    /// The root directory; 0 is nobody's.
+    pub const ROOT: Self = Self(1);
+
     /// The metadata group that owns this inode.
     #[must_use]
     pub const fn group(self) -> u16 {

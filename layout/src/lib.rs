@@ -37,4 +37,6 @@ pub use ids::{
 pub use length::{ByteLen, ChunkOffset, FileOffset};
 pub use shuffle::stripe;
 pub use span::{ChunkSpan, SpanError, chunk_spans};
-pub use version::{BootNumber, ChainVersion, ChunkVersion, Sequence, TableVersion};
+pub use version::{
+    BootNumber, ChainVersion, ChangeNumber, ChunkVersion, RoutingVersion, Sequence, TableVersion,
+};

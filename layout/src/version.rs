@@ -59,6 +59,15 @@ counter! {
     TableVersion(u32)
 }
 counter! {
+    /// Version of all that says where data lives: grows with each change of a node, disk, chain or table.
+    RoutingVersion(u64)
+}
+counter! {
+    /// Version of an inode: grows with each change of its attributes, bytes or entries. Caches are keyed
+    /// by it.
+    ChangeNumber(u64)
+}
+counter! {
     /// Start of one server process: a restarted server is a new one to its cluster.
     BootNumber(u64)
 }

@@ -9,10 +9,9 @@ use emberfs_layout::{
     ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ChunkSize, ChunkVersion, DataId,
     Sequence, TargetId,
 };
-use minicbor::decode::{self, Decoder};
 use minicbor::{Decode, Encode};
 
-use crate::codec::at_most;
+use crate::codec::list;
 use crate::limits::READS_MAX;
 use crate::{Capability, PayloadSums, Tag, WireError};
 
@@ -37,7 +36,7 @@ pub struct ReadChunks {
     #[n(0)]
     pub capability: Capability,
     /// What to read, at most [`READS_MAX`].
-    #[cbor(n(1), decode_with = "reads_max")]
+    #[cbor(n(1), decode_with = "list::<READS_MAX, _, _>")]
     pub reads: Vec<ChunkRead>,
 }
 
@@ -62,16 +61,8 @@ pub struct ChunkRead {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReadChunksReply {
     /// What became of each read.
-    #[cbor(n(0), decode_with = "reads_max")]
+    #[cbor(n(0), decode_with = "list::<READS_MAX, _, _>")]
     pub outcomes: Vec<ReadOutcome>,
-}
-
-/// As many of something as one batch has reads.
-fn reads_max<'b, C, T: Decode<'b, C>>(
-    d: &mut Decoder<'b>,
-    ctx: &mut C,
-) -> Result<Vec<T>, decode::Error> {
-    at_most(READS_MAX, d, ctx)
 }
 
 /// What became of one read. Whether missing bytes are zeros or lost is for the reader to say: it knows

@@ -4,7 +4,7 @@
 //! of `minicbor`. No message type contains itself, so decoding needs no bound on depth; every element
 //! of a list takes at least one byte of input, so a list of numbers never takes more memory than a
 //! small multiple of [`limits::MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX). Lists of larger
-//! elements have a limit of their own (`at_most`).
+//! elements have a limit of their own (`list`).
 
 use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
@@ -49,19 +49,18 @@ pub fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, DecodeError> 
     }
 }
 
-/// Decodes a list of at most `max` elements: a hostile one is refused before it takes memory.
+/// Decodes a list of at most `MAX` elements: a hostile one is refused before it takes memory.
 ///
 /// # Errors
 /// When there are more, or one of them is malformed.
-pub(crate) fn at_most<'b, C, T: Decode<'b, C>>(
-    max: usize,
+pub(crate) fn list<'b, const MAX: usize, C, T: Decode<'b, C>>(
     d: &mut Decoder<'b>,
     ctx: &mut C,
 ) -> Result<Vec<T>, minicbor::decode::Error> {
     let at = d.position();
     let mut list = Vec::new();
     for element in d.array_iter_with(ctx)? {
-        if list.len() == max {
+        if list.len() == MAX {
             return Err(minicbor::decode::Error::message("a list is longer than it may be").at(at));
         }
         list.push(element?);
@@ -81,10 +80,10 @@ mod tests {
 
     #[test]
     fn a_list_ends_at_its_limit() {
-        let list = |len: u8| minicbor::to_vec(vec![7_u8; len.into()]).expect("memory never fails");
-        let read = |bytes: &[u8]| at_most::<_, u8>(20, &mut Decoder::new(bytes), &mut ());
-        assert_eq!(read(&list(20)).expect("at the limit"), [7; 20]);
-        assert!(read(&list(21)).is_err());
+        let some = |len: u8| minicbor::to_vec(vec![7_u8; len.into()]).expect("memory never fails");
+        let read = |bytes: &[u8]| list::<20, _, u8>(&mut Decoder::new(bytes), &mut ());
+        assert_eq!(read(&some(20)).expect("at the limit"), [7; 20]);
+        assert!(read(&some(21)).is_err());
         assert!(read(&[&[0x9f][..], &[7; 21], &[0xff]].concat()).is_err(), "of unknown length");
     }
 

@@ -5,10 +5,10 @@
 //! and the connection is closed. Afterwards either side may start requests.
 
 use emberfs_layout::{BootNumber, ClientId, ClusterId, NodeId, TargetId};
-use minicbor::{Decode, Decoder, Encode};
+use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::codec::at_most;
+use crate::codec::list;
 use crate::limits::{SHARDS_MAX, TARGETS_MAX};
 use crate::protocol::{Features, ProtocolRange, ProtocolVersion};
 
@@ -82,7 +82,7 @@ pub struct ShardTargets {
     #[n(0)]
     pub shard: ShardIndex,
     /// The targets on its disks.
-    #[cbor(n(1), decode_with = "targets_max")]
+    #[cbor(n(1), decode_with = "list::<TARGETS_MAX, _, _>")]
     pub targets: Vec<TargetId>,
 }
 
@@ -113,22 +113,8 @@ pub struct Welcome {
     #[n(3)]
     pub shard: ShardIndex,
     /// Which targets live on which shard: a client connects to the right one.
-    #[cbor(n(4), decode_with = "shards_max")]
+    #[cbor(n(4), decode_with = "list::<SHARDS_MAX, _, _>")]
     pub shards: Vec<ShardTargets>,
-}
-
-fn targets_max<'b, C>(
-    d: &mut Decoder<'b>,
-    ctx: &mut C,
-) -> Result<Vec<TargetId>, minicbor::decode::Error> {
-    at_most(TARGETS_MAX, d, ctx)
-}
-
-fn shards_max<'b, C>(
-    d: &mut Decoder<'b>,
-    ctx: &mut C,
-) -> Result<Vec<ShardTargets>, minicbor::decode::Error> {
-    at_most(SHARDS_MAX, d, ctx)
 }
 
 /// Why a peer is not spoken to.

@@ -13,19 +13,24 @@
 //!   ([`handshake`]) settles which version both speak.
 //! * [`method`] is the one table of requests, their numbers, their replies and whether a retry is
 //!   harmless. A changed table without a new protocol version fails a test.
+//! * What is asked of whom: [`chunk`] and [`replica`] of a storage server, [`cluster`] and [`meta`] of the
+//!   metadata leader.
 //! * [`error::WireError`] is a small closed set, ordered by the reaction that it asks for.
 //! * Everything decoded is bounded ([`limits`]), and what decodes is valid.
 #![forbid(unsafe_code)]
 
 pub mod chunk;
+pub mod cluster;
 pub mod codec;
 pub mod error;
 pub mod extension;
 pub mod handshake;
 pub mod header;
 pub mod limits;
+pub mod meta;
 pub mod method;
 pub mod protocol;
+pub mod replica;
 pub mod sums;
 pub mod tag;
 

@@ -22,3 +22,31 @@ pub const SHARDS_MAX: usize = 1024;
 
 /// Targets on one shard (a count): its disks with some dozens each.
 pub const TARGETS_MAX: usize = 4096;
+/// Changes that one version of a chunk gathers (a count): what waits while one is under way.
+pub const CHANGES_MAX: usize = 64;
+/// Tags of one chunk that live (a count): beyond that a writer is asked to come again.
+pub const TAGS_MAX: usize = 64;
+/// Chunks on a page of a comparison (a count).
+pub const CHUNKS_PAGE_MAX: usize = 4096;
+/// Addresses of one server (a count).
+pub const ADDRESSES_MAX: usize = 16;
+/// Disks of one server (a count).
+pub const DISKS_MAX: usize = 256;
+/// Targets of one disk (a count).
+pub const TARGETS_PER_DISK_MAX: usize = 256;
+/// Members of one chain (a count): more replicas than anyone keeps, with those that wait to join.
+pub const CHAIN_MEMBERS_MAX: usize = 16;
+/// Chains of one table (a count): 1,000 servers with 16 disks of 4 targets, without replication.
+pub const TABLE_CHAINS_MAX: usize = 1 << 16;
+/// Items of one kind on a page of routing (a count).
+pub const ROUTING_PAGE_MAX: usize = 4096;
+/// Ended sessions in one answer to a heartbeat (a count).
+pub const ENDED_MAX: usize = 4096;
+/// One name in a directory: what Linux allows.
+pub const NAME_BYTES_MAX: usize = 255;
+/// One path: what Linux allows.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Supplementary groups of a caller (a count): what Linux allows.
+pub const GROUPS_MAX: usize = 1 << 16;
+/// Entries on a page of a directory listing (a count): with their attributes under 1 MiB.
+pub const ENTRIES_PAGE_MAX: usize = 4096;

@@ -1,6 +1,7 @@
 //! The table of requests: number, type, reply, and whether a retry is harmless.
 //!
-//! Numbers are never reused. The high byte names the service (0 the connection itself, 1 chunks); a
+//! Numbers are never reused. The high byte names the service (0 the connection itself, 1 chunks,
+//! 2 replicas, 3 the cluster, 4 names and sessions); a
 //! row added, removed or changed needs a new protocol version, which a golden test holds.
 
 use std::fmt;
@@ -10,7 +11,19 @@ use minicbor::{Decode, Encode};
 use crate::chunk::{
     LastChunk, LastChunkReply, ReadChunks, ReadChunksReply, UpdateChunk, UpdateChunkReply,
 };
+use crate::cluster::{
+    Administer, AdministerReply, GetRouting, GetRoutingReply, GetStatus, GetStatusReply, Heartbeat,
+    HeartbeatReply, Register, RegisterReply,
+};
 use crate::handshake::{Hello, HelloReply};
+use crate::meta::{
+    Ask, AskHeld, AskHeldReply, EndSession, Mutate, MutationReply, OpenSession, OpenSessionReply,
+    QueryReply, RenewSession, RenewSessionReply,
+};
+use crate::replica::{
+    AskCommitted, AskCommittedReply, ComparePage, ComparePageReply, FinishSync, FinishSyncReply,
+    ForwardReply, ForwardUpdate, InstallChunk, InstallChunkReply,
+};
 
 /// Number of a kind of request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +34,7 @@ pub struct Method(u16);
 pub enum Retry {
     /// It changes nothing: send it again.
     ChangesNothing,
-    /// It carries a tag: sent again, it is applied once.
+    /// It carries a tag, a slot or a version: sent again, it is applied once.
     Tagged,
     /// It belongs to its connection: a new connection sends its own.
     PerConnection,
@@ -77,6 +90,22 @@ methods! {
     0x0100 ReadChunks => ReadChunksReply, ChangesNothing;
     0x0101 UpdateChunk => UpdateChunkReply, Tagged;
     0x0102 LastChunk => LastChunkReply, ChangesNothing;
+    0x0200 ForwardUpdate => ForwardReply, Tagged;
+    0x0201 AskCommitted => AskCommittedReply, ChangesNothing;
+    0x0202 ComparePage => ComparePageReply, ChangesNothing;
+    0x0203 InstallChunk => InstallChunkReply, Tagged;
+    0x0204 FinishSync => FinishSyncReply, ChangesNothing;
+    0x0300 Register => RegisterReply, Tagged;
+    0x0301 Heartbeat => HeartbeatReply, ChangesNothing;
+    0x0302 GetRouting => GetRoutingReply, ChangesNothing;
+    0x0303 Administer => AdministerReply, Tagged;
+    0x0304 GetStatus => GetStatusReply, ChangesNothing;
+    0x0400 OpenSession => OpenSessionReply, Tagged;
+    0x0401 RenewSession => RenewSessionReply, ChangesNothing;
+    0x0402 EndSession => RenewSessionReply, Tagged;
+    0x0403 Mutate => MutationReply, Tagged;
+    0x0404 Ask => QueryReply, ChangesNothing;
+    0x0405 AskHeld => AskHeldReply, ChangesNothing;
 }
 
 impl Method {

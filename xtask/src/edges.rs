@@ -45,14 +45,18 @@ const CLIENT: &str = "emberfs-client";
 /// Lower crates first.
 const TABLE: &[Row] = &[
     pure(LAYOUT, &[], &["minicbor"]),
-    pure(BUFFER, &[LAYOUT], &["bytes", "crc32c", "thiserror"]),
+    pure(BUFFER, &[LAYOUT], &["bytes", "crc32c", "minicbor", "thiserror"]),
     pure(WIRE, &[LAYOUT, BUFFER], &["bytes", "crc32c", "minicbor", "thiserror"]),
     pure(CHAIN, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "thiserror"]),
-    pure(STATE, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "siphasher", "thiserror"]),
-    pure(CONSENSUS, &[LAYOUT, BUFFER, WIRE], &["bytes", "raft", "prost", "protobuf", "thiserror"]),
+    pure(
+        STATE,
+        &[LAYOUT, BUFFER, WIRE],
+        &["bytes", "minicbor", "siphasher", "thiserror"],
+    ),
+    pure(CONSENSUS, &[LAYOUT, WIRE], &["bytes", "minicbor", "raft", "slog", "thiserror"]),
     pure(SESSION, &[LAYOUT, BUFFER, WIRE], &["bytes", "thiserror"]),
     free(TRANSPORT, &[LAYOUT, BUFFER, WIRE]),
-    free(DAEMON, &[]),
+    free(DAEMON, &[LAYOUT]),
     free(ENGINE, &[LAYOUT, BUFFER]),
     free("emberfs-storage-server", &[LAYOUT, BUFFER, WIRE, ENGINE, CHAIN, TRANSPORT, DAEMON]),
     free(

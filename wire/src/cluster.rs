@@ -1,0 +1,388 @@
+//! What servers and operators ask of the metadata leader about the cluster: who is in it, which targets
+//! make which chains, and who may serve.
+//!
+//! ```text
+//!   storage server ── Register ───► a node number and the boot number of this start
+//!                  ── Heartbeat ──► a lease, counted from when it was sent; what changed in the routing
+//!   client         ── GetRouting ─► what changed in the routing since the version that it has
+//!   operator       ── Administer ─► disks admitted, tables made
+//! ```
+//!
+//! # Routing
+//! [`RoutingDelta`] carries what changed after a [`RoutingVersion`], so that a big cluster sends little.
+//! An item that is not in it stands as it was; nothing but whole items is sent. Asked from
+//! [`RoutingVersion::NONE`], it is everything, in as many pages as it takes.
+
+use emberfs_layout::{
+    BootNumber, ByteLen, ChainId, ChainVersion, ChunkSize, ClientId, ClusterId, DiskId, NodeId,
+    RoutingVersion, Sequence, TableId, TableVersion, TargetId,
+};
+use minicbor::{Decode, Encode};
+
+use crate::codec::list;
+use crate::limits::{
+    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX, TABLE_CHAINS_MAX,
+    TARGETS_MAX, TARGETS_PER_DISK_MAX,
+};
+
+/// What fails together: a node, a rack, a zone, as the operator numbered them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct DomainId(#[n(0)] pub u32);
+
+/// State of a chain's member, as all may know it. The transition table is in the membership core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum PublicState {
+    /// Has all that was acknowledged; reads and writes.
+    #[n(0)]
+    Serving,
+    /// Is being brought up to date; takes writes, no reads.
+    #[n(1)]
+    Syncing,
+    /// Is there, and waits for its predecessor to bring it up to date.
+    #[n(2)]
+    Waiting,
+    /// Was among the last to serve, and is away: nobody else may take over from it.
+    #[n(3)]
+    LastServing,
+    /// Is away.
+    #[n(4)]
+    Offline,
+}
+
+/// State of a target, as its server reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum LocalState {
+    /// Has all that its chain committed, by what it was told.
+    #[n(0)]
+    UpToDate,
+    /// Runs, and may lack something.
+    #[n(1)]
+    Online,
+    /// Cannot be used: its disk failed or was taken away.
+    #[n(2)]
+    Offline,
+}
+
+/// One member of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChainMember {
+    /// Which target.
+    #[n(0)]
+    pub target: TargetId,
+    /// How it stands.
+    #[n(1)]
+    pub state: PublicState,
+}
+
+/// A chain: its members, those that serve first, head first among them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Chain {
+    /// Which chain.
+    #[n(0)]
+    pub id: ChainId,
+    /// Grows with each change of the members or their states.
+    #[n(1)]
+    pub version: ChainVersion,
+    /// The members: serving, then syncing, then all others.
+    #[cbor(n(2), decode_with = "list::<CHAIN_MEMBERS_MAX, _, _>")]
+    pub members: Vec<ChainMember>,
+    /// With fewer serving members than this, writes wait.
+    #[n(3)]
+    pub min_serving: u8,
+}
+
+/// A server, as others reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Node {
+    /// Which node.
+    #[n(0)]
+    pub id: NodeId,
+    /// What its operator calls it.
+    #[n(1)]
+    pub name: String,
+    /// Where it listens, each `host:port`.
+    #[cbor(n(2), decode_with = "list::<ADDRESSES_MAX, _, _>")]
+    pub addresses: Vec<String>,
+    /// Its latest start.
+    #[n(3)]
+    pub boot: BootNumber,
+    /// What it fails with.
+    #[n(4)]
+    pub domain: DomainId,
+}
+
+/// A disk that was admitted to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Disk {
+    /// Which disk.
+    #[n(0)]
+    pub id: DiskId,
+    /// The node that it was admitted on.
+    #[n(1)]
+    pub node: NodeId,
+    /// The targets that it carries.
+    #[cbor(n(2), decode_with = "list::<TARGETS_PER_DISK_MAX, _, _>")]
+    pub targets: Vec<TargetId>,
+}
+
+/// A table of chains over which files are striped.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChainTable {
+    /// Which table.
+    #[n(0)]
+    pub id: TableId,
+    /// Grows when chains are added behind the others.
+    #[n(1)]
+    pub version: TableVersion,
+    /// The chains, in order. A layout that names an older version uses the first `old length` of them.
+    #[cbor(n(2), decode_with = "list::<TABLE_CHAINS_MAX, _, _>")]
+    pub chains: Vec<ChainId>,
+    /// How many chains each version had, from version 1 on.
+    #[cbor(n(3), decode_with = "list::<TABLE_CHAINS_MAX, _, _>")]
+    pub lengths: Vec<u32>,
+    /// Copies of each chunk.
+    #[n(4)]
+    pub replicas: u8,
+}
+
+/// What changed in the routing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct RoutingDelta {
+    /// What the receiver has once this is applied.
+    #[n(0)]
+    pub version: RoutingVersion,
+    /// Whether more follows: ask again from [`Self::version`].
+    #[n(1)]
+    pub more: bool,
+    /// Nodes that changed.
+    #[cbor(n(2), decode_with = "list::<ROUTING_PAGE_MAX, _, _>")]
+    pub nodes: Vec<Node>,
+    /// Disks that changed.
+    #[cbor(n(3), decode_with = "list::<ROUTING_PAGE_MAX, _, _>")]
+    pub disks: Vec<Disk>,
+    /// Chains that changed.
+    #[cbor(n(4), decode_with = "list::<ROUTING_PAGE_MAX, _, _>")]
+    pub chains: Vec<Chain>,
+    /// Tables that changed.
+    #[cbor(n(5), decode_with = "list::<ROUTING_PAGE_MAX, _, _>")]
+    pub tables: Vec<ChainTable>,
+}
+
+/// Asks for what changed in the routing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetRouting {
+    /// What the asker has; [`RoutingVersion::NONE`] for nothing.
+    #[n(0)]
+    pub since: RoutingVersion,
+}
+
+/// Answers [`GetRouting`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetRoutingReply {
+    /// Whose routing it is.
+    #[n(0)]
+    pub cluster: ClusterId,
+    /// What changed; empty, with the asked version, if nothing did.
+    #[n(1)]
+    pub delta: RoutingDelta,
+}
+
+/// A storage server's first words, once a start: the reply names this start.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Register {
+    /// Drawn at random by the server at this start: the same request sent again is the same start.
+    #[n(0)]
+    pub start: u64,
+    /// Its number, if it was given one before.
+    #[n(1)]
+    pub node: Option<NodeId>,
+    /// What its operator calls it; no two nodes share a name.
+    #[n(2)]
+    pub name: String,
+    /// Where it listens, each `host:port`.
+    #[cbor(n(3), decode_with = "list::<ADDRESSES_MAX, _, _>")]
+    pub addresses: Vec<String>,
+    /// What it fails with, if more than itself: otherwise each node is a domain of its own.
+    #[n(4)]
+    pub domain: Option<DomainId>,
+    /// The formatted disks that it found.
+    #[cbor(n(5), decode_with = "list::<DISKS_MAX, _, _>")]
+    pub disks: Vec<DiskId>,
+}
+
+/// Answers [`Register`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RegisterReply {
+    /// The node's number, for ever.
+    #[n(0)]
+    pub node: NodeId,
+    /// The number of this start.
+    #[n(1)]
+    pub boot: BootNumber,
+}
+
+/// How one target stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TargetReport {
+    /// Which target.
+    #[n(0)]
+    pub target: TargetId,
+    /// How it stands.
+    #[n(1)]
+    pub state: LocalState,
+    /// The version of its chain that it goes by; [`ChainVersion::NONE`] before it heard of one.
+    #[n(2)]
+    pub chain: ChainVersion,
+}
+
+/// How one disk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DiskReport {
+    /// Which disk.
+    #[n(0)]
+    pub disk: DiskId,
+    /// Bytes that chunks may take.
+    #[n(1)]
+    pub capacity: ByteLen,
+    /// Bytes that they take.
+    #[n(2)]
+    pub used: ByteLen,
+}
+
+/// A storage server's sign of life, and its request for a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Heartbeat {
+    /// Who.
+    #[n(0)]
+    pub node: NodeId,
+    /// Which start of it; one that is not the latest is refused.
+    #[n(1)]
+    pub boot: BootNumber,
+    /// Its targets.
+    #[cbor(n(2), decode_with = "list::<TARGETS_MAX, _, _>")]
+    pub targets: Vec<TargetReport>,
+    /// Its disks.
+    #[cbor(n(3), decode_with = "list::<DISKS_MAX, _, _>")]
+    pub disks: Vec<DiskReport>,
+    /// The routing that it has.
+    #[n(4)]
+    pub routing: RoutingVersion,
+    /// Up to where it has applied the list of ended sessions.
+    #[n(5)]
+    pub ended: Sequence,
+}
+
+/// Answers [`Heartbeat`]: until `lease_ms` after the heartbeat was *sent*, the server may serve.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct HeartbeatReply {
+    /// How long the lease is, in milliseconds: half of what the leader waits.
+    #[n(0)]
+    pub lease_ms: u32,
+    /// What changed in the routing.
+    #[n(1)]
+    pub routing: RoutingDelta,
+    /// Sessions that ended after [`Heartbeat::ended`]: their late writes are refused.
+    #[cbor(n(2), decode_with = "list::<ENDED_MAX, _, _>")]
+    pub ended: Vec<ClientId>,
+    /// Up to where the list of ended sessions goes with these.
+    #[n(3)]
+    pub ended_to: Sequence,
+}
+
+/// What an operator orders.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum AdminOrder {
+    /// Admits a formatted disk that its server reported, and gives it targets.
+    #[n(0)]
+    AddDisk {
+        /// Which disk.
+        #[n(0)]
+        disk: DiskId,
+        /// How many targets it shall carry.
+        #[n(1)]
+        targets: u16,
+    },
+    /// Makes a table of chains over all free targets.
+    #[n(1)]
+    CreateTable {
+        /// Copies of each chunk.
+        #[n(0)]
+        replicas: u8,
+        /// With fewer serving replicas writes wait; `None`: `max(1, replicas - 1)`.
+        #[n(1)]
+        min_serving: Option<u8>,
+        /// Size of the chunks of files that say nothing else; `None`: 1 MiB.
+        #[n(2)]
+        chunk_size: Option<ChunkSize>,
+    },
+}
+
+/// Asks the leader to carry out an operator's order, once for each tag.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Administer {
+    /// Drawn at random by the asker: the same order sent again is carried out once.
+    #[n(0)]
+    pub order_id: u64,
+    /// What to do.
+    #[n(1)]
+    pub order: AdminOrder,
+}
+
+/// Answers [`Administer`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum AdministerReply {
+    /// The disk is in, with these targets.
+    #[n(0)]
+    DiskAdded(#[n(0)] Disk),
+    /// The table is made.
+    #[n(1)]
+    TableCreated(#[n(0)] ChainTable),
+    /// It cannot be done, for this reason, in words that say what to do.
+    #[n(2)]
+    Refused {
+        /// The words.
+        #[n(0)]
+        text: String,
+    },
+}
+
+/// Asks how servers stand beyond what the routing says; answered from the leader's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetStatus {}
+
+/// How one storage server stands.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct NodeStatus {
+    /// Which node.
+    #[n(0)]
+    pub node: NodeId,
+    /// How long ago its last heartbeat came, in milliseconds; `None`: not since this leader began.
+    #[n(1)]
+    pub heard_ms_ago: Option<u32>,
+    /// Its disks, as it last reported them; also those not yet admitted.
+    #[cbor(n(2), decode_with = "list::<DISKS_MAX, _, _>")]
+    pub disks: Vec<DiskReport>,
+    /// Its targets, as it last reported them.
+    #[cbor(n(3), decode_with = "list::<TARGETS_MAX, _, _>")]
+    pub targets: Vec<TargetReport>,
+}
+
+/// Answers [`GetStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetStatusReply {
+    /// Whose status it is.
+    #[n(0)]
+    pub cluster: ClusterId,
+    /// The member that answers, which leads.
+    #[n(1)]
+    pub leader: NodeId,
+    /// The storage servers.
+    #[cbor(n(2), decode_with = "list::<ROUTING_PAGE_MAX, _, _>")]
+    pub nodes: Vec<NodeStatus>,
+    /// How many client sessions live.
+    #[n(3)]
+    pub sessions: u32,
+}

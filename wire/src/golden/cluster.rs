@@ -1,0 +1,132 @@
+//! Samples of what servers and operators say to the metadata leader.
+
+use emberfs_layout::{
+    BootNumber, ByteLen, ChainId, ChainVersion, ChunkSize, ClientId, ClusterId, DiskId, NodeId,
+    RoutingVersion, Sequence, TableId, TableVersion, TargetId,
+};
+
+use super::{Sample, bytes_of};
+use crate::cluster::{
+    AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, Disk, DiskReport,
+    DomainId, GetRouting, GetRoutingReply, GetStatus, GetStatusReply, Heartbeat, HeartbeatReply,
+    LocalState, Node, NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, TargetReport,
+};
+
+const CLUSTER: ClusterId = ClusterId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+const DISK: DiskId = DiskId(0xd15c);
+
+fn disk() -> Disk {
+    Disk { id: DISK, node: NodeId(3), targets: vec![TargetId(11), TargetId(12)] }
+}
+
+fn table() -> ChainTable {
+    ChainTable {
+        id: TableId(1),
+        version: TableVersion(1),
+        chains: vec![ChainId(4)],
+        lengths: vec![1],
+        replicas: 3,
+    }
+}
+
+fn delta() -> RoutingDelta {
+    let node = Node {
+        id: NodeId(3),
+        name: "storage-1".into(),
+        addresses: vec!["[::1]:7001".into()],
+        boot: BootNumber(17),
+        domain: DomainId(3),
+    };
+    let states = [
+        PublicState::Serving,
+        PublicState::Syncing,
+        PublicState::Waiting,
+        PublicState::LastServing,
+        PublicState::Offline,
+    ];
+    let member = |state| ChainMember { target: TargetId(11), state };
+    let chain = Chain {
+        id: ChainId(4),
+        version: ChainVersion(9),
+        members: states.map(member).to_vec(),
+        min_serving: 2,
+    };
+    RoutingDelta {
+        version: RoutingVersion(30),
+        more: true,
+        nodes: vec![node],
+        disks: vec![disk()],
+        chains: vec![chain],
+        tables: vec![table()],
+    }
+}
+
+fn reports() -> (Vec<TargetReport>, Vec<DiskReport>) {
+    let target = |state| TargetReport { target: TargetId(11), state, chain: ChainVersion(9) };
+    let targets = [LocalState::UpToDate, LocalState::Online, LocalState::Offline].map(target);
+    let disk = DiskReport { disk: DISK, capacity: ByteLen(1 << 40), used: ByteLen(1 << 30) };
+    (targets.to_vec(), vec![disk])
+}
+
+fn servers() -> Vec<Sample> {
+    let register = Register {
+        start: 5,
+        node: None,
+        name: "storage-1".into(),
+        addresses: vec!["127.0.0.1:7001".into()],
+        domain: Some(DomainId(2)),
+        disks: vec![DISK],
+    };
+    let (targets, disks) = reports();
+    let heartbeat = Heartbeat {
+        node: NodeId(3),
+        boot: BootNumber(17),
+        targets,
+        disks,
+        routing: RoutingVersion(29),
+        ended: Sequence(4),
+    };
+    let granted = HeartbeatReply {
+        lease_ms: 1500,
+        routing: delta(),
+        ended: vec![ClientId(900)],
+        ended_to: Sequence(5),
+    };
+    let routing = GetRoutingReply { cluster: CLUSTER, delta: delta() };
+    vec![
+        ("Register", bytes_of(&register)),
+        ("RegisterReply", bytes_of(&RegisterReply { node: NodeId(3), boot: BootNumber(17) })),
+        ("Heartbeat", bytes_of(&heartbeat)),
+        ("HeartbeatReply", bytes_of(&granted)),
+        ("GetRouting", bytes_of(&GetRouting { since: RoutingVersion(29) })),
+        ("GetRoutingReply", bytes_of(&routing)),
+    ]
+}
+
+fn operators() -> Vec<Sample> {
+    let add = AdminOrder::AddDisk { disk: DISK, targets: 4 };
+    let create = AdminOrder::CreateTable {
+        replicas: 3,
+        min_serving: None,
+        chunk_size: Some(ChunkSize::DEFAULT),
+    };
+    let order = |order| bytes_of(&Administer { order_id: 77, order });
+    let refused = AdministerReply::Refused { text: "no free targets".into() };
+    let (targets, disks) = reports();
+    let node = NodeStatus { node: NodeId(3), heard_ms_ago: Some(120), disks, targets };
+    let status =
+        GetStatusReply { cluster: CLUSTER, leader: NodeId(1), nodes: vec![node], sessions: 2 };
+    vec![
+        ("Administer", order(add)),
+        ("Administer", order(create)),
+        ("AdministerReply", bytes_of(&AdministerReply::DiskAdded(disk()))),
+        ("AdministerReply", bytes_of(&AdministerReply::TableCreated(table()))),
+        ("AdministerReply", bytes_of(&refused)),
+        ("GetStatus", bytes_of(&GetStatus {})),
+        ("GetStatusReply", bytes_of(&status)),
+    ]
+}
+
+pub(super) fn samples() -> Vec<Sample> {
+    [servers(), operators()].concat()
+}
