@@ -1,0 +1,94 @@
+//! A cluster without a session: what an operator asks and orders.
+
+use std::sync::Arc;
+
+use emberfs_client_session::RoutingTable;
+use emberfs_layout::ClusterId;
+use emberfs_transport::NoService;
+use emberfs_wire::cluster::{
+    AdminOrder, Administer, AdministerReply, GetRouting, GetStatus, GetStatusReply,
+};
+use tokio::runtime::Handle;
+
+use crate::error::ClientError;
+use crate::links::{Dialling, MetaLinks};
+use crate::options::{ClientOptions, ClusterAddress};
+use crate::patience::Patience;
+use crate::routes::Routes;
+
+/// A connection to a cluster's metadata group.
+#[derive(Debug)]
+pub struct Cluster {
+    id: ClusterId,
+    meta: MetaLinks,
+    routes: Routes,
+    options: ClientOptions,
+}
+
+impl Cluster {
+    /// Connects, and learns the routing. Must be called within a Tokio runtime, as all async functions.
+    ///
+    /// # Errors
+    /// [`ClientError::Deadline`] if none of the addresses answers, or another cluster does, within
+    /// [`ClientOptions::deadline`].
+    pub async fn connect(
+        address: &ClusterAddress,
+        options: &ClientOptions,
+    ) -> Result<Self, ClientError> {
+        let dialling = Dialling {
+            runtime: Handle::current(),
+            cluster: address.cluster,
+            client: None,
+            pool: options.pool(),
+            limits: options.limits,
+        };
+        let meta = MetaLinks::new(&dialling, &address.meta, &NoService);
+        let mut patience = Patience::new(options.deadline);
+        let routes = Routes::default();
+        routes.refresh(routes.now().version(), &meta, &mut patience).await?;
+        let since = routes.now().version();
+        let id = meta.call(&GetRouting { since }, &mut patience).await?.cluster;
+        Ok(Self { id, meta, routes, options: options.clone() })
+    }
+
+    /// Which cluster it is.
+    #[must_use]
+    pub fn id(&self) -> ClusterId {
+        self.id
+    }
+
+    /// The nodes, disks, chains and tables, asked anew.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn routing(&self) -> Result<Arc<RoutingTable>, ClientError> {
+        let mut patience = Patience::new(self.options.deadline);
+        let seen = self.routes.now().version();
+        self.routes.refresh(seen, &self.meta, &mut patience).await?;
+        Ok(self.routes.now())
+    }
+
+    /// How the servers stand.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<GetStatusReply, ClientError> {
+        let mut patience = Patience::new(self.options.deadline);
+        self.meta.call(&GetStatus {}, &mut patience).await
+    }
+
+    /// Gives an operator's order, once, however often it must be sent.
+    ///
+    /// # Errors
+    /// [`ClientError`]; that the order cannot be carried out is a reply.
+    pub async fn administer(&self, order: AdminOrder) -> Result<AdministerReply, ClientError> {
+        let mut patience = Patience::new(self.options.deadline);
+        let order = Administer { order_id: rand::random(), order };
+        self.meta.call(&order, &mut patience).await
+    }
+
+    /// What a client goes on with.
+    pub(crate) fn into_parts(self) -> (ClusterId, MetaLinks, Routes) {
+        (self.id, self.meta, self.routes)
+    }
+}

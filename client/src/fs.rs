@@ -1,0 +1,291 @@
+//! Files and directories by path from the root.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use emberfs_layout::InodeId;
+use emberfs_wire::FsError;
+use emberfs_wire::meta::{
+    AttributeChange, Attributes, Cursor, Entry, InodeKind, Mode, Name, NewNode, Place, RemoveKind,
+    RenameFlags, Space, SymlinkTarget,
+};
+
+use crate::error::ClientError;
+use crate::file::{File, OpenOptions};
+use crate::meta::{Meta, Position};
+
+/// Entries asked for at once: a page with attributes stays well below a message's limit.
+const PAGE: u32 = 1024;
+
+/// The file system by path. A leading slash may be there or not: there is no current directory.
+#[derive(Clone, Debug)]
+pub struct Fs {
+    meta: Meta,
+}
+
+/// A directory's entries, page by page, each with its attributes, in no order that means anything.
+#[derive(Debug)]
+pub struct Listing {
+    meta: Meta,
+    directory: Place,
+    after: Cursor,
+    page: VecDeque<Entry>,
+    end: bool,
+}
+
+impl Fs {
+    pub(crate) fn new(meta: Meta) -> Self {
+        Self { meta }
+    }
+
+    /// The same by inode and name.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`ClientError`], as of all functions here.
+    pub async fn open(
+        &self,
+        path: impl AsRef<Path>,
+        options: &OpenOptions,
+    ) -> Result<File, ClientError> {
+        let path = path.as_ref();
+        match options.creates() {
+            true => self.meta.create(position(path)?, options).await,
+            false => self.meta.open(place(path)?, options).await,
+        }
+    }
+
+    /// The attributes of what a path leads to, symbolic links followed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stat(&self, path: impl AsRef<Path>) -> Result<Attributes, ClientError> {
+        self.meta.attributes(place(path.as_ref())?, true).await
+    }
+
+    /// The same, but of a symbolic link itself.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lstat(&self, path: impl AsRef<Path>) -> Result<Attributes, ClientError> {
+        self.meta.attributes(place(path.as_ref())?, false).await
+    }
+
+    /// The entries of a directory.
+    ///
+    /// # Errors
+    /// [`FsError::NameTooLong`]; all else is found by [`Listing::next`].
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Listing, ClientError> {
+        let directory = place(path.as_ref())?;
+        let (meta, page) = (self.meta.clone(), VecDeque::new());
+        Ok(Listing { meta, directory, after: Cursor::START, page, end: false })
+    }
+
+    /// Makes a directory, with the permission bits 0777 less this process's umask.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn mkdir(&self, path: impl AsRef<Path>) -> Result<Attributes, ClientError> {
+        let mode = Mode(0o777 & !self.meta.inner.umask.0);
+        self.meta.make_node(position(path.as_ref())?, mode, NewNode::Directory).await
+    }
+
+    /// Makes a directory and all above it that are not there; one that is there is no error.
+    ///
+    /// # Errors
+    /// [`FsError::NotADirectory`] if something else has one of the names, or another [`ClientError`].
+    pub async fn mkdir_all(&self, path: impl AsRef<Path>) -> Result<(), ClientError> {
+        // From the whole path upwards to what is there, then down again.
+        let mut missing = vec![path.as_ref()];
+        while let Some(path) = missing.pop() {
+            if path.file_name().is_none() {
+                continue; // the root, or a path that ends in `..` and names what must be there
+            }
+            match self.mkdir(path).await {
+                Ok(_) => {}
+                Err(ClientError::Fs(FsError::Exists)) => {
+                    if self.stat(path).await?.kind != InodeKind::Directory {
+                        return Err(FsError::NotADirectory.into());
+                    }
+                }
+                Err(ClientError::Fs(FsError::NotFound)) => {
+                    let parent = path.parent().filter(|parent| parent.file_name().is_some());
+                    let parent = parent.ok_or(FsError::NotFound)?;
+                    missing.extend([path, parent]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes anything but a directory.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove(&self, path: impl AsRef<Path>) -> Result<(), ClientError> {
+        self.meta.remove(position(path.as_ref())?, RemoveKind::File).await
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_dir(&self, path: impl AsRef<Path>) -> Result<(), ClientError> {
+        self.meta.remove(position(path.as_ref())?, RemoveKind::Directory).await
+    }
+
+    /// Removes anything, with all that is in it, in one request.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_all(&self, path: impl AsRef<Path>) -> Result<(), ClientError> {
+        self.meta.remove(position(path.as_ref())?, RemoveKind::Tree).await
+    }
+
+    /// Moves a name in one step; what has the new name is replaced.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rename(
+        &self,
+        from: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+    ) -> Result<(), ClientError> {
+        let (from, to) = (position(from.as_ref())?, position(to.as_ref())?);
+        self.meta.rename(from, to, RenameFlags::default()).await
+    }
+
+    /// Makes the symbolic link `link`, which points to `target`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn symlink(
+        &self,
+        target: impl AsRef<Path>,
+        link: impl AsRef<Path>,
+    ) -> Result<Attributes, ClientError> {
+        let target = SymlinkTarget::new(target.as_ref().as_os_str().as_bytes())?;
+        let node = NewNode::Symlink(target);
+        self.meta.make_node(position(link.as_ref())?, Mode(0o777), node).await
+    }
+
+    /// What a symbolic link points to.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn read_link(&self, path: impl AsRef<Path>) -> Result<PathBuf, ClientError> {
+        let target = self.meta.read_link(place(path.as_ref())?).await?;
+        Ok(OsString::from_vec(target.as_bytes().to_vec()).into())
+    }
+
+    /// Gives `file` the further name `link`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hard_link(
+        &self,
+        file: impl AsRef<Path>,
+        link: impl AsRef<Path>,
+    ) -> Result<Attributes, ClientError> {
+        self.meta.link(place(file.as_ref())?, position(link.as_ref())?).await
+    }
+
+    /// Changes attributes of what a path leads to, symbolic links followed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_attributes(
+        &self,
+        path: impl AsRef<Path>,
+        change: AttributeChange,
+    ) -> Result<Attributes, ClientError> {
+        self.meta.set_attributes(place(path.as_ref())?, true, change).await
+    }
+
+    /// How much room there is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn space(&self) -> Result<Space, ClientError> {
+        self.meta.space().await
+    }
+}
+
+impl Listing {
+    /// The next entry; `None` at the end. Entries that are added or removed meanwhile may or may not be
+    /// seen, all others are seen once.
+    ///
+    /// # Errors
+    /// [`ClientError`]; asked again, it goes on where it was.
+    pub async fn next(&mut self) -> Result<Option<Entry>, ClientError> {
+        while self.page.is_empty() && !self.end {
+            let directory = self.directory.clone();
+            let page = self.meta.list(directory, self.after, PAGE, true).await?;
+            // Whatever happens to the path, all pages are of the same directory.
+            self.directory = Place::inode(page.directory.inode);
+            match page.entries.last() {
+                Some(last) => self.after = last.cursor,
+                None if !page.end => {
+                    return Err(ClientError::Fault { text: "an empty page".into() });
+                }
+                None => {}
+            }
+            self.end = page.end;
+            self.page = page.entries.into();
+        }
+        Ok(self.page.pop_front())
+    }
+}
+
+/// Where a path leads, from the root.
+fn place(path: &Path) -> Result<Place, ClientError> {
+    let path = emberfs_wire::meta::Path::new(path.as_os_str().as_bytes())?;
+    Ok(Place { start: InodeId::ROOT, path })
+}
+
+/// A path's last name, and where it is.
+fn position(path: &Path) -> Result<Position, ClientError> {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    if bytes.len() > emberfs_wire::limits::PATH_BYTES_MAX {
+        return Err(FsError::NameTooLong.into());
+    }
+    let parent = emberfs_wire::meta::Path::new(&bytes[..start])?;
+    let name = match &bytes[start..end] {
+        // The root, the directory itself, the one above: they have their names elsewhere.
+        b"" | b"." | b".." => return Err(FsError::InvalidArgument.into()),
+        name => Name::new(name)?,
+    };
+    Ok(Position { parent: Place { start: InodeId::ROOT, path: parent }, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_ends_in_a_name() {
+        let split = |path: &str| {
+            let at = position(Path::new(path))?;
+            Ok((at.parent.path.to_string(), at.name.to_string()))
+        };
+        let is = |parent: &str, name: &str| Ok((parent.to_owned(), name.to_owned()));
+        assert_eq!(split("a"), is("", "a"));
+        assert_eq!(split("/a/b"), is("/a/", "b"));
+        assert_eq!(split("a/../b//"), is("a/../", "b"));
+        for no_name in ["", "/", "a/..", "."] {
+            assert_eq!(split(no_name), Err(ClientError::Fs(FsError::InvalidArgument)), "{no_name}");
+        }
+        assert_eq!(split(&"a".repeat(256)), Err(ClientError::Fs(FsError::NameTooLong)));
+        assert_eq!(split(&"a/".repeat(2049)), Err(ClientError::Fs(FsError::NameTooLong)));
+    }
+}

@@ -1,0 +1,77 @@
+//! Which inodes this client has open, for the leader that asks before it forgets a removed file.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use emberfs_layout::InodeId;
+use emberfs_transport::{Answer, Handler, IncomingCall};
+use emberfs_wire::meta::{AskHeld, AskHeldReply};
+use emberfs_wire::{Request, WireError, decode, encode};
+
+/// The open inodes; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    open: Arc<Mutex<BTreeMap<InodeId, usize>>>,
+}
+
+/// One open handle on an inode.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    held: Held,
+    inode: InodeId,
+}
+
+impl Held {
+    /// Says that `inode` is open until the answer is dropped.
+    pub(crate) fn hold(&self, inode: InodeId) -> Hold {
+        *self.open().entry(inode).or_default() += 1;
+        Hold { held: self.clone(), inode }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<InodeId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut open = self.held.open();
+        let count = open.get_mut(&self.inode).expect("counted when it was held");
+        *count -= 1;
+        if *count == 0 {
+            open.remove(&self.inode);
+        }
+    }
+}
+
+impl Handler for Held {
+    async fn handle(&self, call: IncomingCall) -> Answer {
+        if call.method != AskHeld::METHOD {
+            return Err(WireError::bug(format!("{} is not served by a client", call.method)));
+        }
+        let asked: AskHeld =
+            decode(&call.message).map_err(|error| WireError::bug(error.to_string()))?;
+        let open = self.open();
+        let held = asked.inodes.into_iter().filter(|inode| open.contains_key(inode)).collect();
+        let mut message = Vec::new();
+        encode(&AskHeldReply { held }, &mut message);
+        Ok((message, Bytes::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_is_held_until_its_last_handle_is_gone() {
+        let held = Held::default();
+        let inode = InodeId(7);
+        let (first, second) = (held.hold(inode), held.hold(inode));
+        drop(first);
+        assert!(held.open().contains_key(&inode));
+        drop(second);
+        assert!(held.open().is_empty());
+    }
+}
