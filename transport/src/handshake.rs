@@ -12,7 +12,6 @@
 use std::future::Future;
 
 use emberfs_buffer::Pool;
-use emberfs_layout::ByteLen;
 use emberfs_wire::handshake::{Hello, HelloReply, Refusal, Welcome};
 use emberfs_wire::header::RequestId;
 use emberfs_wire::{FrameKind, Request, decode, encode};
@@ -63,19 +62,7 @@ pub async fn connect<N: Network>(
     .await
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
-    /// Waits for a peer that connected to say who it is.
-    ///
-    /// # Errors
-    /// [`HandshakeError`] if it says something else, or nothing in time.
-    pub async fn accept(stream: S, limits: Limits) -> Result<Self, HandshakeError> {
-        in_time(limits, async {
-            let (frame, stream) = receive(stream, FrameKind::Request).await?;
-            Ok(Self { hello: decode(&frame.message())?, stream, limits })
-        })
-        .await
-    }
-
+impl<S> Pending<S> {
     /// Who it says it is, and whom it wants.
     #[must_use]
     pub fn hello(&self) -> &Hello {
@@ -89,6 +76,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
     pub fn map_stream<T, E>(self, change: impl FnOnce(S) -> Result<T, E>) -> Result<Pending<T>, E> {
         let Self { hello, stream, limits } = self;
         Ok(Pending { hello, stream: change(stream)?, limits })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
+    /// Waits for a peer that connected to say who it is.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] if it says something else, or nothing in time.
+    pub async fn accept(stream: S, limits: Limits) -> Result<Self, HandshakeError> {
+        in_time(limits, async {
+            let (frame, stream) = receive(stream, FrameKind::Request).await?;
+            Ok(Self { hello: decode(&frame.message())?, stream, limits })
+        })
+        .await
     }
 
     /// Answers that the connection stands. Payloads will land in memory of `pool`.
@@ -142,12 +143,11 @@ async fn receive<S: AsyncRead + Unpin>(
     stream: S,
     kind: FrameKind,
 ) -> Result<(Incoming, S), HandshakeError> {
-    // A handshake has no payload: a pool without memory refuses one.
-    let mut reader = FrameReader::new(stream, Pool::new(ByteLen::ZERO));
+    // What follows at once, such as a ping, is for the connection to read.
+    let mut reader = FrameReader::exact(stream);
     let frame = reader.next().await?;
     if frame.header.kind != kind || frame.header.method != Hello::METHOD {
         return Err(Closed::Protocol("something else than a handshake came first").into());
     }
-    let hasty = Closed::Protocol("a frame came before the handshake was done");
-    Ok((frame, reader.into_stream().ok_or(hasty)?))
+    Ok((frame, reader.into_stream()))
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use emberfs_buffer::{AlignedBuf, Pool, PoolError};
+use emberfs_layout::ByteLen;
 use emberfs_wire::FrameHeader;
 use emberfs_wire::header::HEADER_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -35,6 +36,8 @@ pub(crate) struct FrameReader<R> {
     stream: R,
     pool: Pool,
     buffer: BytesMut,
+    /// Read at least so much at once, if it is there.
+    ahead: usize,
     header: Option<FrameHeader>,
     /// A payload in the making, behind a body that has passed its check.
     landing: Option<Landing>,
@@ -51,7 +54,14 @@ struct Landing {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(stream: R, pool: Pool) -> Self {
         let buffer = BytesMut::with_capacity(READ_BYTES);
-        Self { stream, pool, buffer, header: None, landing: None, heard: Instant::now() }
+        let heard = Instant::now();
+        Self { stream, pool, buffer, ahead: READ_BYTES, header: None, landing: None, heard }
+    }
+
+    /// One that reads not a byte behind the frame that is asked for, so that the stream can be passed on;
+    /// it has no memory for payloads.
+    pub(crate) fn exact(stream: R) -> Self {
+        Self { ahead: 0, ..Self::new(stream, Pool::new(ByteLen::ZERO)) }
     }
 
     /// When bytes last came, or might have come had there been memory for them.
@@ -59,10 +69,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.heard
     }
 
-    /// The stream again; `None` if bytes of a further frame were read already.
-    pub(crate) fn into_stream(self) -> Option<R> {
-        let clean = self.buffer.is_empty() && self.header.is_none();
-        clean.then_some(self.stream)
+    /// The stream again, between two frames of an [`Self::exact`] reader.
+    pub(crate) fn into_stream(self) -> R {
+        assert!(self.buffer.is_empty() && self.header.is_none(), "bytes would be lost");
+        self.stream
     }
 
     /// The next frame.
@@ -113,7 +123,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     async fn buffer_at_least(&mut self, len: usize) -> Result<(), Closed> {
         while self.buffer.len() < len {
-            let wanted = (len - self.buffer.len()).max(READ_BYTES);
+            let wanted = (len - self.buffer.len()).max(self.ahead);
             self.buffer.reserve(wanted);
             if self.stream.read_buf(&mut (&mut self.buffer).limit(wanted)).await? == 0 {
                 return Err(Closed::ByPeer);

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use emberfs_layout::{BootNumber, ClusterId, NodeId};
-use emberfs_wire::handshake::Refusal;
-use tokio::io::AsyncWriteExt;
+use emberfs_wire::handshake::{Hello, HelloReply, Refusal};
+use emberfs_wire::header::RequestId;
+use emberfs_wire::{FrameKind, Request, encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::spawn;
 
 use super::{Echo, Service, hello, pool, request_bytes, welcome};
+use crate::frame::Draft;
 use crate::link::LinkState;
 use crate::{
     Address, CallOptions, Closed, Dial, HandshakeError, Limits, Link, NoService, Pending, Tcp,
@@ -55,6 +58,31 @@ async fn peers_meet_by_name_and_by_number() {
         assert!(matches!(run.await.expect("no panic"), Closed::ByUs));
         assert!(matches!(server.await.expect("no panic"), Closed::ByPeer));
     }
+}
+
+/// A server may speak right behind its welcome: what arrives together is not lost.
+#[tokio::test]
+async fn a_request_right_behind_the_welcome_is_answered() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let server = spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a peer");
+        let mut hello = [0; 4096];
+        assert!(stream.read(&mut hello).await.expect("a hello") > 0);
+        let mut draft =
+            Draft { method: Hello::METHOD, ..Draft::bare(FrameKind::Reply, RequestId(0)) };
+        encode(&HelloReply::Welcome(welcome()), &mut draft.message);
+        let mut both = draft.seal().expect("small").head.to_vec();
+        both.extend(request_bytes(1, Echo(5), b"with bytes"));
+        stream.write_all(&both).await.expect("sent");
+        stream
+    });
+    let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+    let (connection, _) = met.expect("welcome");
+    let service = Service::new();
+    let run = spawn(connection.run(service.clone()));
+    service.ended().await;
+    drop(server.await.expect("no panic"));
+    assert!(matches!(run.await.expect("no panic"), Closed::ByPeer));
 }
 
 #[tokio::test]
