@@ -1,7 +1,9 @@
 //! The replicated chunk protocol as a pure core: targets, membership transitions and placement.
 //!
-//! It knows no disk, no socket and no clock. What is here: [`placement`], which disks carry a chain
-//! together. Targets and membership come next.
+//! It knows no disk, no socket and no clock. [`placement`]: which disks carry a chain together.
+//! [`membership`]: how the states of a chain's members change. [`target`]: one replica of a chain.
 #![forbid(unsafe_code)]
 
+pub mod membership;
 pub mod placement;
+pub mod target;

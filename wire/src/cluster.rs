@@ -21,8 +21,8 @@ use minicbor::{Decode, Encode};
 
 use crate::codec::list;
 use crate::limits::{
-    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX, TABLE_CHAINS_MAX,
-    TARGETS_MAX, TARGETS_PER_DISK_MAX,
+    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX, SESSIONS_MAX,
+    TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
 };
 
 /// What fails together: a node, a rack, a zone, as the operator numbered them.
@@ -214,7 +214,11 @@ pub struct Register {
 }
 
 /// Answers [`Register`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+///
+/// The leader forgets an ended session once every server has confirmed it, and a server forgets it with
+/// its process. So each start is told which sessions live: of those that were opened before
+/// [`Self::next_session`], all others have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RegisterReply {
     /// The node's number, for ever.
     #[n(0)]
@@ -222,6 +226,12 @@ pub struct RegisterReply {
     /// The number of this start.
     #[n(1)]
     pub boot: BootNumber,
+    /// The sessions that live, at this start or later.
+    #[cbor(n(2), decode_with = "list::<SESSIONS_MAX, _, _>")]
+    pub sessions: Vec<ClientId>,
+    /// The number that the next session gets.
+    #[n(3)]
+    pub next_session: ClientId,
 }
 
 /// How one target stands.

@@ -40,6 +40,9 @@ pub const CHAIN_MEMBERS_MAX: usize = 16;
 pub const TABLE_CHAINS_MAX: usize = 1 << 16;
 /// Items of one kind on a page of routing (a count).
 pub const ROUTING_PAGE_MAX: usize = 4096;
+/// Sessions that live (a count): twice as many as a leader opens, as some may be on their way to be
+/// opened when it counts.
+pub const SESSIONS_MAX: usize = 1 << 18;
 /// Ended sessions in one answer to a heartbeat (a count).
 pub const ENDED_MAX: usize = 4096;
 /// One name in a directory: what Linux allows.

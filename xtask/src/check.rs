@@ -4,11 +4,12 @@ use anyhow::Result;
 
 use crate::step::{command, step, tests};
 use crate::tally::Tally;
-use crate::{edges, house, tools};
+use crate::{edges, house, packages, tools};
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<Tally> {
     std::env::set_current_dir(crate::tree::top())?;
+    step("packages", packages::ensure)?;
     step("format", || command("cargo", &["fmt", "--all", "--check"]))?;
     step("house rules", house::run)?;
     step("crate edges", edges::run)?;

@@ -48,11 +48,7 @@ const TABLE: &[Row] = &[
     pure(BUFFER, &[LAYOUT], &["bytes", "crc32c", "minicbor", "thiserror"]),
     pure(WIRE, &[LAYOUT, BUFFER], &["bytes", "crc32c", "minicbor", "thiserror"]),
     pure(CHAIN, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "thiserror"]),
-    pure(
-        STATE,
-        &[LAYOUT, BUFFER, WIRE],
-        &["bytes", "minicbor", "siphasher", "thiserror"],
-    ),
+    pure(STATE, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "siphasher", "thiserror"]),
     pure(CONSENSUS, &[LAYOUT, WIRE], &["bytes", "minicbor", "raft", "slog", "thiserror"]),
     pure(SESSION, &[LAYOUT, BUFFER, WIRE], &["bytes", "thiserror"]),
     free(TRANSPORT, &[LAYOUT, BUFFER, WIRE]),

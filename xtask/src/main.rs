@@ -1,12 +1,13 @@
 //! The developers' front door: check, test, simulate, bench.
 //!
-//! Run as `cargo xtask`; `--help` lists what there is. Simulation and benchmarks come with what they
-//! drive.
+//! Run as `cargo xtask`; `--help` lists what there is. Benchmarks come with what they drive.
 #![forbid(unsafe_code)]
 
 mod check;
 mod edges;
 mod house;
+mod packages;
+mod sim;
 mod step;
 mod tally;
 mod test;
@@ -27,17 +28,23 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Install the Debian packages that building needs and that are missing
+    Setup,
     /// Format, clippy, house rules, crate edges, cargo-deny, documentation, unit tests
     Check,
     /// Everything that CI runs: check, then the tests that span crates
     Test,
+    /// The replica core under its simulator
+    Sim(sim::Seeds),
 }
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
     let result = tree::ensure_own().and_then(|()| match command {
+        Command::Setup => packages::ensure(),
         Command::Check => check::run().map(|tally| println!("{tally}")),
         Command::Test => test::run(),
+        Command::Sim(seeds) => sim::run(&seeds),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

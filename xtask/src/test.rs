@@ -5,11 +5,14 @@
 use anyhow::{Result, ensure};
 
 use crate::check;
-use crate::step::{step, tests};
+use crate::step::{command, step, tests};
 
 /// Checks, then the tests that span crates.
 pub(crate) fn run() -> Result<()> {
     let mut tally = check::run()?;
+    step("programs", || {
+        command("cargo", &["build", "--release", "--workspace", "--bins", "--locked"])
+    })?;
     tally += step("tests over all crates", || {
         let scope = ["test", "--release", "--locked", "--package", "emberfs-tests"];
         tests(&[&scope[..], &["--", "--show-output"]].concat())

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use emberfs_layout::DiskId;
+use emberfs_wire::cluster::DomainId;
 
-use super::{Disk, FailureDomain, Plan};
+use super::{Disk, Plan};
 
 /// The least and the most of something over all disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Evenness {
         let place = |disk: DiskId| *places.get(&disk).expect("the plan is over these disks");
         let chains: Vec<Vec<usize>> =
             plan.chains.iter().map(|c| c.iter().map(|m| place(m.disk)).collect()).collect();
-        let domains: Vec<FailureDomain> = disks.iter().map(|disk| disk.domain).collect();
+        let domains: Vec<DomainId> = disks.iter().map(|disk| disk.domain).collect();
         let count = |of: &dyn Fn(&[usize]) -> Vec<usize>| {
             let mut counts = vec![0; disks.len()];
             chains.iter().flat_map(|c| of(c)).for_each(|disk| counts[disk] += 1);
@@ -62,7 +63,7 @@ impl Evenness {
 }
 
 /// The span of how often two disks meet, and the worst recovery.
-fn meetings(chains: &[Vec<usize>], domains: &[FailureDomain]) -> (Span, f64) {
+fn meetings(chains: &[Vec<usize>], domains: &[DomainId]) -> (Span, f64) {
     let mut lowest_highest: Option<Span> = None;
     let mut worst: f64 = 1.0;
     let mut of_disk: Vec<Vec<&[usize]>> = vec![Vec::new(); domains.len()];

@@ -13,24 +13,24 @@
 //!    met least, then members are exchanged between chains as long as that evens out the pairs.
 //! 3. `roles`: heads and tails are spread over the disks.
 //!
-//! All three are deterministic: same input, same table. [`Evenness`] measures the result.
+//! All three are deterministic: same input, same table. [`Evenness`] measures the result;
+//! [`place_targets`] makes a table of the targets that are free.
 
 pub mod evenness;
 mod pairs;
 mod quota;
 mod roles;
 mod search;
+mod targets;
 
 use std::collections::BTreeMap;
 
 use emberfs_layout::{DiskId, NodeId};
+use emberfs_wire::cluster::DomainId;
 use thiserror::Error;
 
 pub use evenness::Evenness;
-
-/// What fails together: a node, a rack, a zone, as the operator numbered them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FailureDomain(pub u32);
+pub use targets::{FreeDisk, place_targets};
 
 /// How many copies of each chunk there are: at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Disk {
     /// The server that it is in.
     pub node: NodeId,
     /// What it fails with; all disks of a node are in the same.
-    pub domain: FailureDomain,
+    pub domain: DomainId,
     /// How many targets it carries at most.
     pub slots: u16,
 }

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Disk, FailureDomain, Replicas};
+use emberfs_wire::cluster::DomainId;
+
+use super::{Disk, Replicas};
 
 /// What the chains take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) struct Quota {
 /// The most that fits.
 pub(super) fn of(disks: &[Disk], replicas: Replicas) -> Quota {
     let r = u32::from(replicas.0.get());
-    let mut members: BTreeMap<FailureDomain, Vec<usize>> = BTreeMap::new();
+    let mut members: BTreeMap<DomainId, Vec<usize>> = BTreeMap::new();
     for (place, disk) in disks.iter().enumerate() {
         members.entry(disk.domain).or_default().push(place);
     }

@@ -14,9 +14,11 @@
 
 use std::collections::BTreeMap;
 
+use emberfs_wire::cluster::DomainId;
+
+use super::Disk;
 use super::pairs::Pairs;
 use super::quota::Quota;
-use super::{Disk, FailureDomain};
 
 /// Rounds of the exchange: the designs of the tests are found within a few.
 const ROUNDS: usize = 24;
@@ -41,7 +43,7 @@ struct Domain {
 
 fn fill(disks: &[Disk], quota: &Quota, pairs: &mut Pairs) -> Vec<Vec<usize>> {
     let mut left = quota.of_disk.clone();
-    let mut domains: BTreeMap<FailureDomain, Domain> = BTreeMap::new();
+    let mut domains: BTreeMap<DomainId, Domain> = BTreeMap::new();
     for (place, disk) in disks.iter().enumerate() {
         let domain = domains.entry(disk.domain).or_insert(Domain { left: 0, places: Vec::new() });
         domain.left += left[place];
@@ -128,7 +130,7 @@ fn exchange(disks: &[Disk], chains: &mut Vec<Vec<usize>>, pairs: &mut Pairs) {
 
 /// How many pairs of disks lie in different domains.
 fn allowed_pairs(disks: &[Disk]) -> u64 {
-    let mut sizes: BTreeMap<FailureDomain, u64> = BTreeMap::new();
+    let mut sizes: BTreeMap<DomainId, u64> = BTreeMap::new();
     for disk in disks.iter().filter(|disk| disk.slots > 0) {
         *sizes.entry(disk.domain).or_insert(0) += 1;
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU8;
 
 use emberfs_layout::{DiskId, NodeId};
+use emberfs_wire::cluster::DomainId;
 use proptest::prelude::*;
 
 use super::evenness::Span;
-use super::{Disk, Evenness, FailureDomain, PlacementError, Plan, Replicas, place};
+use super::{Disk, Evenness, PlacementError, Plan, Replicas, place};
 
 fn replicas(count: u8) -> Replicas {
     Replicas(NonZeroU8::new(count).expect("at least one"))
@@ -25,7 +26,7 @@ fn racks(nodes: &[(usize, u32)], slots: u16) -> Vec<Disk> {
     for (node, (count, domain)) in (0..).zip(nodes) {
         for _ in 0..*count {
             let id = DiskId(disks.len() as u128);
-            disks.push(Disk { id, node: NodeId(node), domain: FailureDomain(*domain), slots });
+            disks.push(Disk { id, node: NodeId(node), domain: DomainId(*domain), slots });
         }
     }
     disks
@@ -100,7 +101,7 @@ fn what_cannot_be_is_refused_in_words() {
     let error = place(&twice, replicas(2)).expect_err("twice");
     assert_eq!(error, PlacementError::ListedTwice { disk: DiskId(0) });
     let mut split = two;
-    split[1].domain = FailureDomain(9);
+    split[1].domain = DomainId(9);
     let error = place(&split, replicas(2)).expect_err("split");
     assert_eq!(error, PlacementError::SplitNode { node: NodeId(0) });
     assert!(place(&[], replicas(1)).is_err());

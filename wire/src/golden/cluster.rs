@@ -93,9 +93,15 @@ fn servers() -> Vec<Sample> {
         ended_to: Sequence(5),
     };
     let routing = GetRoutingReply { cluster: CLUSTER, delta: delta() };
+    let registered = RegisterReply {
+        node: NodeId(3),
+        boot: BootNumber(17),
+        sessions: vec![ClientId(871), ClientId(902)],
+        next_session: ClientId(911),
+    };
     vec![
         ("Register", bytes_of(&register)),
-        ("RegisterReply", bytes_of(&RegisterReply { node: NodeId(3), boot: BootNumber(17) })),
+        ("RegisterReply", bytes_of(&registered)),
         ("Heartbeat", bytes_of(&heartbeat)),
         ("HeartbeatReply", bytes_of(&granted)),
         ("GetRouting", bytes_of(&GetRouting { since: RoutingVersion(29) })),

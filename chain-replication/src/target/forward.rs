@@ -1,0 +1,421 @@
+//! Versions on their way down the chain, and their acknowledgements on their way up.
+
+use std::collections::BTreeMap;
+
+use emberfs_buffer::Payload;
+use emberfs_layout::{ChunkId, ChunkVersion};
+use emberfs_wire::chunk::{ChunkChange, UpdateChunkReply};
+use emberfs_wire::replica::{AppliedTag, ForwardReply, ForwardUpdate};
+use emberfs_wire::{FsError, Tag, WireError};
+
+use super::chain_view::{Duty, refresh};
+use super::chunks::{NewVersion, StoreError};
+use super::effect::{Ask, Effect};
+use super::input::{CallId, Durable, Millis, RequestId};
+use super::limits::{AGAIN_MS, WORKS_MAX};
+use super::work::{Forward, Put, Work, join};
+use super::{Call, Op, Orphan, OrphanTags, Target, Turn, retry};
+
+impl Target {
+    pub(super) fn on_forward(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: RequestId,
+        update: ForwardUpdate,
+        data: Vec<Payload>,
+    ) {
+        match self.take_forward(turn, id, update, data) {
+            Ok(()) => {}
+            Err(why) => turn.out.push(Effect::refuse(id, why)),
+        }
+    }
+
+    fn take_forward(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: RequestId,
+        update: ForwardUpdate,
+        data: Vec<Payload>,
+    ) -> Result<(), WireError> {
+        let view = self.addressed(&update.replica)?;
+        if self.duty() == Duty::Idle || view.predecessor != Some(update.from) {
+            return Err(refresh(&update.replica, view.version));
+        }
+        self.leased(turn.now)?;
+        self.ready_to_receive()?;
+        let writes = update.changes.iter().filter(|c| matches!(c.change, ChunkChange::Write(_)));
+        if writes.count() != data.len() || update.changes.is_empty() {
+            return Err(WireError::bug("a version without its changes or their bytes"));
+        }
+        let chunk = update.chunk;
+        for change in &update.changes {
+            self.tags.learn(change.tag.client, change.low_water);
+        }
+        if let Some(work) = self.works.get_mut(&chunk) {
+            if work.version != update.version || work.changes != update.changes {
+                return Err(retry(format!("{chunk} is at {} here", work.version)));
+            }
+            let oldest = join(&mut work.upstream, id);
+            turn.out.extend(oldest.map(|old| Effect::refuse(old, retry("sent again".into()))));
+            return Ok(());
+        }
+        if self.holds(turn, id, chunk, update.version)? {
+            return Ok(());
+        }
+        let blocked = self.works.len() >= WORKS_MAX
+            || self.is_orphaned(chunk)
+            || self.pending.contains_key(&chunk)
+            || self.is_installing(chunk);
+        if blocked {
+            return Err(retry(format!("{} is busy", self.id)));
+        }
+        self.tags.retain(chunk, |applied| update.kept.contains(&applied.tag));
+        let ForwardUpdate { version, chunk_size, changes, kept, .. } = update;
+        let mut work = Work::new(version, chunk_size, changes, data, kept);
+        work.upstream.push(id);
+        self.start(turn, chunk, work);
+        Ok(())
+    }
+
+    /// Whether the version is there already: then it is answered as before. An error if the one before it
+    /// is missing, or a later one was made of it long ago.
+    fn holds(
+        &self,
+        turn: &mut Turn<'_>,
+        id: RequestId,
+        chunk: ChunkId,
+        version: ChunkVersion,
+    ) -> Result<bool, WireError> {
+        let committed = turn.committed(chunk);
+        let at = committed.map_or(ChunkVersion::NONE, |state| state.version);
+        match committed.filter(|_| at == version) {
+            Some(state) => {
+                let digest = self.differing.get(&chunk).copied().unwrap_or(state.digest);
+                turn.out.push(Effect::forwarded(id, digest, &Durable::shown(state)));
+                Ok(true)
+            }
+            None if at.next() == version => Ok(false),
+            None => Err(retry(format!("{chunk} is at {at} here, not before {version}"))),
+        }
+    }
+
+    /// Stores a version here while it is forwarded.
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, mut work: Work) {
+        let view = self.view.as_ref().expect("whoever starts a version has a duty");
+        work.as_committed = view.successor.is_none();
+        self.works.insert(chunk, work);
+        self.put(turn, chunk);
+        self.send_forward(turn, chunk);
+    }
+
+    fn put(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let op = self.op(Op::Put(chunk));
+        let view = self.view.as_ref().expect("whoever stores a version has a duty");
+        let work = self.works.get_mut(&chunk).expect("it is the work's put");
+        work.put = Put::Running;
+        if !work.as_committed {
+            self.pending.insert(chunk, work.version);
+        }
+        let new = NewVersion {
+            version: work.version,
+            written_in: view.version,
+            chunk_size: work.chunk_size,
+            changes: work.to_store(),
+            kept: self.tags.of(chunk).to_vec(),
+            commit: work.as_committed,
+        };
+        turn.out.push(Effect::Put { op, chunk, new });
+    }
+
+    /// Hands a version on, if there is a successor and it has the version before.
+    pub(super) fn send_forward(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let successor = self.view.as_ref().and_then(|view| view.successor);
+        let work = self.works.get_mut(&chunk).expect("it is the work's forward");
+        let Some(successor) = successor.filter(|next| !(next.syncing && work.ends_here())) else {
+            // The last one; or resync, which waits for such a put, finds the version committed.
+            work.forward = Forward::None;
+            return;
+        };
+        let covered = || self.resync.as_ref().is_some_and(|resync| resync.covers(chunk));
+        let sent_before = matches!(work.forward, Forward::Due { .. });
+        if successor.syncing && !sent_before && !covered() {
+            work.forward = Forward::Held;
+            self.transfer(turn, chunk);
+            return;
+        }
+        let view = self.view.as_ref().expect("it has a successor");
+        let update = work.message(view, self.id, successor.target, chunk);
+        let ask = Ask::Forward { update, data: work.data.clone() };
+        let call = self.send(turn, successor.target, Call::Forward(chunk), ask);
+        self.works.get_mut(&chunk).expect("it was there above").forward = Forward::Sent(call);
+    }
+
+    pub(super) fn put_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        chunk: ChunkId,
+        outcome: Result<Durable, StoreError>,
+    ) {
+        let Some(work) = self.works.get_mut(&chunk) else { return };
+        match outcome {
+            Ok(durable) => {
+                let version = *durable.version().expect("a put names its version");
+                assert_eq!(version.version, work.version, "the store stored what it was told");
+                let tags: Vec<Tag> = work.changes.iter().map(|change| change.tag).collect();
+                let readers = std::mem::take(&mut work.readers);
+                self.record(chunk, tags, &durable);
+                let work = self.works.get_mut(&chunk).expect("looked at above");
+                work.put = Put::Done(durable);
+                for asker in readers {
+                    self.read_pending(turn, asker, version);
+                }
+                self.advance(turn, chunk);
+            }
+            Err(_) => {
+                work.put = Put::Failed { again: turn.now.after(AGAIN_MS) };
+                self.no_room(turn, chunk);
+            }
+        }
+    }
+
+    /// The changes with these tags were applied.
+    fn record(&mut self, chunk: ChunkId, tags: Vec<Tag>, durable: &Durable) {
+        let version = durable.version().expect("a put names its version").version;
+        for (tag, len) in tags.into_iter().zip(durable.lens()) {
+            self.tags.add(chunk, AppliedTag { tag, version, chunk_len: *len });
+        }
+    }
+
+    /// Tells all who wait for this chunk that there is no room; the version itself stays under way.
+    fn no_room(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let Some(work) = self.works.get_mut(&chunk) else { return };
+        let clients = work.clients.iter_mut().flat_map(std::mem::take);
+        let readers = work.readers.drain(..).map(|asker| asker.request());
+        let waiters: Vec<RequestId> =
+            clients.chain(work.upstream.drain(..)).chain(readers).collect();
+        let why = WireError::from(FsError::NoSpace);
+        turn.out.extend(waiters.into_iter().map(|id| Effect::refuse(id, why.clone())));
+        self.refuse_waiting(turn, chunk, &why);
+    }
+
+    pub(super) fn forward_answered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        chunk: ChunkId,
+        call: CallId,
+        answer: Result<ForwardReply, WireError>,
+    ) {
+        let Some(work) = self.works.get_mut(&chunk) else { return };
+        if !matches!(work.forward, Forward::Sent(sent) if sent == call) {
+            return;
+        }
+        match answer {
+            Ok(reply) if reply.version == work.version => {
+                work.forward = Forward::Done(reply);
+                self.advance(turn, chunk);
+            }
+            other => {
+                work.forward = Forward::Due { again: turn.now.after(AGAIN_MS) };
+                let full = WireError::from(FsError::NoSpace);
+                if other.is_err_and(|why| why == full) {
+                    self.no_room(turn, chunk);
+                }
+            }
+        }
+    }
+
+    /// Ends a version that is durable here and behind: commits, acknowledges, and starts the next.
+    pub(super) fn advance(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let Some(work) = self.works.get(&chunk) else { return };
+        let settled = matches!(work.forward, Forward::None | Forward::Done(_));
+        if !settled || !work.is_durable() {
+            return;
+        }
+        let work = self.works.remove(&chunk).expect("looked at above");
+        let Put::Done(durable) = &work.put else { unreachable!("it is durable") };
+        let stored = *durable.version().expect("a put names its version");
+        if !work.as_committed {
+            turn.commit(chunk, stored);
+            self.pending.remove(&chunk);
+        }
+        let digest = match &work.forward {
+            Forward::Done(reply) => reply.digest,
+            _ => stored.digest,
+        };
+        if matches!(work.forward, Forward::Done(_)) {
+            self.compare_digests(turn, chunk, &stored, digest);
+        }
+        let forwarded = |id| Effect::forwarded(id, digest, durable);
+        turn.out.extend(work.upstream.iter().copied().map(forwarded));
+        self.answer_clients(turn, &work, durable);
+        if self.waiting.contains_key(&chunk) {
+            self.next_version(turn, chunk);
+        }
+    }
+
+    fn answer_clients(&self, turn: &mut Turn<'_>, work: &Work, durable: &Durable) {
+        let leased = self.leased(turn.now);
+        for (clients, chunk_len) in work.clients.iter().zip(work.lens()) {
+            let reply = UpdateChunkReply { version: work.version, chunk_len: *chunk_len };
+            turn.out.extend(clients.iter().map(|id| match &leased {
+                Ok(()) => Effect::updated(*id, reply, durable),
+                Err(why) => Effect::refuse(*id, why.clone()),
+            }));
+        }
+    }
+
+    fn compare_digests(
+        &mut self,
+        turn: &mut Turn<'_>,
+        chunk: ChunkId,
+        stored: &super::VersionState,
+        tail: super::ChunkDigest,
+    ) {
+        if stored.digest == tail {
+            self.differing.remove(&chunk);
+            return;
+        }
+        self.differing.insert(chunk, tail);
+        let successor = self.view.as_ref().and_then(|view| view.successor);
+        turn.out.push(Effect::ReplicasDiffer {
+            chunk,
+            version: stored.version,
+            ours: stored.digest,
+            theirs: tail,
+            successor: successor.map_or(self.id, |next| next.target),
+        });
+    }
+
+    /// What was to be tried again at a time that has come.
+    pub(super) fn drive_due(&mut self, turn: &mut Turn<'_>) {
+        let due = |again: Millis| again <= turn.now;
+        let puts: Vec<ChunkId> = self
+            .works
+            .iter()
+            .filter(|(_, work)| matches!(work.put, Put::Failed { again } if due(again)))
+            .map(|(chunk, _)| *chunk)
+            .collect();
+        let forwards: Vec<ChunkId> = self
+            .works
+            .iter()
+            .filter(|(_, work)| matches!(work.forward, Forward::Due { again } if due(again)))
+            .map(|(chunk, _)| *chunk)
+            .collect();
+        puts.into_iter().for_each(|chunk| self.put(turn, chunk));
+        forwards.into_iter().for_each(|chunk| self.send_forward(turn, chunk));
+    }
+
+    /// Serves under a new version of the chain: everything under way is driven again.
+    pub(super) fn serve_on(&mut self, turn: &mut Turn<'_>) {
+        let view = self.view.as_ref().expect("just taken");
+        let (head, version, id) = (view.head, view.version, view.id);
+        let last = view.last_serving == Some(self.id);
+        self.resync = view.successor.filter(|next| next.syncing).map(super::Resync::new);
+        let why = WireError::RefreshRouting { chain: id, asked: version, known: version };
+        let why = if head { retry("the chain changed".into()) } else { why };
+        let chunks: Vec<ChunkId> = self.works.keys().copied().collect();
+        for chunk in &chunks {
+            let work = self.works.get_mut(chunk).expect("just listed");
+            let mut gone: Vec<RequestId> = std::mem::take(&mut work.upstream);
+            if !head {
+                gone.extend(work.clients.iter_mut().flat_map(std::mem::take));
+            }
+            turn.out.extend(gone.into_iter().map(|id| Effect::refuse(id, why.clone())));
+        }
+        if !head {
+            let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
+            waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
+        }
+        if last {
+            self.commit_found(turn);
+        }
+        for chunk in chunks {
+            let work = self.works.get_mut(&chunk).expect("nothing ended since it was listed");
+            work.inherited = last;
+            work.forward = Forward::None; // nothing was sent under this version of the chain
+            self.send_forward(turn, chunk);
+            self.advance(turn, chunk);
+        }
+    }
+
+    /// Commits the pending versions that are in the store without being under way.
+    fn commit_found(&mut self, turn: &mut Turn<'_>) {
+        let found: Vec<ChunkId> = self
+            .pending
+            .keys()
+            .copied()
+            .filter(|chunk| !self.works.contains_key(chunk) && !self.is_orphaned(*chunk))
+            .collect();
+        found.into_iter().for_each(|chunk| self.commit_one_found(turn, chunk));
+    }
+
+    fn commit_one_found(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let version = self.pending.remove(&chunk).expect("it was found there");
+        let shown = turn.chunks.state(chunk).and_then(|state| state.pending);
+        if let Some(state) = shown.filter(|state| state.version == version) {
+            turn.commit(chunk, state);
+        }
+    }
+
+    /// Serves no more: nobody's request is carried on, and what the store still does is nobody's.
+    pub(super) fn drop_works(&mut self, turn: &mut Turn<'_>) {
+        let why = retry(format!("{} no longer serves", self.id));
+        let mut applied = BTreeMap::new();
+        for (chunk, work) in std::mem::take(&mut self.works) {
+            applied.insert(chunk, work.changes.iter().map(|change| change.tag).collect());
+            let clients = work.clients.into_iter().flatten();
+            let readers = work.readers.iter().map(super::Asker::request);
+            let all = clients.chain(work.upstream).chain(readers);
+            turn.out.extend(all.map(|id| Effect::refuse(id, why.clone())));
+            if matches!(work.put, Put::Failed { .. }) {
+                self.pending.remove(&chunk);
+            }
+        }
+        let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
+        waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
+        self.ops.retain(|op, kind| {
+            let orphan = match kind {
+                Op::Put(chunk) => {
+                    let tags = applied.remove(chunk).unwrap_or_default();
+                    Orphan { chunk: *chunk, tags: OrphanTags::Put(tags) }
+                }
+                Op::Install(install) => {
+                    turn.out.push(Effect::refuse(install.id, why.clone()));
+                    let tags = OrphanTags::Install(install.tags.clone());
+                    Orphan { chunk: install.chunk, tags }
+                }
+                Op::Flush(id) => {
+                    turn.out.push(Effect::refuse(*id, why.clone()));
+                    return false;
+                }
+                Op::Transfer(_) => return false,
+                Op::Read(_) => return true,
+            };
+            self.orphans.insert(*op, orphan);
+            false
+        });
+    }
+
+    /// A put or install that nobody waits for is through.
+    pub(super) fn orphan_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        orphan: Orphan,
+        outcome: Result<Durable, StoreError>,
+    ) {
+        let Orphan { chunk, tags } = orphan;
+        match (outcome, tags) {
+            (Ok(durable), OrphanTags::Put(tags)) => self.record(chunk, tags, &durable),
+            (Ok(_), OrphanTags::Install(tags)) => self.tags.replace(chunk, &tags),
+            (Err(_), _) => {}
+        }
+        let last = self.view.as_ref().is_some_and(|view| view.last_serving == Some(self.id));
+        match self.duty() {
+            Duty::Serving if last && self.pending.contains_key(&chunk) => {
+                self.commit_one_found(turn, chunk);
+            }
+            Duty::Syncing => self.open_returning(turn),
+            Duty::Serving | Duty::Idle => {}
+        }
+    }
+}

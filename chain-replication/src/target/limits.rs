@@ -1,0 +1,37 @@
+//! How much a target holds at once, and how long it waits. Beyond a limit a request is refused with
+//! `Retry`, so that the sender keeps what it cannot hand on.
+
+/// The driver's ticks, in milliseconds: how late an expired wait is noticed.
+pub const TICK_MS: u64 = 50;
+
+/// A replica that has not answered for this long is asked again, in milliseconds: well above the time that
+/// a loaded disk takes for a flush.
+pub const CALL_MS_MAX: u64 = 2_000;
+
+/// Pause before what was refused is sent again, in milliseconds: about what a routing change takes.
+pub(super) const AGAIN_MS: u64 = 100;
+
+/// What a refused client is asked to wait, in milliseconds.
+pub(super) const RETRY_MS: u32 = 20;
+
+/// Versions under way (a count): each holds its bytes until all replicas have them.
+pub(super) const WORKS_MAX: usize = 1024;
+
+/// Changes that wait for the version before theirs (a count, all chunks).
+pub(super) const WAITING_MAX: usize = 4096;
+
+/// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
+pub(super) const JOINED_MAX: usize = 4;
+
+/// Reads under way, those that ask the tail among them (a count): a few full batches.
+pub(super) const READS_MAX: usize = 8192;
+
+/// Chunks compared in one message (a count): some 50 bytes each, so one page is a small message.
+pub(super) const PAGE_MAX: u32 = 1024;
+
+/// Chunks that one page's comparison transfers at once (a count): a transfer holds a whole chunk.
+pub(super) const TRANSFERS_MAX: usize = 4;
+
+/// Chunks remembered as transferred ahead of the comparison, because they were written (a count). One that
+/// is not remembered is transferred once more.
+pub(super) const AHEAD_MAX: usize = 1 << 16;

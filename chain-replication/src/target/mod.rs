@@ -1,0 +1,433 @@
+//! One replica of one chain: ordered writes, reads that are linearizable, leases, and resync.
+//!
+//! Sans-IO: [`Target::step`] takes one [`Input`] with the time, looks at the store through [`Chunks`] and
+//! pushes [`Effect`]s. It has no clock, no thread and no random source.
+//!
+//! ```text
+//!   client ─ Update ─► head ─ Forward ─► middle ─ Forward ─► last serving ─ Forward ─► syncing, if any
+//!                      pending           pending             committed, or              committed
+//!                                                            pending before a syncing one
+//!          ◄─ Updated ─     ◄─ answer ─       ◄─ answer ─              ◄─ answer ─        the answer commits
+//! ```
+//!
+//! # What always holds
+//! * **Order.** A chunk has one version under way at a time, its `work`: the head makes the next
+//!   only when all have the one before. What waits goes together into the next.
+//! * **Durable.** An acknowledgement needs a [`Durable`], which only a finished operation of the store
+//!   carries. A replica acknowledges when its own record is durable *and* its successor has answered.
+//! * **Prefix.** What is committed at a replica is durable on all behind it in the path, a syncing member
+//!   too. So whoever is promoted to tail holds all that anyone could have read.
+//! * **Fencing.** Every message names the chain's version and is refused by whoever knows another. A reply
+//!   to a client needs the lease, checked when the data is in hand.
+//! * **Exactly once.** See `tags`.
+//!
+//! # Reads
+//! A clean chunk answers at once. Of a dirty one the last serving member is asked which version is
+//! committed. That one, if dirty itself because a syncing member stands behind it, asks the syncing member
+//! in turn: it may have been promoted by now and then refuses, as it goes by another version. Questions
+//! are never shared: an answer must be younger than the read that uses it.
+//!
+//! # After a change of the chain
+//! Each serving member sends what is under way again under the new version; whoever has it answers as
+//! before; the new last one commits when its record is durable, and lets reads of those chunks wait until
+//! then, since the last one before may have shown them. A member that does not serve drops what
+//! is under way; becoming a syncing one it discards its pending versions and takes its predecessor's word
+//! for everything. Pending versions that a *last serving* member finds in its store when it serves again
+//! are committed: each holds a prefix of the same order, and nobody else has another.
+//!
+//! # Replicas that differ
+//! The digest that travels up with the acknowledgement is the tail's. A replica that holds another one
+//! says so ([`Effect::ReplicasDiffer`]) and answers no read of that chunk, so that all readers see what the
+//! tail has; the write stands. A later version in which both are equal, or a resync, ends that. The
+//! driver may report the target as merely online: then it is brought up to date through syncing.
+//!
+//! # No room
+//! A version for which some replica has no room stays under way and is tried again: it cannot be taken back,
+//! as another replica may have it. Those who wait for it are told; reads and other chunks go on.
+
+mod chain_view;
+pub mod chunks;
+pub mod effect;
+mod ended;
+mod forward;
+pub mod input;
+mod limits;
+mod predecessor;
+mod read;
+mod returning;
+mod tags;
+mod work;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use emberfs_buffer::ChunkDigest;
+use emberfs_layout::{ChainVersion, ChunkId, ChunkVersion, TargetId};
+use emberfs_wire::chunk::Replica;
+use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
+use emberfs_wire::replica::AppliedTag;
+use emberfs_wire::{Tag, WireError};
+
+use chain_view::{ChainView, Duty, refresh};
+pub use chunks::{
+    Change, ChunkState, Chunks, Installed, NewVersion, ReadResult, StoreError, VersionState, Which,
+};
+pub use effect::{Ask, Effect, Reply};
+pub use ended::EndedSessions;
+pub use input::{Answer, CallId, Durable, Input, Millis, OpId, RequestId};
+pub use limits::{CALL_MS_MAX, TICK_MS};
+use predecessor::Resync;
+use read::{Asker, ReadUnderWay};
+use returning::{InstallUnderWay, Returning};
+use tags::Tags;
+use work::Work;
+use write::Waiting;
+
+/// What the store holds at the start of a server.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The pending versions.
+    pub pending: Vec<(ChunkId, ChunkVersion)>,
+    /// The live tags of all chunks.
+    pub tags: Vec<(ChunkId, AppliedTag)>,
+    /// The sessions that have ended, as the leader knew at this start or later.
+    pub ended: EndedSessions,
+}
+
+/// One replica.
+pub struct Target {
+    id: TargetId,
+    view: Option<ChainView>,
+    lease_until: Millis,
+    /// Whether it has all that its chain acknowledged, so that it may serve when it is told to.
+    complete: bool,
+    failed: bool,
+    tags: Tags,
+    works: BTreeMap<ChunkId, Work>,
+    waiting: BTreeMap<ChunkId, VecDeque<Waiting>>,
+    waiting_count: usize,
+    /// Versions that are pending in the store, or will be when their put is done.
+    pending: BTreeMap<ChunkId, ChunkVersion>,
+    /// Chunks that are not as the tail has them, with the tail's digest.
+    differing: BTreeMap<ChunkId, ChunkDigest>,
+    ops: BTreeMap<OpId, Op>,
+    /// Puts and installs under way for which nobody waits any more.
+    orphans: BTreeMap<OpId, Orphan>,
+    calls: BTreeMap<CallId, (Millis, Call)>,
+    next_op: u64,
+    next_call: u64,
+    resync: Option<Resync>,
+    returning: Option<Returning>,
+}
+
+/// What the store was asked for.
+enum Op {
+    Put(ChunkId),
+    Install(InstallUnderWay),
+    Flush(RequestId),
+    Read(ReadUnderWay),
+    /// A chunk is read to be installed at the successor.
+    Transfer(ChunkId),
+}
+
+/// What the store still does to a chunk without anybody's waiting for it.
+struct Orphan {
+    chunk: ChunkId,
+    tags: OrphanTags,
+}
+
+/// What an orphan makes of its chunk's tags.
+enum OrphanTags {
+    /// A put adds these.
+    Put(Vec<Tag>),
+    /// An install replaces all by these.
+    Install(Vec<AppliedTag>),
+}
+
+/// What another replica was asked for.
+enum Call {
+    Forward(ChunkId),
+    Committed(Asker),
+    Page,
+    Install(ChunkId),
+    Finish,
+}
+
+/// One step: the time, the store, and where effects go.
+struct Turn<'a> {
+    now: Millis,
+    chunks: &'a dyn Chunks,
+    out: &'a mut Vec<Effect>,
+    /// What this step commits: the store shows it only once the effects are carried out.
+    commits: BTreeMap<ChunkId, VersionState>,
+}
+
+impl Turn<'_> {
+    /// What is committed of a chunk, this step's commits among it.
+    fn committed(&self, chunk: ChunkId) -> Option<VersionState> {
+        let shown = || self.chunks.state(chunk).and_then(|state| state.committed);
+        self.commits.get(&chunk).copied().or_else(shown)
+    }
+
+    fn commit(&mut self, chunk: ChunkId, state: VersionState) {
+        self.out.push(Effect::Commit { chunk, version: state.version });
+        self.commits.insert(chunk, state);
+    }
+}
+
+impl Target {
+    /// A target as its store has it. It knows no chain, so it serves nothing yet.
+    #[must_use]
+    pub fn new(id: TargetId, loaded: Loaded) -> Self {
+        let mut tags = Tags::new(loaded.ended);
+        loaded.tags.into_iter().for_each(|(chunk, applied)| tags.add(chunk, applied));
+        Self {
+            id,
+            view: None,
+            lease_until: Millis(0),
+            complete: true,
+            failed: false,
+            tags,
+            works: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            waiting_count: 0,
+            pending: loaded.pending.into_iter().collect(),
+            differing: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            next_op: 0,
+            next_call: 0,
+            resync: None,
+            returning: None,
+        }
+    }
+
+    /// How the target stands, for its server's next heartbeat. *Up to date* counts only together with the
+    /// version of the chain beside it.
+    #[must_use]
+    pub fn report(&self) -> TargetReport {
+        let state = match self.duty() {
+            _ if self.failed => LocalState::Offline,
+            Duty::Serving => LocalState::UpToDate,
+            Duty::Syncing if self.complete => LocalState::UpToDate,
+            Duty::Syncing | Duty::Idle => LocalState::Online,
+        };
+        let chain = self.view.as_ref().map_or(ChainVersion::NONE, |view| view.version);
+        TargetReport { target: self.id, state, chain }
+    }
+
+    /// Takes one event in and pushes what is to be done. `now` is the server's monotonic clock, read
+    /// after the event was taken from its queue.
+    pub fn step(&mut self, now: Millis, input: Input, chunks: &dyn Chunks, out: &mut Vec<Effect>) {
+        let turn = &mut Turn { now, chunks, out, commits: BTreeMap::new() };
+        match input {
+            Input::Update { id, update, data } => self.on_update(turn, id, update, data),
+            Input::Read { id, read } => self.on_read(turn, id, &read),
+            Input::LastChunk { id, ask } => self.on_last_chunk(turn, id, &ask),
+            Input::Forward { id, update, data } => self.on_forward(turn, id, update, data),
+            Input::AskCommitted { id, ask } => self.on_ask_committed(turn, id, &ask),
+            Input::ComparePage { id, ask } => self.on_compare_page(turn, id, &ask),
+            Input::Install { id, install, data } => self.on_install(turn, id, install, data),
+            Input::FinishSync { id, ask } => self.on_finish_sync(turn, id, &ask),
+            Input::Answer { call, answer } => self.on_answer(turn, call, answer),
+            Input::Stored { op, outcome } => self.on_stored(turn, op, outcome),
+            Input::ReadDone { op, outcome } => self.on_read_done(turn, op, outcome),
+            Input::Chain(chain) => self.on_chain(turn, &chain),
+            Input::Lease { until } => self.lease_until = self.lease_until.max(until),
+            Input::Ended(clients) => clients.into_iter().for_each(|client| self.tags.end(client)),
+            Input::Tick => self.on_tick(turn),
+        }
+        self.pump_resync(turn);
+        self.check();
+    }
+
+    /// What it does for its chain; nothing while it lacks something, whatever it is told.
+    fn duty(&self) -> Duty {
+        match self.view.as_ref().map_or(Duty::Idle, |view| view.duty) {
+            _ if self.failed => Duty::Idle,
+            Duty::Serving if !self.complete => Duty::Idle,
+            duty => duty,
+        }
+    }
+
+    fn has_lease(&self, now: Millis) -> bool {
+        now < self.lease_until
+    }
+
+    /// The view, if `replica` names this target under its version.
+    fn addressed(&self, replica: &Replica) -> Result<&ChainView, WireError> {
+        if replica.target != self.id {
+            return Err(WireError::bug(format!("{} was asked for {}", self.id, replica.target)));
+        }
+        let view = self.view.as_ref().ok_or_else(|| refresh(replica, ChainVersion::NONE))?;
+        view.check(replica)?;
+        Ok(view)
+    }
+
+    /// The view, if this target serves under it and holds the lease.
+    fn serving(&self, now: Millis, replica: &Replica) -> Result<&ChainView, WireError> {
+        let view = self.addressed(replica)?;
+        if self.duty() != Duty::Serving {
+            return Err(refresh(replica, view.version));
+        }
+        self.leased(now)?;
+        Ok(view)
+    }
+
+    fn leased(&self, now: Millis) -> Result<(), WireError> {
+        let text = || format!("{} waits for its lease from the metadata server", self.id);
+        if self.has_lease(now) { Ok(()) } else { Err(WireError::Wait { text: text() }) }
+    }
+
+    fn op(&mut self, op: Op) -> OpId {
+        self.next_op += 1;
+        let id = OpId(self.next_op);
+        self.ops.insert(id, op);
+        id
+    }
+
+    fn send(&mut self, turn: &mut Turn<'_>, to: TargetId, call: Call, ask: Ask) -> CallId {
+        self.next_call += 1;
+        let id = CallId(self.next_call);
+        self.calls.insert(id, (turn.now, call));
+        turn.out.push(Effect::Send { call: id, to, ask });
+        id
+    }
+
+    fn is_orphaned(&self, chunk: ChunkId) -> bool {
+        self.orphans.values().any(|orphan| orphan.chunk == chunk)
+    }
+
+    fn on_stored(&mut self, turn: &mut Turn<'_>, op: OpId, outcome: Result<Durable, StoreError>) {
+        if let Err(StoreError::Failed { text }) = &outcome {
+            self.fail(turn, text.clone());
+        }
+        if let Some(orphan) = self.orphans.remove(&op) {
+            return self.orphan_done(turn, orphan, outcome);
+        }
+        match self.ops.remove(&op) {
+            Some(Op::Put(chunk)) => self.put_done(turn, chunk, outcome),
+            Some(Op::Install(install)) => self.install_done(turn, install, outcome),
+            Some(Op::Flush(id)) => self.flush_done(turn, id, outcome),
+            Some(Op::Read(_) | Op::Transfer(_)) => unreachable!("a read ends in ReadDone"),
+            None => {} // of a work that a failure ended
+        }
+    }
+
+    fn on_read_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        op: OpId,
+        outcome: Result<ReadResult, StoreError>,
+    ) {
+        if let Err(StoreError::Failed { text }) = &outcome {
+            self.fail(turn, text.clone());
+        }
+        match self.ops.remove(&op) {
+            Some(Op::Read(read)) => self.client_read_done(turn, read, outcome),
+            Some(Op::Transfer(chunk)) => self.transfer_read(turn, op, chunk, outcome),
+            Some(_) => unreachable!("only a read ends in ReadDone"),
+            None => {}
+        }
+    }
+
+    fn on_answer(&mut self, turn: &mut Turn<'_>, call: CallId, answer: Result<Answer, WireError>) {
+        let Some((_, asked)) = self.calls.remove(&call) else {
+            return; // given up, or asked under an earlier version of the chain
+        };
+        match (asked, answer) {
+            (Call::Forward(chunk), Ok(Answer::Forward(reply))) => {
+                self.forward_answered(turn, chunk, call, Ok(reply));
+            }
+            (Call::Forward(chunk), other) => {
+                self.forward_answered(turn, chunk, call, Err(failure(other)));
+            }
+            (Call::Committed(asker), Ok(Answer::Committed(reply))) => {
+                self.committed_answered(turn, asker, reply.version);
+            }
+            (Call::Committed(asker), other) => turn.out.push(Effect::refuse(
+                asker.request(),
+                retry(format!("the tail: {}", failure(other))),
+            )),
+            (Call::Page, Ok(Answer::Page(page))) => self.page_answered(turn, &page),
+            (Call::Install(chunk), Ok(Answer::Installed(_))) => self.transferred(turn, chunk),
+            (Call::Finish, Ok(Answer::Finished(_))) => self.resync_finished(),
+            (Call::Page | Call::Finish, _) => self.resync_again(turn.now),
+            (Call::Install(chunk), _) => self.transfer_again(turn.now, chunk),
+        }
+    }
+
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        let late = |(at, _): &(Millis, Call)| at.after(CALL_MS_MAX) <= turn.now;
+        let gone: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| late(call)).map(|(id, _)| *id).collect();
+        for call in gone {
+            self.on_answer(turn, call, Err(retry("no answer in time".to_owned())));
+        }
+        self.drive_due(turn);
+    }
+
+    /// Takes a newer version of the chain.
+    fn on_chain(&mut self, turn: &mut Turn<'_>, chain: &Chain) {
+        if self.view.as_ref().is_some_and(|view| chain.version <= view.version) {
+            return;
+        }
+        let view = ChainView::new(chain, self.id);
+        self.complete &= view.duty == Duty::Serving || view.last_to_serve;
+        self.resync = None;
+        self.returning = None;
+        self.view = Some(view);
+        self.drop_calls(turn);
+        match self.duty() {
+            Duty::Serving => self.serve_on(turn),
+            Duty::Syncing => {
+                self.drop_works(turn);
+                self.returning = Some(Returning::default());
+                self.open_returning(turn);
+            }
+            Duty::Idle => self.drop_works(turn),
+        }
+    }
+
+    /// Calls under the old version: questions fail, the rest is asked again by whoever still wants it.
+    fn drop_calls(&mut self, turn: &mut Turn<'_>) {
+        for (_, (_, call)) in std::mem::take(&mut self.calls) {
+            if let Call::Committed(asker) = call {
+                let why = retry("the chain changed".to_owned());
+                turn.out.push(Effect::refuse(asker.request(), why));
+            }
+        }
+    }
+
+    /// The disk is gone: nothing is served from it any more.
+    fn fail(&mut self, turn: &mut Turn<'_>, text: String) {
+        if !self.failed {
+            self.failed = true;
+            turn.out.push(Effect::Failed { text });
+            self.resync = None;
+            self.returning = None;
+            self.drop_calls(turn);
+            self.drop_works(turn);
+        }
+    }
+
+    /// What must hold between steps; cheap enough to be always on.
+    fn check(&self) {
+        assert!(self.works.len() <= limits::WORKS_MAX);
+        assert!(self.waiting_count <= limits::WAITING_MAX);
+        assert!(self.duty() != Duty::Idle || self.works.is_empty());
+        assert!(self.duty() == Duty::Syncing || self.returning.is_none());
+        assert!(self.duty() == Duty::Serving || self.resync.is_none());
+        assert!(self.duty() == Duty::Serving || self.waiting.is_empty());
+    }
+}
+
+/// The other side should ask again in a moment.
+fn retry(text: String) -> WireError {
+    WireError::Retry { after_ms: limits::RETRY_MS, text }
+}
+
+fn failure(answer: Result<Answer, WireError>) -> WireError {
+    answer.map_or_else(|error| error, |_| WireError::bug("an answer to something else"))
+}

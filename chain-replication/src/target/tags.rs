@@ -1,0 +1,170 @@
+//! Which changes were applied, so that none is applied twice.
+//!
+//! A tag lives with its chunk, in the store and here, until its session says that it has the reply (the
+//! low-water mark) or has ended. Which of a chunk's earlier tags still live is settled by the head with
+//! each version and travels with it, so all replicas of a version have the same list.
+//!
+//! Marks are kept in memory only. That is enough: a mark guards against a message that was overtaken, and
+//! one sent to an earlier start or under an earlier version of the chain is refused for that. Ended sessions
+//! a start learns from the leader, all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use emberfs_layout::{ChunkId, ChunkVersion, ClientId, Sequence};
+use emberfs_wire::Tag;
+use emberfs_wire::replica::AppliedTag;
+
+use super::ended::EndedSessions;
+
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    live: BTreeMap<ChunkId, Vec<AppliedTag>>,
+    /// The same tags, by session.
+    places: BTreeMap<ClientId, BTreeSet<(Sequence, ChunkId)>>,
+    marks: BTreeMap<ClientId, Sequence>,
+    ended: EndedSessions,
+}
+
+impl Tags {
+    pub(super) fn new(ended: EndedSessions) -> Self {
+        Self { ended, ..Self::default() }
+    }
+
+    /// Whether the request has its reply, or nobody waits for one: it must not be applied any more.
+    pub(super) fn is_over(&self, tag: Tag) -> bool {
+        self.has_ended(tag.client)
+            || self.marks.get(&tag.client).is_some_and(|mark| tag.sequence < *mark)
+    }
+
+    pub(super) fn has_ended(&self, client: ClientId) -> bool {
+        self.ended.has(client)
+    }
+
+    /// All requests of the session below `mark` have their replies.
+    pub(super) fn learn(&mut self, client: ClientId, mark: Sequence) {
+        if self.has_ended(client) || mark == Sequence::NONE {
+            return;
+        }
+        let known = self.marks.entry(client).or_default();
+        *known = mark.max(*known);
+        let mark = *known;
+        while let Some((sequence, chunk)) = self.first_of(client).filter(|(s, _)| *s < mark) {
+            self.forget(chunk, Tag { client, sequence });
+        }
+    }
+
+    /// The session has ended.
+    pub(super) fn end(&mut self, client: ClientId) {
+        if self.has_ended(client) {
+            return;
+        }
+        self.marks.remove(&client);
+        while let Some((sequence, chunk)) = self.first_of(client) {
+            self.forget(chunk, Tag { client, sequence });
+        }
+        self.ended.add(client);
+    }
+
+    /// The live tags of a chunk.
+    pub(super) fn of(&self, chunk: ChunkId) -> &[AppliedTag] {
+        self.live.get(&chunk).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn find(&self, chunk: ChunkId, tag: Tag) -> Option<AppliedTag> {
+        self.of(chunk).iter().find(|applied| applied.tag == tag).copied()
+    }
+
+    pub(super) fn add(&mut self, chunk: ChunkId, applied: AppliedTag) {
+        if self.is_over(applied.tag) || self.find(chunk, applied.tag).is_some() {
+            return;
+        }
+        self.live.entry(chunk).or_default().push(applied);
+        let places = self.places.entry(applied.tag.client).or_default();
+        places.insert((applied.tag.sequence, chunk));
+    }
+
+    /// The chunk has these tags and no others.
+    pub(super) fn replace(&mut self, chunk: ChunkId, tags: &[AppliedTag]) {
+        self.retain(chunk, |_| false);
+        tags.iter().for_each(|applied| self.add(chunk, *applied));
+    }
+
+    /// Forgets those of the chunk's tags that do not satisfy `keep`.
+    pub(super) fn retain(&mut self, chunk: ChunkId, keep: impl Fn(&AppliedTag) -> bool) {
+        let gone: Vec<Tag> =
+            self.of(chunk).iter().filter(|applied| !keep(applied)).map(|a| a.tag).collect();
+        gone.into_iter().for_each(|tag| self.forget(chunk, tag));
+    }
+
+    /// Forgets the tags of versions above `version`, which were discarded.
+    pub(super) fn retract(&mut self, chunk: ChunkId, version: ChunkVersion) {
+        self.retain(chunk, |applied| applied.version <= version);
+    }
+
+    fn first_of(&self, client: ClientId) -> Option<(Sequence, ChunkId)> {
+        self.places.get(&client).and_then(BTreeSet::first).copied()
+    }
+
+    fn forget(&mut self, chunk: ChunkId, tag: Tag) {
+        if let Some(tags) = self.live.get_mut(&chunk) {
+            tags.retain(|applied| applied.tag != tag);
+            if tags.is_empty() {
+                self.live.remove(&chunk);
+            }
+        }
+        if let Some(places) = self.places.get_mut(&tag.client) {
+            places.remove(&(tag.sequence, chunk));
+            if places.is_empty() {
+                self.places.remove(&tag.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emberfs_layout::{ChunkIndex, ChunkOffset, DataId};
+
+    fn chunk(index: u32) -> ChunkId {
+        ChunkId::new(DataId(1), ChunkIndex(index))
+    }
+
+    fn applied(client: u64, sequence: u64, version: u64) -> AppliedTag {
+        let tag = Tag { client: ClientId(client), sequence: Sequence(sequence) };
+        AppliedTag { tag, version: ChunkVersion(version), chunk_len: ChunkOffset(8) }
+    }
+
+    #[test]
+    fn a_mark_forgets_what_is_below_it_and_refuses_it_for_ever() {
+        let mut tags = Tags::default();
+        tags.add(chunk(0), applied(1, 4, 1));
+        tags.add(chunk(1), applied(1, 5, 1));
+        tags.learn(ClientId(1), Sequence(5));
+        assert!(tags.of(chunk(0)).is_empty() && tags.of(chunk(1)).len() == 1);
+        tags.learn(ClientId(1), Sequence(2));
+        assert!(tags.is_over(applied(1, 4, 1).tag) && !tags.is_over(applied(1, 5, 1).tag));
+        tags.add(chunk(0), applied(1, 4, 1));
+        assert!(tags.of(chunk(0)).is_empty());
+    }
+
+    #[test]
+    fn a_session_that_ends_takes_its_tags_along() {
+        let mut tags = Tags::new(EndedSessions::all_but(&[ClientId(6)], ClientId(7)));
+        tags.add(chunk(0), applied(5, 4, 1));
+        assert!(tags.of(chunk(0)).is_empty() && tags.is_over(applied(5, 9, 1).tag));
+        tags.add(chunk(0), applied(6, 4, 1));
+        assert_eq!(tags.of(chunk(0)).len(), 1);
+        tags.end(ClientId(6));
+        assert!(tags.of(chunk(0)).is_empty() && tags.is_over(applied(6, 4, 1).tag));
+    }
+
+    #[test]
+    fn a_discarded_version_takes_its_tags_along() {
+        let mut tags = Tags::default();
+        tags.replace(chunk(0), &[applied(1, 1, 1), applied(2, 1, 2)]);
+        tags.retract(chunk(0), ChunkVersion(1));
+        assert_eq!(tags.of(chunk(0)), [applied(1, 1, 1)]);
+        assert_eq!(tags.places.len(), 1);
+    }
+}

@@ -1,0 +1,23 @@
+//! Faults that are built into the simulated servers or clients on purpose: each breaks one rule
+//! that the core relies on or keeps, and the simulation must find each.
+
+/// One broken rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// The store says that a put is durable before it is.
+    DurableTooEarly,
+    /// Every replica stores as committed, without its successor's answer.
+    CommittedTooEarly,
+    /// A restarted server has forgotten which changes were applied.
+    TagsForgotten,
+    /// A server never lets go of its lease.
+    LeaseForEver,
+    /// Messages are taken whatever version of the chain they go by.
+    AnyChainVersion,
+    /// A read of a dirty chunk gets the pending version, without a question to the tail.
+    DirtyReadUnasked,
+    /// The predecessor does not compare and says that all is sent.
+    NothingCompared,
+    /// A client tries again under a new number.
+    RetryWithoutTag,
+}

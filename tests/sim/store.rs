@@ -1,0 +1,233 @@
+//! A model of a target's store: what shows, and what a loss of power leaves of it.
+//!
+//! A put, install or sweep is durable when it is done; one that is under way when the power goes may have
+//! happened or not. Marks of commits and discards show at once, and are durable with a later put of the
+//! same chunk, with a flush, or by luck with any other batch.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use emberfs_buffer::{ChunkDigest, Crc32c, Payload};
+use emberfs_chain_replication::target::{
+    Change, ChunkState, Chunks, EndedSessions, Installed, Loaded, NewVersion, ReadResult,
+    StoreError, VersionState, Which,
+};
+use emberfs_layout::{BlockSize, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, DataId};
+use emberfs_wire::chunk::ChunkEnd;
+use emberfs_wire::replica::AppliedTag;
+
+/// One version with its bytes.
+#[derive(Clone, Debug)]
+struct Version {
+    state: VersionState,
+    bytes: Rc<Vec<u8>>,
+    tags: Vec<AppliedTag>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Record {
+    committed: Option<Version>,
+    pending: Option<Version>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    shown: BTreeMap<ChunkId, Record>,
+    durable: BTreeMap<ChunkId, Record>,
+}
+
+/// A change of the store that takes time.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Put(ChunkId, NewVersion),
+    Install(ChunkId, Installed),
+    Sweep(ChunkId),
+    Flush,
+}
+
+impl Store {
+    /// Carries a change out; for a put, returns the version and the lengths after each change.
+    pub(crate) fn apply(&mut self, work: Work) -> Option<(VersionState, Vec<ChunkOffset>)> {
+        match work {
+            Work::Put(chunk, new) => {
+                let stored = self.show(chunk, new);
+                self.settle(chunk);
+                return Some(stored);
+            }
+            Work::Install(chunk, installed) => {
+                let Installed { state, tags, data, .. } = installed;
+                let bytes = data.map_or_else(Vec::new, |data| data.bytes().to_vec());
+                assert_eq!(digest(&bytes, state.removed), state.digest, "installed bytes");
+                let version = Version { state, bytes: Rc::new(bytes), tags };
+                self.shown.insert(chunk, Record { committed: Some(version), pending: None });
+                self.settle(chunk);
+            }
+            Work::Sweep(chunk) => {
+                self.shown.remove(&chunk);
+                self.settle(chunk);
+            }
+            Work::Flush => self.durable = self.shown.clone(),
+        }
+        None
+    }
+
+    /// A put that shows before it is durable: what [`Store::settle`] is for.
+    pub(crate) fn show(
+        &mut self,
+        chunk: ChunkId,
+        new: NewVersion,
+    ) -> (VersionState, Vec<ChunkOffset>) {
+        let record = self.shown.entry(chunk).or_default();
+        let base = record.committed.as_ref();
+        let at = base.map_or(ChunkVersion::NONE, |base| base.state.version);
+        assert_eq!(at.next(), new.version, "a put of {chunk} on {at}");
+        let mut bytes = base.map_or_else(Vec::new, |base| base.bytes.to_vec());
+        let mut removed = base.is_none_or(|base| base.state.removed);
+        let (mut lens, mut tags) = (Vec::new(), new.kept);
+        for (tag, change) in new.changes {
+            match change {
+                Change::Write(payload) => {
+                    removed = false;
+                    let (start, end) = (payload.start().get(), payload.end().get());
+                    bytes.resize(bytes.len().max(end as usize), 0);
+                    bytes[start as usize..end as usize].copy_from_slice(payload.bytes());
+                }
+                Change::Cut(len) => bytes.truncate(len.get() as usize),
+                Change::Remove => (removed, bytes) = (true, Vec::new()),
+            }
+            let chunk_len = length(&bytes);
+            lens.push(chunk_len);
+            tags.push(AppliedTag { tag, version: new.version, chunk_len });
+        }
+        let state = VersionState {
+            version: new.version,
+            len: length(&bytes),
+            digest: digest(&bytes, removed),
+            written_in: new.written_in,
+            removed,
+        };
+        let version = Version { state, bytes: Rc::new(bytes), tags };
+        if new.commit {
+            *record = Record { committed: Some(version), pending: None };
+        } else {
+            record.pending = Some(version);
+        }
+        (state, lens)
+    }
+
+    /// What shows of a chunk is durable.
+    pub(crate) fn settle(&mut self, chunk: ChunkId) {
+        match self.shown.get(&chunk) {
+            Some(record) => drop(self.durable.insert(chunk, record.clone())),
+            None => drop(self.durable.remove(&chunk)),
+        }
+    }
+
+    pub(crate) fn commit(&mut self, chunk: ChunkId, version: ChunkVersion) {
+        let record = self.shown.get_mut(&chunk).expect("a commit of what was put");
+        if record.pending.as_ref().is_some_and(|pending| pending.state.version == version) {
+            record.committed = record.pending.take();
+        }
+    }
+
+    pub(crate) fn discard(&mut self, chunk: ChunkId) {
+        if let Some(record) = self.shown.get_mut(&chunk) {
+            record.pending = None;
+            if record.committed.is_none() {
+                self.shown.remove(&chunk);
+            }
+        }
+    }
+
+    /// The power goes: what is not durable is lost.
+    pub(crate) fn lose_power(&mut self) {
+        self.shown = self.durable.clone();
+    }
+
+    /// What a server finds at its start.
+    pub(crate) fn load(&self, ended: EndedSessions) -> Loaded {
+        let pending = self
+            .shown
+            .iter()
+            .filter_map(|(chunk, record)| Some((*chunk, record.pending.as_ref()?.state.version)));
+        let tags = self.shown.iter().flat_map(|(chunk, record)| {
+            let latest = record.pending.as_ref().or(record.committed.as_ref());
+            latest.into_iter().flat_map(|v| v.tags.iter().map(|applied| (*chunk, *applied)))
+        });
+        Loaded { pending: pending.collect(), tags: tags.collect(), ended }
+    }
+
+    pub(crate) fn read(
+        &self,
+        chunk: ChunkId,
+        which: Which,
+        start: ChunkOffset,
+        len: ChunkOffset,
+    ) -> Result<ReadResult, StoreError> {
+        let record = self.shown.get(&chunk).ok_or(StoreError::Missing)?;
+        let version = match which {
+            Which::Committed => record.committed.as_ref(),
+            Which::Pending => record.pending.as_ref(),
+        };
+        let version = version.filter(|v| !v.state.removed).ok_or(StoreError::Missing)?;
+        let end = start.get().saturating_add(len.get()).min(version.state.len.get());
+        let data = (start.get() < end).then(|| {
+            let part = &version.bytes[start.get() as usize..end as usize];
+            Payload::compute(Bytes::copy_from_slice(part), start, BlockSize::MIN).expect("small")
+        });
+        Ok(ReadResult { state: version.state, data })
+    }
+
+    /// All that is committed and whether anything is pending, to compare replicas.
+    pub(crate) fn summary(&self) -> (Vec<(ChunkId, ChunkVersion, ChunkDigest, bool)>, bool) {
+        let committed = self.shown.iter().filter_map(|(chunk, record)| {
+            let state = record.committed.as_ref()?.state;
+            Some((*chunk, state.version, state.digest, state.removed))
+        });
+        (committed.collect(), self.shown.values().any(|record| record.pending.is_some()))
+    }
+}
+
+impl Chunks for Store {
+    fn state(&self, chunk: ChunkId) -> Option<ChunkState> {
+        self.shown.get(&chunk).map(state_of)
+    }
+
+    fn page(&self, after: Option<ChunkId>, limit: usize) -> Vec<(ChunkId, ChunkState)> {
+        let behind = self.shown.iter().filter(|(chunk, _)| after.is_none_or(|at| **chunk > at));
+        behind.take(limit).map(|(chunk, record)| (*chunk, state_of(record))).collect()
+    }
+
+    fn last_chunk(&self, data: DataId) -> Option<ChunkEnd> {
+        let of = self.shown.iter().filter(|(chunk, _)| chunk.data == data);
+        let mut there = of.filter_map(|(chunk, record)| {
+            let state = record.committed.as_ref()?.state;
+            (!state.removed).then_some(ChunkEnd { index: chunk.index, len: state.len })
+        });
+        there.next_back()
+    }
+}
+
+fn state_of(record: &Record) -> ChunkState {
+    let state = |version: &Option<Version>| version.as_ref().map(|version| version.state);
+    ChunkState {
+        committed: state(&record.committed),
+        pending: state(&record.pending),
+        chunk_size: ChunkSize::MIN,
+    }
+}
+
+fn length(bytes: &[u8]) -> ChunkOffset {
+    ChunkOffset(u32::try_from(bytes.len()).expect("small"))
+}
+
+fn digest(bytes: &[u8], removed: bool) -> ChunkDigest {
+    if removed {
+        return ChunkDigest::EMPTY;
+    }
+    let mut block = bytes.to_vec();
+    block.resize(BlockSize::MIN.bytes() as usize, 0);
+    let sum = Crc32c::of(&block);
+    ChunkDigest::EMPTY.with(0, sum, BlockSize::MIN).resized(ChunkOffset(0), length(bytes))
+}
