@@ -1,0 +1,191 @@
+//! What goes into a member and what comes out, with the order of carrying it out said in types.
+//!
+//! ```text
+//!   Append ──(write, sync)──► Append::synced() = Durable ──► Input::Durable
+//!                                                              │
+//!                     messages that were held for it: Send ◄───┤
+//!                     what became committed by it:   Apply ◄───┘
+//! ```
+//!
+//! A member answers, votes and commits by an entry or a vote only after it got the [`Durable`] that
+//! stands for it, and that is made from the [`Append`] itself.
+
+use bytes::Bytes;
+use raft::eraftpb;
+
+use crate::entry::{Entry, Vote};
+use crate::ids::{ConfirmId, Index, MemberId, Position, ProposalId, Term};
+
+/// What happens to a member.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// Somebody wants this in the log. Answered by [`Effect::Refused`], or by its entry in
+    /// [`Effect::Apply`].
+    Propose {
+        /// Names it in the answer.
+        id: ProposalId,
+        /// What to put into the log; not empty.
+        data: Bytes,
+    },
+    /// Does this member lead, now, and what is committed? Answered by [`Effect::Confirmed`] or
+    /// [`Effect::Unconfirmed`].
+    Confirm(ConfirmId),
+    /// An append is on stable storage, and with it all appends before it.
+    Durable(Durable),
+    /// The state has taken in all entries up to here. Only grows.
+    Applied(Index),
+    /// The state is on stable storage up to here: the log before it may go. Only grows.
+    StateDurable(Index),
+    /// Another member says something.
+    Message(PeerMessage),
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Write to the log, sync, and hand the [`Durable`] back. Appends are carried out in order.
+    Append(Append),
+    /// Forget the log up to and with this place, and remember the place. Needs no sync: it may come
+    /// with the next append.
+    Cut(Position),
+    /// Send; it may be lost, repeated or late.
+    Send(PeerMessage),
+    /// Committed: the state takes them in, in order.
+    Apply(Vec<Committed>),
+    /// This member led at some time after each of these was asked, and all that was committed before
+    /// stands at or before `index`.
+    Confirmed {
+        /// Which questions.
+        ids: Vec<ConfirmId>,
+        /// A state that has taken in this much may answer them.
+        index: Index,
+    },
+    /// This member does not lead.
+    Unconfirmed {
+        /// Which question.
+        id: ConfirmId,
+        /// Who may.
+        leader: Option<MemberId>,
+    },
+    /// This will not be answered by an entry.
+    Refused {
+        /// Which proposal.
+        id: ProposalId,
+        /// Why.
+        why: Refusal,
+    },
+    /// Who leads has changed.
+    Leadership(Leadership),
+}
+
+/// Why a proposal is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not in the log: this member does not lead.
+    NotLeader {
+        /// Who may.
+        leader: Option<MemberId>,
+    },
+    /// It is not in the log: that has reached [`crate::LOG_BYTES_MAX`] and must be cut first.
+    Full,
+    /// It is in the log and may yet be committed, or never be: leadership was lost.
+    Unknown,
+}
+
+/// Who leads, as far as this member knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leadership {
+    /// Nobody, or nobody yet.
+    #[default]
+    Nobody,
+    /// Another.
+    Follower {
+        /// Who.
+        leader: MemberId,
+    },
+    /// This member, and its state has taken in all that earlier leaders committed.
+    Leader {
+        /// In which term.
+        term: Term,
+    },
+}
+
+impl Leadership {
+    /// The leader, if it is another member.
+    #[must_use]
+    pub fn other(self) -> Option<MemberId> {
+        match self {
+            Self::Follower { leader } => Some(leader),
+            Self::Nobody | Self::Leader { .. } => None,
+        }
+    }
+}
+
+/// A committed entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The entry.
+    pub entry: Entry,
+    /// Who waits for its outcome at this member.
+    pub proposal: Option<ProposalId>,
+}
+
+/// What must reach stable storage together.
+#[derive(Debug)]
+#[must_use = "the member waits for it"]
+pub struct Append {
+    pub(crate) number: u64,
+    pub(crate) vote: Option<Vote>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Append {
+    /// The new vote, if it changed.
+    #[must_use]
+    pub fn vote(&self) -> Option<Vote> {
+        self.vote
+    }
+
+    /// Entries without a hole among them. What the log holds at the place of the first and behind it
+    /// is to be dropped.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// To be called when all of it is on stable storage, and not before.
+    pub fn synced(self) -> Durable {
+        Durable { number: self.number }
+    }
+}
+
+/// An append is on stable storage.
+#[derive(Debug)]
+#[must_use = "the member waits for it"]
+pub struct Durable {
+    pub(crate) number: u64,
+}
+
+/// What one member says to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerMessage(pub(crate) Box<eraftpb::Message>);
+
+impl PeerMessage {
+    pub(crate) fn new(message: eraftpb::Message) -> Self {
+        Self(Box::new(message))
+    }
+
+    /// To whom.
+    #[must_use]
+    pub fn to(&self) -> MemberId {
+        MemberId(self.0.to)
+    }
+
+    /// From whom.
+    #[must_use]
+    pub fn from(&self) -> MemberId {
+        MemberId(self.0.from)
+    }
+}

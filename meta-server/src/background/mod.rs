@@ -1,0 +1,159 @@
+//! What a leader does beside answering, and what it remembers while it leads.
+//!
+//! ```text
+//!   lead ──► Leader ─┬─ chains     changes of members, by the transition table
+//!                    ├─ expiry     sessions that were silent for too long
+//!                    ├─ files      truncations and lengths: a job a file
+//!                    ├─ garbage    chunks of removed files
+//!                    └─ clients, servers    what was heard of them; gone with the leader
+//! ```
+//!
+//! All of it is resumed by the next leader from the replicated state. The work ends when the group says
+//! that this member leads no more; nothing here goes on after [`Leader::end`].
+
+mod chains;
+mod clients;
+mod expiry;
+mod files;
+mod garbage;
+mod jobs;
+mod servers;
+
+use std::sync::Arc;
+
+use emberfs_chain_replication::membership::LeaseTerm;
+use emberfs_layout::{ClientId, ClusterId, InodeId, Sequence};
+use emberfs_meta_server_state::{Body, Outcome, cluster_id, sessions};
+use emberfs_wire::handshake::Identity;
+use emberfs_wire::meta::OpenSession;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::chunks::Chunks;
+use crate::group::{Group, GroupError};
+use clients::Clients;
+use jobs::Jobs;
+use servers::Servers;
+
+/// What the session of a leader says it is: by this the next leader finds and ends it.
+const LEADER: &str = "metadata leader";
+/// Sessions on one page of the list (a count), read in the caller's task.
+const SESSIONS_PAGE: usize = 1024;
+
+/// A member that leads, for one term.
+pub(crate) struct Leader {
+    /// The replicated state.
+    pub(crate) group: Group,
+    /// Who this member is.
+    pub(crate) identity: Identity,
+    /// What was heard of sessions.
+    pub(crate) clients: Clients,
+    /// What was heard of storage servers.
+    pub(crate) servers: Servers,
+    chunks: Arc<Chunks>,
+    /// The session under which chunks are changed.
+    own: ClientId,
+    /// When servers have confirmed the sessions that ended up to here, nothing of earlier leaders can come.
+    earlier: Sequence,
+    settling: Jobs<InodeId>,
+}
+
+impl Leader {
+    /// Takes over: founds the cluster if there is none yet, ends the sessions of earlier leaders, opens
+    /// one. `began` is when this member was known to lead, `term` how long servers are waited for.
+    ///
+    /// # Errors
+    /// [`GroupError`] if it leads no more, or cannot go on.
+    pub(crate) async fn begin(
+        group: Group,
+        identity: Identity,
+        term: LeaseTerm,
+        began: Instant,
+    ) -> Result<Arc<Self>, GroupError> {
+        found(&group, &identity).await?;
+        let earlier = end_earlier(&group).await?;
+        let own = open_own(&group, &identity).await?;
+        let chunks = Chunks::new(group.clone(), identity, own);
+        Ok(Arc::new(Self {
+            group,
+            identity,
+            clients: Clients::new(began),
+            servers: Servers::new(began, term),
+            chunks: Arc::new(chunks),
+            own,
+            earlier,
+            settling: Jobs::new(),
+        }))
+    }
+
+    /// Does a leader's work, until a part of it cannot go on.
+    pub(crate) async fn work(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(chains::run(self.clone()));
+        tasks.spawn(expiry::run(self.clone()));
+        tasks.spawn(garbage::run(self.clone()));
+        tasks.spawn(files::run(self.clone()));
+        // A part that panicked has been logged; then too the next leader begins with all of it.
+        if let Some(Ok(Err(lost))) = tasks.join_next().await {
+            tracing::info!(%lost, "a leader's work ended");
+        }
+    }
+
+    /// Its cluster.
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.identity.cluster.expect("a member knows its cluster")
+    }
+
+    /// Ends what goes on for this leader.
+    pub(crate) fn end(&self) {
+        self.settling.end();
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub(crate) async fn end_session(&self, client: ClientId) -> Result<(), GroupError> {
+        self.group.propose(Body::EndSession(client)).await?;
+        self.clients.forget(client);
+        Ok(())
+    }
+}
+
+/// Makes the root directory of a new cluster; it belongs to the user who runs its first leader.
+async fn found(group: &Group, identity: &Identity) -> Result<(), GroupError> {
+    let cluster = identity.cluster.expect("a member knows its cluster");
+    if let Some(founded) = group.read(|view| cluster_id(view)).await? {
+        assert_eq!(founded, cluster, "the directory's identity is not its state's");
+        return Ok(());
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    group.propose(Body::Found { cluster, uid, gid }).await?;
+    tracing::info!(%cluster, uid, gid, "founded the cluster");
+    Ok(())
+}
+
+/// Ends the sessions of earlier leaders; says up to where servers must confirm the list of ended ones.
+async fn end_earlier(group: &Group) -> Result<Sequence, GroupError> {
+    let mut after = ClientId(0);
+    loop {
+        let page = group.read(|view| sessions::list(view, after, SESSIONS_PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = last.client;
+        for session in page.iter().filter(|session| session.what == LEADER) {
+            group.propose(Body::EndSession(session.client)).await?;
+        }
+    }
+    group.read(|view| sessions::last_ended(view)).await
+}
+
+async fn open_own(group: &Group, identity: &Identity) -> Result<ClientId, GroupError> {
+    let node = identity.node.expect("a member knows its number");
+    let asked =
+        OpenSession { start: rand::random(), host: node.to_string(), what: LEADER.to_owned() };
+    match group.propose(Body::OpenSession(asked)).await? {
+        Outcome::SessionOpened(reply) => Ok(reply.client),
+        other => unreachable!("a session is opened, not {other:?}"),
+    }
+}

@@ -1,0 +1,162 @@
+//! The leader as a client of the storage servers: it removes, cuts and looks for chunks.
+//!
+//! ```text
+//!   chain id ── routing in the group's own state ──► head, its server ── link ──► request
+//!      ▲                                                                            │
+//!      └──────────── pause, look again: any failure may be gone by then ◄───────────┘
+//! ```
+//!
+//! A request is repeated until it is answered, with the same tag, so that it is carried out once. It
+//! ends otherwise only when this member leads no more ([`Lost`]). It does not go through the client
+//! library: that asks this server for what is here at hand.
+
+mod files;
+mod links;
+mod tags;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, TableId};
+use emberfs_meta_server_state::cluster;
+use emberfs_transport::CallOptions;
+use emberfs_wire::chunk::{ChunkChange, ChunkEnd, LastChunk, Replica, UpdateChunk};
+use emberfs_wire::cluster::{Node, PublicState};
+use emberfs_wire::handshake::Identity;
+use emberfs_wire::{Capability, Request};
+use thiserror::Error;
+use tokio::time::sleep;
+
+use crate::group::{Group, GroupError};
+use crate::store::StateView;
+
+use links::Links;
+use tags::Tags;
+
+/// The first pause before a request is sent again: a head that changes is known within some of these.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest: how long after a chain's return its work may stand still.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long to wait for one answer before the chain is looked up again: a head that hangs is replaced.
+const CALL_WAIT: Duration = Duration::from_secs(10);
+
+/// This member leads no more: another will do the work.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("this member leads no more: {text}")]
+pub(crate) struct Lost {
+    text: String,
+}
+
+impl Lost {
+    fn no_such_table(table: TableId) -> Self {
+        Self { text: format!("{table} is not in the state") }
+    }
+}
+
+impl From<GroupError> for Lost {
+    fn from(error: GroupError) -> Self {
+        Self { text: error.to_string() }
+    }
+}
+
+/// Reaches the chunks of all files.
+pub(crate) struct Chunks {
+    group: Group,
+    links: Links,
+    tags: Tags,
+}
+
+/// Where a request for a chain goes.
+struct Head {
+    replica: Replica,
+    node: Node,
+}
+
+impl Chunks {
+    /// For a leader that is `identity`, with the session `client` of its own.
+    pub(crate) fn new(group: Group, identity: Identity, client: ClientId) -> Self {
+        Self { group, links: Links::new(identity), tags: Tags::new(client) }
+    }
+
+    /// Changes one chunk.
+    pub(crate) async fn change(
+        &self,
+        chain: ChainId,
+        chunk: ChunkId,
+        chunk_size: ChunkSize,
+        change: &ChunkChange,
+    ) -> Result<(), Lost> {
+        let tag = self.tags.begin();
+        let request = |replica| UpdateChunk {
+            replica,
+            tag,
+            low_water: self.tags.low_water(),
+            chunk,
+            chunk_size,
+            change: change.clone(),
+            capability: Capability::default(),
+        };
+        self.ask(chain, request).await?;
+        self.tags.answered(tag);
+        Ok(())
+    }
+
+    /// The last chunk of a file on one of its chains.
+    pub(crate) async fn last(
+        &self,
+        chain: ChainId,
+        data: DataId,
+    ) -> Result<Option<ChunkEnd>, Lost> {
+        let reply = self.ask(chain, |replica| LastChunk { replica, data }).await?;
+        Ok(reply.last)
+    }
+
+    /// Sends what `request` makes to the head of `chain` until it is answered.
+    async fn ask<R: Request>(
+        &self,
+        chain: ChainId,
+        request: impl Fn(Replica) -> R,
+    ) -> Result<R::Reply, Lost> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let why = match self.head(chain).await? {
+                None => "it has no serving replica".to_owned(),
+                Some(head) => match self.ask_once(&head, &request(head.replica)).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(why) => why,
+                },
+            };
+            if pause == PAUSE_MAX {
+                tracing::warn!(%chain, request = %R::METHOD, %why, "waiting for a chain");
+            }
+            sleep(pause).await;
+            // One step beyond the longest, so that the line above is logged once a request.
+            pause =
+                if pause < PAUSE_MAX { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MAX + PAUSE_MIN };
+        }
+    }
+
+    async fn ask_once<R: Request>(&self, head: &Head, request: &R) -> Result<R::Reply, String> {
+        let peer = self.links.peer(&head.node, head.replica.target).await;
+        let peer = peer.ok_or_else(|| format!("{} cannot be reached", head.node.id))?;
+        let options = CallOptions { wait: Some(CALL_WAIT), ..CallOptions::default() };
+        match peer.call(request, Bytes::new(), &options).await {
+            Ok(reply) => Ok(reply.message),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The first serving replica of a chain, and its server.
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, Lost> {
+        let find = |view: &StateView<'_>| {
+            let Some(placed) = cluster::placed_chain(view, chain)? else { return Ok(None) };
+            let members = placed.chain.members.iter().zip(&placed.places);
+            let mut serving = members.filter(|(member, _)| member.state == PublicState::Serving);
+            let Some((head, place)) = serving.next() else { return Ok(None) };
+            let version = placed.chain.version;
+            let replica = Replica { target: head.target, chain, version };
+            Ok(cluster::node(view, place.node)?.map(|node| Head { replica, node }))
+        };
+        Ok(self.group.read(find).await?)
+    }
+}

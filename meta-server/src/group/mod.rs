@@ -1,0 +1,368 @@
+//! The metadata group as this member sees it: orders in, outcomes out.
+//!
+//! [`Group`] is the handle. Behind it four threads carry a [`Machine`] through the group's log: the
+//! driver proposes, one writes and syncs the log, one applies, one makes the state durable so that the
+//! log can be cut (`threads.rs` has the drawing). Orders that come while a sync is under way share the
+//! next entry and the next sync.
+//!
+//! * An outcome is handed out only after its command is on stable storage and applied.
+//! * Whatever was handed out is seen by every later [`Group::read`], and by every start on the same
+//!   directory.
+//! * Commands carry the leader's time, which never goes back, also over restarts: a leader begins at the
+//!   latest time that its state has seen.
+//! * When anything fails, all ends: what is on the disk is then unknown, and the process must stop.
+//!
+//! Today's group has one member. Of several, messages and snapshots are to come; `consensus` is written
+//! for them.
+
+mod answer;
+mod driver;
+mod machine;
+mod metadata;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use emberfs_meta_server_consensus::{
+    Config, ConfigError, Index, Leadership, Member, MemberId, Millis, Term,
+};
+use emberfs_meta_server_state::StoreError;
+use emberfs_wire::meta::Time;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::store::{LogStore, StateStore, StateView, Stores};
+use answer::Answer;
+use driver::{Driver, Event, Order, Outlets};
+pub use machine::{Machine, Stamp};
+pub use metadata::Metadata;
+
+/// Orders and questions that are under way at a time; whoever comes next waits.
+pub const IN_FLIGHT_MAX: usize = 4096;
+
+/// Largest command: what fits one message, and what the leader adds.
+pub const COMMAND_BYTES_MAX: usize = 5 << 20;
+
+/// Why the group does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GroupError {
+    /// This member does not lead, or not yet: nothing was done.
+    #[error("this member does not lead the metadata group")]
+    NotLeader {
+        /// Who may.
+        leader: Option<MemberId>,
+    },
+    /// Leadership was lost: it may be done, or yet be done.
+    #[error("leadership was lost: the order may have been carried out")]
+    Unknown,
+    /// The command would be too large: nothing was done.
+    #[error("a command of {len} bytes, {limit} at most")]
+    TooLarge {
+        /// Its length.
+        len: usize,
+        /// [`COMMAND_BYTES_MAX`].
+        limit: usize,
+    },
+    /// The group has stopped; an order that was under way may be done.
+    #[error("the metadata group has stopped")]
+    Stopped,
+    /// Something failed, and the process must end; an order that was under way may be done.
+    #[error("the metadata group failed: {text}")]
+    Failed {
+        /// What.
+        text: String,
+    },
+}
+
+/// What a group may be told.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupOptions {
+    /// The time of day; may go back, what commands carry does not.
+    pub clock: fn() -> Time,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self { clock: wall_clock }
+    }
+}
+
+/// The handle; cheap to clone. When the last is dropped, the group stops.
+pub struct Group<M: Machine = Metadata> {
+    inner: Arc<Inner<M>>,
+}
+
+impl<M: Machine> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+struct Inner<M: Machine> {
+    events: Sender<Event<M>>,
+    state: Arc<StateStore>,
+    room: Arc<Semaphore>,
+    leadership: watch::Receiver<Leadership>,
+    end: watch::Receiver<End>,
+}
+
+/// How the group ended, once it has.
+type End = Option<Result<(), GroupError>>;
+
+impl<M: Machine> Drop for Inner<M> {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.events.send(Event::Stop);
+    }
+}
+
+impl<M: Machine> Group<M> {
+    /// Starts the threads of a group of one member on its open stores. It leads a moment later:
+    /// [`Self::leadership`].
+    ///
+    /// # Errors
+    /// The stores do not fit each other.
+    pub fn start(stores: Stores, machine: M, options: GroupOptions) -> Result<Self, ConfigError> {
+        let Stores { log, state, restored, member, stopped_cleanly } = stores;
+        let voters = vec![member];
+        let config = Config { member, voters, seed: rand::random(), stopped_cleanly };
+        let member = Member::new(&config, restored, Millis(0))?;
+        let (events, inbox) = mpsc::channel();
+        let (leadership, watched) = watch::channel(Leadership::Nobody);
+        let (end, ended) = watch::channel(None);
+        let state = Arc::new(state);
+        let machine = Arc::new(machine);
+        let parts = Parts { machine, state: Arc::clone(&state), events: events.clone() };
+        spawn("meta-driver", move || {
+            let ended = parts.run(log, member, options, &inbox, leadership);
+            end.send_replace(Some(ended));
+        });
+        let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        let inner = Inner { events, state, room, leadership: watched, end: ended };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Has the group carry out a request. When it returns, the outcome is durable and applied. A call
+    /// that is dropped may be carried out all the same.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub async fn propose(&self, request: M::Request) -> Result<M::Outcome, GroupError> {
+        let (answer, outcome) = Answer::new(self.room().await);
+        self.send(Event::Order(Order { request, answer })).await?;
+        self.answered(outcome).await
+    }
+
+    /// Asks the state: the answer holds all outcomes that anybody had when this was called. `ask` runs
+    /// in the caller's task, so it should read little.
+    ///
+    /// # Errors
+    /// [`GroupError`]; also when the state cannot be read.
+    pub async fn read<R>(
+        &self,
+        ask: impl FnOnce(&StateView<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, GroupError> {
+        // Being alone, a member that leads is the only one that can, as long as it runs: it needs to
+        // ask nobody, and what it has applied is all that it ever answered.
+        let leadership = *self.inner.leadership.borrow();
+        if !matches!(leadership, Leadership::Leader { .. }) {
+            let ended = self.inner.end.borrow().is_some();
+            let leader = leadership.other();
+            return Err(if ended { self.why().await } else { GroupError::NotLeader { leader } });
+        }
+        ask(&self.inner.state.view()).map_err(|error| failed(&error))
+    }
+
+    /// This member led at some time after the call: whoever grants a lease takes the time before it.
+    /// Says what was committed.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub async fn confirm(&self) -> Result<Index, GroupError> {
+        let (answer, confirmed) = Answer::new(self.room().await);
+        self.send(Event::Confirm(answer)).await?;
+        self.answered(confirmed).await
+    }
+
+    /// Who leads, as it changes. Closed when the group has ended.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Waits until this member leads; says in which term.
+    ///
+    /// # Errors
+    /// The group ended before.
+    pub async fn leading(&self) -> Result<Term, GroupError> {
+        let mut leadership = self.leadership();
+        loop {
+            if let Leadership::Leader { term } = *leadership.borrow_and_update() {
+                return Ok(term);
+            }
+            if leadership.changed().await.is_err() {
+                return Err(self.why().await);
+            }
+        }
+    }
+
+    /// Waits until the group has ended: stopped (`Ok`) or failed.
+    ///
+    /// # Errors
+    /// What failed; the process must end.
+    pub async fn ended(&self) -> Result<(), GroupError> {
+        let mut end = self.inner.end.clone();
+        let end = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        let panicked = || GroupError::Failed { text: "the driver panicked".to_owned() };
+        end.unwrap_or_else(|| Err(panicked()))
+    }
+
+    /// Stops: answers what is under way, makes the state durable and says on disk that it did. Further
+    /// orders are refused.
+    ///
+    /// # Errors
+    /// What failed, now or before.
+    pub async fn stop(&self) -> Result<(), GroupError> {
+        // Refused when it has ended: then `ended` says how.
+        let _ = self.inner.events.send(Event::Stop);
+        self.ended().await
+    }
+
+    async fn room(&self) -> OwnedSemaphorePermit {
+        let room = Arc::clone(&self.inner.room).acquire_owned().await;
+        room.expect("nobody closes it")
+    }
+
+    async fn send(&self, event: Event<M>) -> Result<(), GroupError> {
+        // What comes back of a failed send must not live on: it holds an answer.
+        let sent = self.inner.events.send(event).is_ok();
+        if sent { Ok(()) } else { Err(self.why().await) }
+    }
+
+    async fn answered<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, GroupError>>,
+    ) -> Result<T, GroupError> {
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.why().await),
+        }
+    }
+
+    /// The group is ending: why.
+    async fn why(&self) -> GroupError {
+        self.ended().await.err().unwrap_or(GroupError::Stopped)
+    }
+}
+
+/// What the threads are made of.
+struct Parts<M: Machine> {
+    machine: Arc<M>,
+    state: Arc<StateStore>,
+    events: Sender<Event<M>>,
+}
+
+impl<M: Machine> Parts<M> {
+    /// The driver's thread: runs the others, and ends after them.
+    fn run(
+        self,
+        log: LogStore,
+        member: Member,
+        options: GroupOptions,
+        inbox: &Receiver<Event<M>>,
+        leadership: watch::Sender<Leadership>,
+    ) -> Result<(), GroupError> {
+        let (log_jobs, log_inbox) = mpsc::channel();
+        let (apply_jobs, apply_inbox) = mpsc::channel();
+        let (flush_wishes, flush_inbox) = mpsc::channel();
+        let events = self.events.clone();
+        let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &events));
+        let (machine, state) = (Arc::clone(&self.machine), Arc::clone(&self.state));
+        let events = self.events.clone();
+        let applier = self.thread("meta-apply", move || {
+            threads::apply_all(&*machine, &state, &apply_inbox, &events)
+        });
+        let (state, events) = (Arc::clone(&self.state), self.events.clone());
+        let flusher =
+            self.thread("meta-flush", move || threads::flush_state(&state, &flush_inbox, &events));
+        let outlets = Outlets { log: log_jobs, apply: apply_jobs, flush: flush_wishes, leadership };
+        let driver = Driver::new(Arc::clone(&self.machine), member, outlets, options.clock);
+        let ran = driver.run(inbox);
+        // The driver has let go of their queues: they finish what is in them.
+        let (log, applied, flushed) = (join(writer), join(applier), join(flusher));
+        ran?;
+        let late = inbox.try_iter().find_map(Event::failure);
+        late.map_or(Ok(()), Err)?;
+        if let (Some(log), Some(()), Some(())) = (log, applied, flushed) {
+            self.state.flush().map_err(|error| failed(&error))?;
+            log.stop_cleanly().map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// A thread whose failure becomes an event.
+    fn thread<T: Send + 'static, E: std::error::Error>(
+        &self,
+        name: &'static str,
+        body: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let text = format!("{name} panicked");
+        let alarm = Alarm { events: self.events.clone(), text: Some(text) };
+        spawn(name, move || {
+            let done = body();
+            alarm.settle(done)
+        })
+    }
+}
+
+/// Tells the driver when a thread ends that should not have.
+struct Alarm<M: Machine> {
+    events: Sender<Event<M>>,
+    text: Option<String>,
+}
+
+impl<M: Machine> Alarm<M> {
+    /// The thread has come to its end.
+    fn settle<T, E: std::error::Error>(mut self, done: Result<T, E>) -> Option<T> {
+        self.text = done.as_ref().err().map(ToString::to_string);
+        done.ok()
+    }
+}
+
+impl<M: Machine> Drop for Alarm<M> {
+    fn drop(&mut self) {
+        if let Some(text) = self.text.take() {
+            tracing::error!(%text, "the metadata group fails");
+            // A driver that is gone has failed before.
+            let _ = self.events.send(Event::Failed(GroupError::Failed { text }));
+        }
+    }
+}
+
+fn failed(error: &impl ToString) -> GroupError {
+    GroupError::Failed { text: error.to_string() }
+}
+
+/// `None` when the thread failed or panicked.
+fn join<T>(thread: JoinHandle<Option<T>>) -> Option<T> {
+    thread.join().unwrap_or(None)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(body).expect("a server starts before the system is out of threads")
+}
+
+fn wall_clock() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Time { seconds, nanos: since.subsec_nanos() }
+}

@@ -1,0 +1,6 @@
+//! The group of one on real stores: order, durability, sharing of syncs, reads, time, failure.
+
+mod failure;
+mod ledger;
+mod orders;
+mod restart;

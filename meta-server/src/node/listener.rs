@@ -1,0 +1,101 @@
+//! Connections come in: each is asked who it is, and then served by a task of its own.
+
+use std::sync::Arc;
+
+use emberfs_buffer::Pool;
+use emberfs_layout::ByteLen;
+use emberfs_transport::{HandshakeError, Limits, Pending, Tcp};
+use emberfs_wire::handshake::{Hello, Identity, Refusal, ShardIndex, Welcome};
+use emberfs_wire::protocol::{Features, ProtocolVersion};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, sleep};
+
+use crate::service::Service;
+
+/// Connections at once (a count): every client and server of a large cluster, within the 20,000 files
+/// that a process may usually have open.
+const CONNECTIONS_MAX: usize = 16_384;
+/// How long to wait after the system refused a connection, as when files run out: it will be a while
+/// until some are closed.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Memory for payloads: no request to a metadata member has one, and one that had would be cut off.
+const PAYLOADS: ByteLen = ByteLen::ZERO;
+
+/// What every connection is served with.
+#[derive(Clone)]
+pub(crate) struct Reception {
+    /// Who this member is.
+    pub(crate) identity: Identity,
+    /// What answers requests.
+    pub(crate) service: Service,
+}
+
+/// Takes connections until dropped; then all of them are closed.
+pub(crate) async fn listen(listeners: Vec<TcpListener>, reception: Reception) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept(listener, reception.clone(), room.clone()));
+    }
+    while loops.join_next().await.is_some() {}
+}
+
+async fn accept(listener: TcpListener, reception: Reception, room: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    let Ok(permit) = room.clone().try_acquire_owned() else {
+                        tracing::warn!(%from, max = CONNECTIONS_MAX, "too many connections");
+                        continue;
+                    };
+                    let reception = reception.clone();
+                    connections.spawn(async move {
+                        let _permit = permit;
+                        if let Err(error) = serve(stream, reception).await {
+                            tracing::info!(%from, %error, "not connected");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(REFUSED_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, reception: Reception) -> Result<(), HandshakeError> {
+    let Reception { identity, service } = reception;
+    Tcp::tune(&stream).map_err(emberfs_transport::Closed::from)?;
+    let pending = Pending::accept(stream, Limits::default()).await?;
+    let (protocol, features) = match judge(pending.hello(), &identity) {
+        Ok(both) => both,
+        Err(refusal) => {
+            tracing::warn!(peer = ?pending.hello().identity, %refusal, "refused a connection");
+            return pending.refuse(refusal).await;
+        }
+    };
+    let shard = ShardIndex(0);
+    let welcome = Welcome { protocol, features, identity, shard, shards: Vec::new() };
+    let peer = pending.hello().identity;
+    let connection = pending.welcome(welcome, &Pool::new(PAYLOADS)).await?;
+    let why = connection.run(service).await;
+    tracing::debug!(?peer, %why, "connection ended");
+    Ok(())
+}
+
+/// Whether this peer is spoken to, and how. A member has one shard.
+fn judge(hello: &Hello, ours: &Identity) -> Result<(ProtocolVersion, Features), Refusal> {
+    let both = hello.judge(ours)?;
+    match hello.shard {
+        Some(asked) if asked != ShardIndex(0) => Err(Refusal::NoSuchShard { asked, count: 1 }),
+        _ => Ok(both),
+    }
+}

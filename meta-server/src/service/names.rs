@@ -1,0 +1,129 @@
+//! Sessions, changes of the namespace and questions about it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use emberfs_layout::{ByteLen, DiskId, InodeId};
+use emberfs_meta_server_state::namespace::{self, Answer};
+use emberfs_meta_server_state::{Body, Outcome, PendingTruncation, Unfinished, cluster, sessions};
+use emberfs_transport::Peer;
+use emberfs_wire::meta::{
+    Ask, EndSession, Mutate, MutationReply, OpenSession, OpenSessionReply, Query, QueryReply,
+    RenewSession, RenewSessionReply, Space,
+};
+use emberfs_wire::{FsError, WireError};
+
+use super::{mismatch, wire_error};
+use crate::background::Leader;
+use crate::store::StateView;
+
+/// How long a client waits before it asks again for a session, in milliseconds, when too many live.
+const FULL_PAUSE_MS: u32 = 1_000;
+
+/// Opens a session; the connection is where its client will be asked what it holds.
+pub(super) async fn open_session(
+    leader: &Leader,
+    peer: &Peer,
+    asked: OpenSession,
+) -> Result<OpenSessionReply, WireError> {
+    let live = leader.group.read(|view| sessions::count(view)).await.map_err(wire_error)?;
+    if live >= sessions::SESSIONS_MAX {
+        let text = format!("{live} sessions live, more cannot be opened");
+        return Err(WireError::Retry { after_ms: FULL_PAUSE_MS, text });
+    }
+    match leader.group.propose(Body::OpenSession(asked)).await.map_err(wire_error)? {
+        Outcome::SessionOpened(reply) => {
+            leader.clients.heard(reply.client, peer);
+            Ok(reply)
+        }
+        other => Err(mismatch(&other)),
+    }
+}
+
+/// Notes a sign of life.
+pub(super) async fn renew_session(
+    leader: &Leader,
+    peer: &Peer,
+    asked: RenewSession,
+) -> Result<RenewSessionReply, WireError> {
+    let client = asked.client;
+    let lives = leader.group.read(|view| sessions::find(view, client)).await.map_err(wire_error)?;
+    if lives.is_none() {
+        return Err(FsError::Stale.into());
+    }
+    leader.clients.heard(client, peer);
+    Ok(RenewSessionReply { lease_ms: sessions::LEASE_MS })
+}
+
+/// Ends a session that its client closed.
+pub(super) async fn end_session(
+    leader: &Leader,
+    asked: EndSession,
+) -> Result<RenewSessionReply, WireError> {
+    leader.end_session(asked.client).await.map_err(wire_error)?;
+    Ok(RenewSessionReply { lease_ms: sessions::LEASE_MS })
+}
+
+/// Changes the namespace; answers when chains have carried out what belongs to it.
+pub(super) async fn mutate(
+    leader: &Arc<Leader>,
+    asked: Mutate,
+) -> Result<MutationReply, WireError> {
+    loop {
+        let outcome = leader.group.propose(Body::Mutate(asked.clone())).await;
+        match outcome.map_err(wire_error)? {
+            Outcome::Mutation { reply, truncation: None } => return reply.map_err(WireError::from),
+            Outcome::Mutation { reply, truncation: Some(pending) } => {
+                leader.settle(pending.inode).await?;
+                return reply.map_err(WireError::from);
+            }
+            Outcome::Blocked(unfinished) => leader.settle(inode_of(unfinished)).await?,
+            other => return Err(mismatch(&other)),
+        }
+    }
+}
+
+/// Answers a question; first brings in a length that a dead session left open.
+pub(super) async fn ask(leader: &Arc<Leader>, asked: Ask) -> Result<QueryReply, WireError> {
+    if asked.query == Query::Space {
+        return space(leader).await.map(QueryReply::Space);
+    }
+    loop {
+        let answered = leader.group.read(|view| namespace::ask(view, &asked)).await;
+        match answered.map_err(wire_error)? {
+            Answer::Reply(reply) => return Ok(reply),
+            Answer::Refused(why) => return Err(why.into()),
+            Answer::After(unfinished) => leader.settle(inode_of(unfinished)).await?,
+        }
+    }
+}
+
+/// The room on admitted disks by their latest reports, divided by the replicas of new files.
+async fn space(leader: &Leader) -> Result<Space, WireError> {
+    let look = |view: &StateView<'_>| {
+        let defaults =
+            cluster::defaults(view)?.map(|defaults| cluster::table(view, defaults.table));
+        let table = defaults.transpose()?.flatten();
+        Ok((table, cluster::disks(view)?, cluster::nodes(view)?, namespace::inode_count(view)?))
+    };
+    let (table, disks, nodes, inodes) = leader.group.read(look).await.map_err(wire_error)?;
+    let replicas = u64::from(table.map_or(1, |table| table.replicas.max(1)));
+    let admitted: BTreeSet<DiskId> = disks.iter().map(|disk| disk.id).collect();
+    let (mut total, mut used) = (0, 0);
+    for disk in nodes.iter().flat_map(|node| leader.servers.status(node.id).disks) {
+        if admitted.contains(&disk.disk) {
+            total += disk.capacity.get();
+            used += disk.used.get();
+        }
+    }
+    let free = ByteLen(total.saturating_sub(used) / replicas);
+    Ok(Space { total: ByteLen(total / replicas), free, inodes })
+}
+
+fn inode_of(unfinished: Unfinished) -> InodeId {
+    match unfinished {
+        Unfinished::Truncation(PendingTruncation { inode, .. }) | Unfinished::Length(inode) => {
+            inode
+        }
+    }
+}

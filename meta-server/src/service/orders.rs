@@ -1,0 +1,94 @@
+//! What an operator wants done: disks admitted, tables made.
+
+use std::num::NonZeroU8;
+
+use emberfs_chain_replication::placement::{FreeDisk, Replicas, place_targets};
+use emberfs_layout::{ChunkSize, TargetId};
+use emberfs_meta_server_state::{Body, Outcome, cluster};
+use emberfs_wire::WireError;
+use emberfs_wire::cluster::{AdminOrder, Administer, AdministerReply, ChainTable, Disk};
+use tokio::task::spawn_blocking;
+
+use super::{mismatch, wire_error};
+use crate::background::Leader;
+
+/// Carries out an order, once.
+pub(super) async fn administer(
+    leader: &Leader,
+    asked: Administer,
+) -> Result<AdministerReply, WireError> {
+    let Administer { order_id, order } = asked;
+    let done =
+        leader.group.read(|view| cluster::order(view, order_id)).await.map_err(wire_error)?;
+    if let Some(reply) = done {
+        return Ok(reply);
+    }
+    let body = match order {
+        AdminOrder::AddDisk { disk, targets } => Body::AddDisk { order_id, disk, targets },
+        AdminOrder::CreateTable { replicas, min_serving, chunk_size } => {
+            let free = leader.group.read(|view| cluster::free_disks(view)).await;
+            let free = free.map_err(wire_error)?;
+            // The search takes seconds in a large cluster: not on a thread that serves connections.
+            let planned = spawn_blocking(move || plan(free, replicas)).await;
+            let chains = match planned.expect("no panic, not aborted") {
+                Ok(chains) => chains,
+                Err(text) => return Ok(AdministerReply::Refused { text }),
+            };
+            let min_serving = min_serving.unwrap_or_else(|| replicas.saturating_sub(1).max(1));
+            let chunk_size = chunk_size.unwrap_or(ChunkSize::DEFAULT);
+            Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size }
+        }
+    };
+    match leader.group.propose(body).await.map_err(wire_error)? {
+        Outcome::Administered(reply) => {
+            tell(&reply);
+            Ok(reply)
+        }
+        other => Err(mismatch(&other)),
+    }
+}
+
+fn tell(reply: &AdministerReply) {
+    match reply {
+        AdministerReply::DiskAdded(Disk { id, node, targets }) => {
+            tracing::info!(disk = %id, %node, targets = targets.len(), "admitted a disk");
+        }
+        AdministerReply::TableCreated(ChainTable { id, chains, replicas, .. }) => {
+            tracing::info!(table = %id, chains = chains.len(), replicas, "made a table");
+        }
+        AdministerReply::Refused { text } => tracing::info!(text, "refused an operator's order"),
+    }
+}
+
+/// Chains over all free targets, as even as can be; the words say why there are none.
+fn plan(free: Vec<cluster::FreeDisk>, replicas: u8) -> Result<Vec<Vec<TargetId>>, String> {
+    let replicas = NonZeroU8::new(replicas).ok_or("a chain has at least 1 replica, not 0")?;
+    if free.is_empty() {
+        return Err("there is no free target: add disks first".to_owned());
+    }
+    let offered = |disk: cluster::FreeDisk| {
+        let cluster::FreeDisk { id, node, domain, targets } = disk;
+        FreeDisk { id, node, domain, targets }
+    };
+    let disks: Vec<FreeDisk> = free.into_iter().map(offered).collect();
+    place_targets(&disks, Replicas(replicas)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emberfs_layout::{DiskId, NodeId};
+    use emberfs_wire::cluster::DomainId;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert!(plan(Vec::new(), 3).expect_err("no disk").contains("add disks"));
+        let targets = (1..5).map(TargetId).collect();
+        let (id, node, domain) = (DiskId(1), NodeId(1), DomainId(1));
+        let one = vec![cluster::FreeDisk { id, node, domain, targets }];
+        assert!(plan(one.clone(), 0).is_err());
+        assert_eq!(plan(one.clone(), 1).expect("one domain is enough").len(), 4);
+        let few = plan(one, 2).expect_err("one domain");
+        assert!(few.contains("2 replicas need as many failure domains"), "{few}");
+    }
+}

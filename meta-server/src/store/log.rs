@@ -1,0 +1,282 @@
+//! The log on disk: vote and entries, each synced before anything depends on it.
+//!
+//! | key | value (CBOR, numbered fields) |
+//! | --- | --- |
+//! | `\0format` | format and member: `format.rs` |
+//! | `C` | where the log was cut: a position |
+//! | `E`, index (u64, big-endian) | an entry: its term and its data |
+//! | `V` | the vote: term and member |
+//!
+//! One RocksDB of its own with a recycled WAL, whose sync overwrites blocks instead of making a file grow;
+//! point-in-time recovery is the only mode that goes with it, and what that may drop is what the guard
+//! is for. What recovery brings back is written to tables, and synced, before the store is open: so
+//! all that is read at a start is on stable storage, also what a killed process had not synced.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use emberfs_meta_server_consensus::{
+    Append, Durable, Entry, Index, MemberId, Position, Term, Vote,
+};
+use minicbor::{Decode, Encode};
+use rocksdb::{
+    DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch,
+    WriteOptions,
+};
+
+use super::error::{OpenError, WriteError};
+use super::format::{self, FORMAT_KEY, FormatRecord};
+use super::guard::{Guard, Known};
+use super::sync_point::{SyncPoint, Syncs};
+
+const CUT_KEY: &[u8] = b"C";
+const VOTE_KEY: &[u8] = b"V";
+const ENTRY_PREFIX: u8 = b'E';
+
+/// WAL files that are kept to be written over.
+const RECYCLED_FILES: usize = 4;
+/// RocksDB's own log files that are kept.
+const REPORT_FILES: usize = 4;
+/// Size of a memtable, and so of a WAL file.
+const MEMTABLE_BYTES: usize = 32 << 20;
+
+#[derive(Encode, Decode)]
+struct EntryRecord<'b> {
+    #[n(0)]
+    term: Term,
+    #[b(1)]
+    #[cbor(with = "minicbor::bytes")]
+    data: &'b [u8],
+}
+
+/// The open log with its guard. One thread owns it.
+#[derive(Debug)]
+pub struct LogStore {
+    db: DB,
+    guard: Guard,
+    vote: Vote,
+    /// The last entry on stable storage.
+    last: Index,
+    syncs: Syncs,
+}
+
+/// What the log holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) vote: Vote,
+    pub(super) cut: Position,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Found {
+    pub(super) fn last(&self) -> Index {
+        self.entries.last().map_or(self.cut, |entry| entry.position).index
+    }
+
+    fn is_new(&self) -> bool {
+        self.vote == Vote::default() && self.last() == Index::NONE
+    }
+}
+
+/// Where the guard stands in a member's directory.
+fn guard_path(dir: &Path) -> PathBuf {
+    dir.join("guard")
+}
+
+impl LogStore {
+    /// Opens the log and its guard in `dir`, and holds the one against the other.
+    pub(super) fn open(
+        dir: &Path,
+        member: MemberId,
+        syncs: &Syncs,
+    ) -> Result<(Self, Found, Option<Known>), OpenError> {
+        let path = dir.join("log");
+        let db = DB::open(&db_options(), &path).map_err(|error| format::rocks(&path, &error))?;
+        let made = format::check(&db, &path, member)?;
+        let guard = Guard::open(&guard_path(dir), syncs)?;
+        if guard.is_some() && !made {
+            return Err(OpenError::Missing { path });
+        }
+        let found = read(&db, &path)?;
+        if guard.is_none() && !found.is_new() {
+            return Err(OpenError::Missing { path: guard_path(dir) });
+        }
+        let known = guard.as_ref().map(Guard::known);
+        if let Some(known) = known {
+            hold_against(&path, member, &found, known)?;
+        }
+        let guard = match guard {
+            Some(guard) => guard,
+            None => make(dir, &db, &path, member, syncs)?,
+        };
+        let (vote, last) = (found.vote, found.last());
+        let mut log = Self { db, guard, vote, last, syncs: syncs.clone() };
+        let io = |source| OpenError::Io { path: guard_path(dir), source };
+        // From here on it has not stopped cleanly, until it says so again.
+        log.write_guard(false).map_err(io)?;
+        Ok((log, found, known))
+    }
+
+    /// Writes appends, in order, and a cut; all is on stable storage when it returns. The token stands
+    /// for all of them.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing is known then about what is on the disk.
+    pub fn append(
+        &mut self,
+        appends: Vec<Append>,
+        cut: Option<Position>,
+    ) -> Result<Option<Durable>, WriteError> {
+        let mut batch = WriteBatch::default();
+        let (mut vote, mut last) = (self.vote, self.last);
+        for append in &appends {
+            if let Some(new) = append.vote() {
+                vote = new;
+                batch.put(VOTE_KEY, format::encode(&vote));
+            }
+            last = self.put_entries(&mut batch, append.entries(), last)?;
+        }
+        if let Some(cut) = cut {
+            batch.put(CUT_KEY, format::encode(&cut));
+            batch.delete_range(entry_key(Index::NONE), entry_key(cut.index.next()));
+        }
+        let mut options = WriteOptions::default();
+        // A cut alone may be lost: the entries are then there again.
+        options.set_sync(!appends.is_empty() && self.syncs.issues(SyncPoint::Log));
+        let rocks = |source| WriteError::Rocks { what: "log", source };
+        self.db.write_opt(batch, &options).map_err(rocks)?;
+        self.last = last;
+        if vote != self.vote {
+            self.vote = vote;
+            self.write_guard(false)?;
+        }
+        Ok(appends.into_iter().next_back().map(Append::synced))
+    }
+
+    /// Says where the log ends with `entries` behind `last`.
+    fn put_entries(
+        &mut self,
+        batch: &mut WriteBatch,
+        entries: &[Entry],
+        last: Index,
+    ) -> Result<Index, WriteError> {
+        let Some(first) = entries.first().map(|entry| entry.position.index) else {
+            return Ok(last);
+        };
+        if first <= last {
+            // The log is about to end sooner than the guard knows.
+            let known = self.guard.known();
+            let lowered = Index(first.get() - 1).min(known.last);
+            self.guard.set(Known { last: lowered, ..known })?;
+            batch.delete_range(entry_key(first), [ENTRY_PREFIX + 1].to_vec());
+        }
+        for Entry { position, data } in entries {
+            let record = EntryRecord { term: position.term, data };
+            batch.put(entry_key(position.index), format::encode(&record));
+        }
+        Ok(entries.last().map_or(last, |entry| entry.position.index))
+    }
+
+    /// Brings the guard up to what is on stable storage; to be called about every second.
+    ///
+    /// # Errors
+    /// [`WriteError::Guard`].
+    pub fn refresh_guard(&mut self) -> Result<(), WriteError> {
+        Ok(self.write_guard(false)?)
+    }
+
+    /// Says on disk that the member stopped cleanly; to be called last.
+    ///
+    /// # Errors
+    /// [`WriteError::Guard`].
+    pub fn stop_cleanly(mut self) -> Result<(), WriteError> {
+        Ok(self.write_guard(true)?)
+    }
+
+    fn write_guard(&mut self, clean: bool) -> std::io::Result<()> {
+        let member = self.guard.known().member;
+        self.guard.set(Known { member, vote: self.vote, last: self.last, clean })
+    }
+}
+
+/// A new member: the log says that it was made, then the guard appears.
+fn make(
+    dir: &Path,
+    db: &DB,
+    path: &Path,
+    member: MemberId,
+    syncs: &Syncs,
+) -> Result<Guard, OpenError> {
+    let mut options = WriteOptions::default();
+    options.set_sync(syncs.issues(SyncPoint::Log));
+    let record = format::encode(&FormatRecord::new(member));
+    db.put_opt(FORMAT_KEY, record, &options).map_err(|error| format::rocks(path, &error))?;
+    let guard_path = guard_path(dir);
+    let guard = Guard::create(&guard_path, member, syncs)
+        .map_err(|source| OpenError::Io { path: guard_path, source })?;
+    super::sync_directory(dir, syncs)?;
+    Ok(guard)
+}
+
+/// The log must hold all that the guard knows.
+fn hold_against(
+    path: &Path,
+    member: MemberId,
+    found: &Found,
+    known: Known,
+) -> Result<(), OpenError> {
+    let path = path.to_owned();
+    if known.member != member {
+        return Err(OpenError::OtherMember { path, found: known.member, wanted: member });
+    }
+    let (term, synced) = (found.vote.term, known.vote.term);
+    let voted_for_another =
+        known.vote.member != MemberId::NONE && known.vote.member != found.vote.member;
+    if term < synced || (term == synced && voted_for_another) {
+        return Err(OpenError::VoteLost { path, found: term, synced });
+    }
+    if found.last() < known.last {
+        return Err(OpenError::LogShortened { path, last: found.last(), synced: known.last });
+    }
+    Ok(())
+}
+
+fn read(db: &DB, path: &Path) -> Result<Found, OpenError> {
+    let vote = format::get(db, path, VOTE_KEY)?.unwrap_or_default();
+    let cut: Position = format::get(db, path, CUT_KEY)?.unwrap_or_default();
+    let mut found = Found { vote, cut, entries: Vec::new() };
+    let first = entry_key(cut.index.next());
+    for pair in db.iterator(IteratorMode::From(&first, Direction::Forward)) {
+        let (key, value) = pair.map_err(|error| format::rocks(path, &error))?;
+        if key.first() != Some(&ENTRY_PREFIX) {
+            break;
+        }
+        let index = found.last().next();
+        if *key != entry_key(index) {
+            let what = format!("entry {index} is missing before {}", key.escape_ascii());
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
+        }
+        let record: EntryRecord<'_> = format::decode(&value, path, &key)?;
+        let position = Position { index, term: record.term };
+        found.entries.push(Entry { position, data: Bytes::copy_from_slice(record.data) });
+    }
+    Ok(found)
+}
+
+fn entry_key(index: Index) -> Vec<u8> {
+    let mut key = vec![ENTRY_PREFIX];
+    key.extend_from_slice(&index.get().to_be_bytes());
+    key
+}
+
+fn db_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_recycle_log_file_num(RECYCLED_FILES);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_keep_log_file_num(REPORT_FILES);
+    // Most entries are cut before they ever reach a table.
+    options.set_compression_type(DBCompressionType::None);
+    options
+}

@@ -1,0 +1,83 @@
+//! Every sync that the metadata server issues, in one table.
+//!
+//! A test can switch one row off and show that a loss of power then loses something. Each row counts how
+//! often it came up: many orders share one sync, and a test holds that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPoint {
+    /// The log, with each group of appends and before anything depends on them.
+    Log,
+    /// The guard, with each vote and about every second.
+    Guard,
+    /// The state's tables, before the log is cut below what they hold.
+    State,
+    /// The member's directory, after something was made in it.
+    Directory,
+}
+
+impl SyncPoint {
+    /// All rows.
+    pub const ALL: [Self; 4] = [Self::Log, Self::Guard, Self::State, Self::Directory];
+
+    /// What a test calls the row.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Guard => "guard",
+            Self::State => "state",
+            Self::Directory => "directory",
+        }
+    }
+}
+
+/// Which syncs are issued: all, but in tests of what one of them is for. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Syncs {
+    skipped: Option<SyncPoint>,
+    counts: Arc<[AtomicU64; SyncPoint::ALL.len()]>,
+}
+
+impl Syncs {
+    /// The variable that [`Self::from_env`] reads.
+    pub const VARIABLE: &'static str = "EMBERFS_TEST_SKIP_SYNC";
+
+    /// All.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// All but one: loses data with the power, for tests alone.
+    #[must_use]
+    pub fn without(skipped: SyncPoint) -> Self {
+        Self { skipped: Some(skipped), ..Self::default() }
+    }
+
+    /// All but the one that [`Self::VARIABLE`] names, which is said in the log.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let name = std::env::var(Self::VARIABLE).unwrap_or_default();
+        let skipped = SyncPoint::ALL.into_iter().find(|point| point.name() == name);
+        if let Some(point) = skipped {
+            tracing::warn!(sync = point.name(), "a sync is switched off: data will be lost");
+        }
+        Self { skipped, ..Self::default() }
+    }
+
+    /// Whether this one is issued; counts it either way.
+    pub(super) fn issues(&self, point: SyncPoint) -> bool {
+        self.counts[point as usize].fetch_add(1, Ordering::Relaxed);
+        self.skipped != Some(point)
+    }
+
+    /// How often this one came up.
+    #[must_use]
+    pub fn count(&self, point: SyncPoint) -> u64 {
+        self.counts[point as usize].load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,145 @@
+//! A directory that has lost something is refused, with words.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use emberfs_meta_server_consensus::{Index, Input, MemberId};
+use emberfs_meta_server_state::Changes;
+use rocksdb::DB;
+use tempfile::TempDir;
+
+use crate::crash_image;
+
+use super::{
+    Alone, OpenError, StoreOptions, SyncPoint, Syncs, applied_at, crashed, open, options, refused,
+    text, written,
+};
+use crate::store::format::FORMAT_KEY;
+
+/// Turns a bit in the first place of any file under `dir` with this ending that holds `text`.
+fn damage(dir: &Path, ending: &str, text: &str) {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    for path in files {
+        let mut bytes = fs::read(&path).unwrap();
+        let found = bytes.windows(text.len()).position(|window| window == text.as_bytes());
+        if let Some(place) = found {
+            bytes[place] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            return;
+        }
+    }
+    let names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+    panic!("{names:?} no .{ending} file holds {text:?}");
+}
+
+fn says_what_to_do(error: &OpenError) {
+    let words = error.to_string();
+    assert!(words.contains("must not start") && words.contains("restore"), "{words}");
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut alone = written(dir.path(), 9);
+    alone.log.refresh_guard().unwrap();
+    let left = crashed(dir.path());
+    damage(&left.path().join("log"), "log", &text(6));
+    let error = refused(left.path());
+    let (last, synced) = (Index(5), Index(9));
+    assert!(
+        matches!(error, OpenError::LogShortened { last: l, synced: s, .. } if (l, s) == (last, synced)),
+        "{error}"
+    );
+    says_what_to_do(&error);
+    // The refusal has changed nothing: it is refused again.
+    assert!(matches!(refused(left.path()), OpenError::LogShortened { .. }));
+}
+
+#[test]
+fn a_damaged_table_of_the_log_is_refused() {
+    let dir = TempDir::new().unwrap();
+    drop(written(dir.path(), 9));
+    // Recovery writes what the WAL held into a table.
+    drop(open(&options(dir.path())).unwrap());
+    damage(&dir.path().join("log"), "sst", &text(6));
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Rocks { .. }), "{error}");
+    says_what_to_do(&error);
+}
+
+#[test]
+fn an_older_log_beside_a_newer_guard_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let alone = written(dir.path(), 1);
+    let old = crashed(dir.path());
+    drop(alone);
+    // A second start votes in a second term.
+    drop(written(dir.path(), 1));
+    fs::copy(dir.path().join("guard"), old.path().join("guard")).unwrap();
+    let error = refused(old.path());
+    assert!(matches!(error, OpenError::VoteLost { .. }), "{error}");
+    says_what_to_do(&error);
+}
+
+#[test]
+fn a_missing_part_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut alone = written(dir.path(), 9);
+    alone.state.commit(Changes::default(), applied_at(6)).unwrap();
+    alone.state.flush().unwrap();
+    alone.step(Input::StateDurable(Index(6)));
+    drop(alone);
+    let without = |part: &str| {
+        let left = TempDir::new().unwrap();
+        crash_image::take(dir.path(), left.path());
+        let path = left.path().join(part);
+        fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path)).unwrap();
+        let error = refused(left.path());
+        says_what_to_do(&error);
+        error
+    };
+    assert!(matches!(without("log"), OpenError::Missing { .. }));
+    assert!(matches!(without("guard"), OpenError::Missing { .. }));
+    assert!(matches!(without("state"), OpenError::Apart { .. }));
+    assert!(open(&options(dir.path())).is_ok());
+}
+
+/// What the row is for: without it the log is cut below a state that was never written.
+#[test]
+fn a_cut_without_the_sync_of_the_state_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let syncs = Syncs::without(SyncPoint::State);
+    let mut alone = Alone::open(&StoreOptions { syncs, ..options(dir.path()) });
+    (2..=9).for_each(|place| alone.propose(&text(place)));
+    alone.state.commit(Changes::default(), applied_at(6)).unwrap();
+    let index = alone.state.flush().unwrap();
+    alone.step(Input::StateDurable(index));
+    let left = crashed(dir.path());
+    assert!(matches!(refused(left.path()), OpenError::Apart { .. }));
+}
+
+#[test]
+fn a_state_ahead_of_its_log_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let alone = written(dir.path(), 3);
+    alone.state.commit(Changes::default(), applied_at(4)).unwrap();
+    alone.state.flush().unwrap();
+    drop(alone);
+    assert!(matches!(refused(dir.path()), OpenError::Apart { .. }));
+}
+
+#[test]
+fn another_member_and_a_newer_format_are_refused() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&options(dir.path())).unwrap());
+    let other = StoreOptions { member: MemberId(2), syncs: Syncs::all(), ..options(dir.path()) };
+    assert!(matches!(open(&other), Err(OpenError::OtherMember { .. })));
+    let db = DB::open_default(dir.path().join("state")).unwrap();
+    // CBOR: [9, 1], version 9 of member 1.
+    db.put(FORMAT_KEY, [0x82, 9, 1]).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    assert!(matches!(refused(dir.path()), OpenError::Format { found: 9, .. }));
+}

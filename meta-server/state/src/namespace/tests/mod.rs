@@ -1,0 +1,13 @@
+//! Tests of the tree, through [`apply`](crate::apply) as a member would.
+
+mod bytes;
+mod garbage;
+mod invariants;
+mod lengths;
+mod listing;
+mod model;
+mod permissions;
+mod random;
+mod records;
+mod rules;
+mod world;

@@ -1,0 +1,184 @@
+//! Files whose chunks are behind their inodes: truncation, removal, a dead writer's length.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, FileOffset};
+use emberfs_wire::chunk::ChunkChange;
+use emberfs_wire::cluster::ChainTable;
+use emberfs_wire::meta::inode::FileData;
+use emberfs_wire::meta::{
+    AttributeChange, Attributes, EndSession, HandleId, Mutation, Place, RemoveKind, WrittenRange,
+};
+
+use crate::cluster::{beat_all, three};
+use crate::member::{Client, Member, PATIENCE, ROOT, attributes, call, create, name, until};
+use crate::storage::Storage;
+
+/// Bytes of a chunk.
+const MIB: u64 = 1 << 20;
+
+/// Puts chunks of these lengths where a client would have written them.
+fn put_chunks(storages: &[Storage], table: &ChainTable, data: &FileData, lens: &[u64]) {
+    let chains = u32::try_from(table.chains.len()).expect("a few");
+    let stripe = data.layout.stripe_order(chains).expect("it fits");
+    for (index, len) in (0..).zip(lens) {
+        let place = data.layout.stripe_place(ChunkIndex(index)) as usize;
+        let chain = table.chains[stripe[place] as usize];
+        let chunk = ChunkId::new(data.id, ChunkIndex(index));
+        for storage in storages {
+            let mut known = storage.known();
+            let chains = known.chains.iter().filter(|known| known.id == chain);
+            let targets: Vec<_> =
+                chains.flat_map(|chain| &chain.members).map(|m| m.target).collect();
+            let len = ChunkOffset(u32::try_from(*len).expect("of a chunk"));
+            known.chunks.extend(targets.into_iter().map(|target| ((target, chunk), len)));
+        }
+    }
+}
+
+/// What the heads of a file's chains hold of it: chunk numbers and lengths.
+fn at_heads(storages: &[Storage], data: &FileData) -> BTreeSet<(u32, u32)> {
+    let of = |storage: &Storage| -> Vec<(u32, u32)> {
+        let known = storage.known();
+        let heads: Vec<_> = known.chains.iter().map(|chain| chain.members[0].target).collect();
+        let own = storage.targets(&known);
+        let here = known.chunks.iter().filter(|((target, chunk), _)| {
+            chunk.data == data.id && heads.contains(target) && own.contains(target)
+        });
+        here.map(|((_, chunk), len)| (chunk.index.get(), len.get())).collect()
+    };
+    storages.iter().flat_map(of).collect()
+}
+
+/// Beats for the servers while `work` goes on.
+async fn alive<T>(storages: &[Storage], work: impl Future<Output = T>) -> T {
+    let done = AtomicBool::new(false);
+    let beats = async {
+        while !done.load(Ordering::SeqCst) {
+            beat_all(storages).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let work = async {
+        let outcome = tokio::time::timeout(PATIENCE, work).await;
+        done.store(true, Ordering::SeqCst);
+        outcome.expect("within a minute")
+    };
+    tokio::join!(work, beats).0
+}
+
+/// A file of `len` bytes that `client` has open for writing under handle 1.
+async fn written(client: &mut Client, file: &str, len: u64) -> Attributes {
+    let made = attributes(client.mutate(create(file, 1)).await);
+    let range = WrittenRange { start: FileOffset(0), end: FileOffset(len) };
+    let report = Mutation::Report {
+        inode: made.inode,
+        handle: HandleId(1),
+        written: Some(range),
+        close: false,
+    };
+    attributes(client.mutate(report).await)
+}
+
+fn truncate(file: &str, len: u64) -> Mutation {
+    let change = AttributeChange { size: Some(ByteLen(len)), ..AttributeChange::default() };
+    Mutation::SetAttributes { of: Place::entry(ROOT, &name(file)), follow: true, change }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_is_done_when_it_is_answered() {
+    let member = Member::new().await;
+    let (storages, table) = three(&member).await;
+    let mut client = member.client().await;
+    let file = written(&mut client, "f", 40 * MIB + 100).await;
+    let data = file.data.expect("a file");
+    let lens: Vec<u64> = (0..=40).map(|i| if i < 40 { MIB } else { 100 }).collect();
+    put_chunks(&storages, &table, &data, &lens);
+
+    let cut = attributes(alive(&storages, client.mutate(truncate("f", 2 * MIB + 7))).await);
+    assert_eq!(cut.size, ByteLen(2 * MIB + 7));
+    let mib = u32::try_from(MIB).expect("small");
+    assert_eq!(at_heads(&storages, &data), BTreeSet::from([(0, mib), (1, mib), (2, 7)]));
+
+    let (tags, marks): (Vec<_>, Vec<_>) = storages
+        .iter()
+        .flat_map(|storage| storage.known().changes.clone())
+        .map(|(tag, chunk, change)| (tag, (chunk, change)))
+        .unzip();
+    let names: BTreeSet<_> = tags.iter().map(|tag| (tag.client, tag.sequence)).collect();
+    assert_eq!(names.len(), marks.len(), "each change has a name of its own");
+    assert!(names.iter().all(|(client_id, _)| *client_id != client.client));
+    assert!(!marks.iter().any(|(_, change)| matches!(change, ChunkChange::Write(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_goes_on_after_a_restart() {
+    let member = Member::new().await;
+    let (mut storages, table) = three(&member).await;
+    let mut client = member.client().await;
+    let file = written(&mut client, "f", 3 * MIB).await;
+    let data = file.data.expect("a file");
+    put_chunks(&storages, &table, &data, &[MIB, MIB, MIB]);
+    // A head that does not know its chain refuses: nothing gets done.
+    let chains: Vec<_> =
+        storages.iter().map(|storage| std::mem::take(&mut storage.known().chains)).collect();
+    let request = client.next(truncate("f", 0));
+    let reader = member.client().await;
+    let seen = tokio::select! {
+        early = call(&client.peer, &request) => panic!("answered before it was done: {early:?}"),
+        seen = until(async || reader.stat("f").await.ok().filter(|seen| seen.size.get() == 0)) => seen,
+    };
+    assert_eq!(seen.inode, file.inode);
+    let member = member.restarted().await;
+    for (storage, chains) in storages.iter_mut().zip(chains) {
+        storage.known().chains = chains;
+        storage.connect(&member).await;
+    }
+    client.peer = member.peer(client.holds.clone()).await;
+    let reply = attributes(alive(&storages, call(&client.peer, &request)).await);
+    assert_eq!(reply.size, ByteLen(0));
+    assert!(at_heads(&storages, &data).is_empty(), "done before it was answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_writer_s_length_is_asked_of_the_chains() {
+    let member = Member::new().await;
+    let (storages, table) = three(&member).await;
+    let (mut writer, reader) = (member.client().await, member.client().await);
+    let file = written(&mut writer, "f", MIB).await;
+    let data = file.data.expect("a file");
+    assert!(!data.exact, "it is open for writing");
+    put_chunks(&storages, &table, &data, &[MIB, MIB, 17]);
+    call(&writer.peer, &EndSession { client: writer.client }).await.expect("ended");
+    let seen = alive(&storages, reader.stat("f")).await.expect("there");
+    assert_eq!(seen.size, ByteLen(2 * MIB + 17));
+    assert!(seen.data.expect("a file").exact);
+    let told = |storage: &Storage| storage.known().ended.contains(&writer.client);
+    assert!(storages.iter().all(told), "servers refuse its late writes before they are asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_file_s_chunks_go_when_nobody_holds_it() {
+    let member = Member::new().await;
+    let (storages, table) = three(&member).await;
+    let mut client = member.client().await;
+    let file = written(&mut client, "f", 2 * MIB).await;
+    let data = file.data.expect("a file");
+    put_chunks(&storages, &table, &data, &[MIB, MIB]);
+    let (inode, handle) = (file.inode, HandleId(1));
+    let close = Mutation::Report { inode, handle, written: None, close: true };
+    attributes(client.mutate(close).await);
+    client.holds.set(&[inode]);
+    let remove =
+        Mutation::Remove { parent: Place::inode(ROOT), name: name("f"), kind: RemoveKind::File };
+    client.mutate(remove).await.expect("removed");
+    // It is asked about, and held: asked a second time, it was spared the first.
+    let asked = client.holds.clone();
+    alive(&storages, until(async || (asked.asked_for(inode) >= 2).then_some(()))).await;
+    assert_eq!(at_heads(&storages, &data).len(), 2);
+    client.holds.set(&[]);
+    let gone = async || at_heads(&storages, &data).is_empty().then_some(());
+    alive(&storages, until(gone)).await;
+}

@@ -1,0 +1,84 @@
+//! The binary: formatted, started, asked to stop, started again.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use emberfs_layout::ClusterId;
+use rustix::process::{Pid, Signal, kill_process};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_emberfs-meta");
+
+/// A running member; killed if a test fails before its end.
+struct Running {
+    child: Child,
+    /// Held open: what it says goes nowhere, but does go.
+    lines: BufReader<ChildStderr>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// Started, and past the line that says so.
+    fn new(config: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .arg("--config")
+            .arg(config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary");
+        let lines = BufReader::new(child.stderr.take().expect("piped"));
+        let mut running = Self { child, lines };
+        let mut seen = String::new();
+        while running.lines.read_line(&mut seen).expect("text") > 0 {
+            if seen.contains("leading") {
+                return running;
+            }
+        }
+        panic!("it did not start: {seen}");
+    }
+
+    fn stop(mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, Signal::TERM).expect("it runs");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
+fn the_binary_formats_starts_and_stops() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let config = directory.path().join("meta.toml");
+    let data = directory.path().join("data");
+    let text = format!("directory = {:?}\nlisten = [\"127.0.0.1:0\"]\n", data.display());
+    std::fs::write(&config, text).expect("written");
+    let run = |arguments: &[&str]| {
+        Command::new(BINARY).args(arguments).arg("--config").arg(&config).output().expect("it runs")
+    };
+
+    let early = run(&[]);
+    let said = String::from_utf8_lossy(&early.stderr);
+    assert!(!early.status.success() && said.contains("not formatted"), "{said}");
+
+    let formatted = run(&["format"]);
+    assert!(formatted.status.success());
+    let printed = String::from_utf8(formatted.stdout).expect("text");
+    printed.trim().parse::<ClusterId>().expect("the cluster's id");
+    let again = run(&["format"]);
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && said.contains("formatted already"), "{said}");
+
+    let first = Running::new(&config);
+    let second = run(&[]);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && said.contains("in use"), "{said}");
+    first.stop();
+    Running::new(&config).stop();
+}
