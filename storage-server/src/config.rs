@@ -1,0 +1,213 @@
+//! What an operator says to a storage server: one TOML file.
+//!
+//! ```toml
+//! cluster   = "0123456789abcdef0123456789abcdef"
+//! name      = "storage-1"
+//! meta      = ["127.0.0.1:7000"]
+//! listen    = ["127.0.0.1:7100"]
+//! directory = "/var/lib/emberfs/storage-1"
+//! disks     = ["/data/disk-1", "/data/disk-2"]
+//! ```
+//!
+//! All other keys have defaults, which stand in [`Config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::thread::available_parallelism;
+
+use emberfs_daemon::config::Validate;
+use emberfs_daemon::logging::LogConfig;
+use emberfs_layout::{ByteLen, ClusterId};
+use emberfs_transport::Address;
+use emberfs_wire::cluster::DomainId;
+use emberfs_wire::limits::{ADDRESSES_MAX, DISKS_MAX, SHARDS_MAX};
+use serde::{Deserialize, Deserializer};
+
+/// Buffers of one shard must hold at least this, in MiB: a chunk of the largest size that comes from a
+/// client, one from another server, and two at the disks.
+const SHARD_MEMORY_MIB_MIN: u64 = 256;
+/// The smallest disk that is worth an index, in MiB.
+const DISK_MIB_MIN: u64 = 64;
+
+/// The configuration of a storage server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which cluster it serves: disks and peers of another are refused.
+    #[serde(deserialize_with = "from_text")]
+    pub cluster: ClusterId,
+    /// What its operator calls it; no two servers of a cluster share a name.
+    pub name: String,
+    /// Where the members of the metadata group listen.
+    #[serde(deserialize_with = "from_texts")]
+    pub meta: Vec<Address>,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// Where clients and servers reach it, if that differs from `listen`: behind a wildcard or a name.
+    #[serde(default, deserialize_with = "from_texts")]
+    pub advertise: Vec<Address>,
+    /// Opens the server to everyone who reaches its addresses: nothing is authenticated yet.
+    #[serde(default)]
+    pub listen_beyond_loopback_without_authentication: bool,
+    /// Its own directory, which remembers its number. Empty or missing at the first start.
+    pub directory: PathBuf,
+    /// The directories of its disks, each formatted once by `emberfs-storage format-disk`.
+    pub disks: Vec<PathBuf>,
+    /// Threads that own the disks. Default: as many as disks, at most as many as cores; more would wait
+    /// for each other.
+    pub shards: Option<usize>,
+    /// All buffers of all shards together, in MiB. When they are used up, peers wait. Default: 2,048. A
+    /// quarter takes in what clients send: that of 16 with all open that a connection may have open.
+    #[serde(default = "memory_mib_default")]
+    pub memory_mib: u64,
+    /// What the chunks of one disk may take, in MiB. Default: what its file system has; a limit is for
+    /// disks that hold other things too.
+    pub disk_mib_max: Option<u64>,
+    /// What it fails with, beyond itself: the number of its rack or zone. Default: it fails alone.
+    #[serde(default, deserialize_with = "domain")]
+    pub domain: Option<DomainId>,
+    /// Where it logs, and how much.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// How many shards there will be.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        let cores = available_parallelism().map_or(1, usize::from);
+        self.shards.unwrap_or(cores).min(self.disks.len()).max(1)
+    }
+
+    /// The buffers of one shard.
+    #[must_use]
+    pub fn shard_memory(&self) -> ByteLen {
+        ByteLen((self.memory_mib << 20) / self.shard_count() as u64)
+    }
+}
+
+impl Validate for Config {
+    fn validate(&self) -> Result<(), String> {
+        let counted = [
+            ("meta", self.meta.len(), 1..=ADDRESSES_MAX),
+            ("listen", self.listen.len(), 1..=ADDRESSES_MAX),
+            ("advertise", self.advertise.len(), 0..=ADDRESSES_MAX),
+            ("disks", self.disks.len(), 1..=DISKS_MAX),
+            ("shards", self.shards.unwrap_or(1), 1..=SHARDS_MAX),
+        ];
+        for (key, count, range) in counted {
+            if !range.contains(&count) {
+                let (least, most) = (range.start(), range.end());
+                return Err(format!("{key}: {count}, expected {least} to {most}"));
+            }
+        }
+        if self.name.is_empty() {
+            return Err("name: empty".to_owned());
+        }
+        let mut disks = self.disks.clone();
+        disks.sort();
+        if let Some(twice) = disks.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("disks: {} stands there twice", twice[0].display()));
+        }
+        if self.advertise.is_empty() && self.listen.iter().any(|at| at.ip().is_unspecified()) {
+            return Err(
+                "listen: a wildcard is no address that others can use: say `advertise`".into()
+            );
+        }
+        let least = SHARD_MEMORY_MIB_MIN * self.shard_count() as u64;
+        if !(least..=1 << 30).contains(&self.memory_mib) {
+            return Err(format!("memory_mib: {}, expected at least {least}", self.memory_mib));
+        }
+        match self.disk_mib_max {
+            Some(small) if small < DISK_MIB_MIN => {
+                Err(format!("disk_mib_max: {small}, expected at least {DISK_MIB_MIN}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn memory_mib_default() -> u64 {
+    2048
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+fn from_texts<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DomainId>, D::Error> {
+    u32::deserialize(deserializer).map(|number| Some(DomainId(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = r#"
+        cluster = "0000000000000000000000000000000a"
+        name = "a"
+        meta = ["localhost:7000"]
+        listen = ["127.0.0.1:7100"]
+        directory = "/d"
+        disks = ["/d/1", "/d/2"]
+    "#;
+
+    /// What is wrong with the least configuration, followed by `more`.
+    fn said(more: &str) -> String {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("storage.toml");
+        std::fs::write(&file, format!("{LEAST}{more}")).expect("written");
+        match emberfs_daemon::config::load::<Config>(&file) {
+            Ok(config) => format!("{} on {}", config.name, config.cluster),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_least_is_enough_and_what_is_wrong_is_named() {
+        assert_eq!(said(""), "a on 0000000000000000000000000000000a");
+        assert_eq!(said("shards = 1\ndomain = 3\nadvertise = [\"a.example:1\"]"), said(""));
+        for (more, words) in [
+            ("shards = 0", "shards: 0, expected 1 to 1024"),
+            ("memory_mib = 10", "memory_mib: 10, expected at least"),
+            ("disk_mib_max = 1", "disk_mib_max: 1, expected at least 64"),
+            ("advertise = [\"nowhere\"]", "no port"),
+            ("disk = 1", "unknown field `disk`"),
+        ] {
+            assert!(said(more).contains(words), "{more}: {}", said(more));
+        }
+    }
+
+    #[test]
+    fn shards_share_the_memory_and_are_no_more_than_disks() {
+        let config: Config = toml_of("shards = 9\nmemory_mib = 1024");
+        assert_eq!(config.shard_count(), 2);
+        assert_eq!(config.shard_memory(), ByteLen(512 << 20));
+        let twice = Config { disks: vec!["/d/1".into(), "/d/1".into()], ..config.clone() };
+        assert_eq!(twice.validate(), Err("disks: /d/1 stands there twice".to_owned()));
+        let anywhere = Config { listen: vec!["0.0.0.0:1".parse().expect("an address")], ..config };
+        assert!(anywhere.validate().expect_err("a wildcard").contains("advertise"));
+    }
+
+    fn toml_of(more: &str) -> Config {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("storage.toml");
+        std::fs::write(&file, format!("{LEAST}{more}")).expect("written");
+        emberfs_daemon::config::load(&file).expect("valid")
+    }
+}

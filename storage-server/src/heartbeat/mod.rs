@@ -1,0 +1,251 @@
+//! The thread that keeps this server in its cluster: registration, heartbeats, lease, routing.
+//!
+//! ```text
+//!   Register ──► node and boot number ──► the server's directory
+//!   Heartbeat (targets, disks, what is known) ──► lease, routing, ended sessions ──► News, to all
+//!        ▲                                                                             │
+//!        └── reports of the shards ◄───────────────────────────────────────────────────┘
+//! ```
+//!
+//! It has an event loop of its own, so it never waits behind data. The lease runs from the moment before
+//! the heartbeat left: however long the answer takes, the leader began to count later.
+
+mod group;
+mod picture;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use emberfs_chain_replication::target::{EndedSessions, Millis};
+use emberfs_daemon::Held;
+use emberfs_layout::{BootNumber, DiskId, NodeId, Sequence};
+use emberfs_wire::cluster::{
+    Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TargetReport,
+};
+use emberfs_wire::handshake::{Hello, Identity, Role, ShardIndex};
+use emberfs_wire::limits::{DISKS_MAX, TARGETS_MAX};
+use emberfs_wire::protocol::{Features, ProtocolRange};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Fault;
+use crate::news::{News, ShardReport};
+use group::{GroupError, MetaGroup};
+use picture::Picture;
+
+/// How long an answer is waited for before the lease's length is known; then it is that length, as a
+/// later answer brings no lease.
+const WAIT: Duration = Duration::from_secs(2);
+/// Between tries when the group does not answer, or grants nothing yet: a new leader is found soon, a chain
+/// is changed soon, and nobody is hammered.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Heartbeats in the length of a lease: two may be lost.
+const BEATS_IN_LEASE: u32 = 3;
+
+/// What the thread is given.
+pub(crate) struct Setup {
+    pub(crate) config: Arc<Config>,
+    /// The server's directory: it remembers the node number.
+    pub(crate) own: Held,
+    /// The disks that are open, by the shard that owns them.
+    pub(crate) homes: BTreeMap<DiskId, ShardIndex>,
+    /// Where this server is reached.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) clock: Clock,
+    /// To the shards and the listener.
+    pub(crate) tell: watch::Sender<Option<News>>,
+    /// From the shards.
+    pub(crate) reports: Vec<watch::Receiver<ShardReport>>,
+    /// Told by a shard when a target stands differently: the leader should hear of it at once.
+    pub(crate) urgent: Arc<Notify>,
+}
+
+/// Registers and sends heartbeats until something makes that senseless. Dropped, it stops.
+pub(crate) async fn run(mut setup: Setup) -> Fault {
+    let mut group = MetaGroup::dial(&setup.config.meta, &hello(&setup));
+    let registered = match register(&mut setup, &mut group).await {
+        Ok(registered) => registered,
+        Err(fault) => return fault,
+    };
+    let RegisterReply { node, boot, sessions, next_session } = registered;
+    let ended_before = Arc::new(EndedSessions::all_but(&sessions, next_session));
+    tracing::info!(%node, %boot, "registered");
+    let picture = Picture::default();
+    let (lease, missed) = (WAIT, 0);
+    let mut pulse = Pulse { setup, group, node, boot, ended_before, picture, lease, missed };
+    loop {
+        let start = Instant::now();
+        let pause_to = match pulse.beat().await {
+            Ok(Next::AtOnce) => start,
+            Ok(Next::Soon) => start + RETRY_PAUSE,
+            Ok(Next::InTime) => start + pulse.lease / BEATS_IN_LEASE,
+            Err(error) => match error.refusal() {
+                Some(why) => return Fault::Superseded { node, why: why.clone() },
+                None => {
+                    pulse.miss(&error);
+                    Instant::now() + RETRY_PAUSE
+                }
+            },
+        };
+        // A shard's news do not wait for the next beat, but a group that does not answer is let be.
+        let urgent = async {
+            sleep_until(start + RETRY_PAUSE).await;
+            pulse.setup.urgent.notified().await;
+        };
+        let _either = timeout(pause_to.saturating_duration_since(Instant::now()), urgent).await;
+    }
+}
+
+fn hello(setup: &Setup) -> Hello {
+    let node = setup.own.identity().node;
+    let cluster = Some(setup.config.cluster);
+    Hello {
+        protocol: ProtocolRange::OURS,
+        features: Features::OURS,
+        identity: Identity { cluster, role: Role::Storage, node, boot: None, client: None },
+        expected_role: Role::Meta,
+        expected_node: None,
+        shard: None,
+    }
+}
+
+/// Makes this start known, however long that takes, and remembers the number.
+async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<RegisterReply, Fault> {
+    let request = Register {
+        start: rand::random(),
+        node: setup.own.identity().node,
+        name: setup.config.name.clone(),
+        addresses: setup.addresses.clone(),
+        domain: setup.config.domain,
+        disks: setup.homes.keys().copied().take(DISKS_MAX).collect(),
+    };
+    let mut said = String::new();
+    let reply = loop {
+        let asked = match group.member(WAIT).await {
+            Ok(member) => member.call(&request, WAIT).await,
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(reply) => break reply,
+            Err(error) => {
+                if let Some(why) = error.refusal() {
+                    return Err(Fault::NotTakenIn(why.clone()));
+                }
+                let words = error.to_string();
+                if words != said {
+                    tracing::warn!(%error, "not registered yet");
+                    said = words;
+                }
+                group.turn();
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    };
+    let remembered = setup.own.bind(reply.node);
+    remembered.map_err(|error| Fault::NotRemembered(error.to_string()))?;
+    Ok(reply)
+}
+
+/// When the next heartbeat should follow.
+enum Next {
+    /// The answer was cut: there is more to hear.
+    AtOnce,
+    /// No lease was granted: an earlier one may be about to end.
+    Soon,
+    /// Before the lease ends.
+    InTime,
+}
+
+/// The state between heartbeats.
+struct Pulse {
+    setup: Setup,
+    group: MetaGroup,
+    node: NodeId,
+    boot: BootNumber,
+    /// Sessions that had ended when this start registered.
+    ended_before: Arc<EndedSessions>,
+    picture: Picture,
+    /// How long a lease is, as far as is known.
+    lease: Duration,
+    /// Heartbeats without an answer, in a row.
+    missed: u32,
+}
+
+impl Pulse {
+    /// One heartbeat; says when the next should follow.
+    async fn beat(&mut self) -> Result<Next, GroupError> {
+        let member = self.group.member(self.lease).await?;
+        let heartbeat = self.heartbeat();
+        let sent = self.setup.clock.now();
+        let reply = member.call(&heartbeat, self.lease).await?;
+        if self.missed > 0 {
+            tracing::info!(missed = self.missed, "heartbeats are answered again");
+            self.missed = 0;
+        }
+        Ok(self.on_reply(sent, reply))
+    }
+
+    fn miss(&mut self, error: &GroupError) {
+        self.missed += 1;
+        match self.missed {
+            1 => tracing::warn!(%error, "a heartbeat was not answered"),
+            _ => tracing::debug!(%error, missed = self.missed, "a heartbeat was not answered"),
+        }
+        self.group.turn();
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        let reports: Vec<ShardReport> =
+            self.setup.reports.iter().map(|report| report.borrow().clone()).collect();
+        let mut targets: Vec<_> =
+            reports.iter().flat_map(|report| &report.targets).copied().collect();
+        if let Some(news) = &*self.setup.tell.borrow() {
+            let offline = |target: &_| TargetReport {
+                target: *target,
+                state: LocalState::Offline,
+                chain: Default::default(),
+            };
+            targets.extend(news.routes.offline.iter().map(offline));
+        }
+        targets.truncate(TARGETS_MAX);
+        Heartbeat {
+            node: self.node,
+            boot: self.boot,
+            targets,
+            disks: reports.iter().flat_map(|report| &report.disks).copied().collect(),
+            routing: self.picture.version(),
+            ended: reports.iter().map(|report| report.ended).min().unwrap_or(Sequence::NONE),
+        }
+    }
+
+    fn on_reply(&mut self, sent: Millis, reply: HeartbeatReply) -> Next {
+        let HeartbeatReply { lease_ms, routing, ended, ended_to } = reply;
+        let next = match lease_ms {
+            _ if routing.more => Next::AtOnce,
+            0 => Next::Soon,
+            _ => Next::InTime,
+        };
+        if lease_ms > 0 {
+            self.lease = Duration::from_millis(u64::from(lease_ms));
+        }
+        let changed = self.picture.apply(routing);
+        let routes = match &*self.setup.tell.borrow() {
+            Some(news) if !changed => Arc::clone(&news.routes),
+            _ => Arc::new(self.picture.routes(self.node, &self.setup.homes)),
+        };
+        let news = News {
+            node: self.node,
+            boot: self.boot,
+            lease_until: sent.after(u64::from(lease_ms)),
+            routes,
+            ended_before: Arc::clone(&self.ended_before),
+            ended: ended.into(),
+            ended_to,
+        };
+        self.setup.tell.send_replace(Some(news));
+        next
+    }
+}

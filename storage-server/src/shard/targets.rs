@@ -1,0 +1,178 @@
+//! The disks of a shard and the targets on them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use emberfs_buffer::Pool;
+use emberfs_chain_replication::target::{EndedSessions, Input, Target};
+use emberfs_daemon::Held;
+use emberfs_layout::{ByteLen, ChainVersion, ClientId, DiskId, NodeId, Sequence, TargetId};
+use emberfs_storage_server_chunk_engine::{self as engine, FileEngine, Usage};
+use emberfs_wire::cluster::{DiskReport, LocalState, TargetReport};
+use tokio::sync::{Notify, watch};
+
+use super::driver::{Driver, Surroundings};
+use super::store::Store;
+use crate::disks::FoundDisk;
+use crate::news::{News, ShardReport};
+
+/// All targets of a shard.
+pub(crate) struct Targets {
+    disks: Vec<OpenDisk>,
+    /// `None`: the target cannot be read.
+    drivers: RefCell<BTreeMap<TargetId, Option<Rc<Driver>>>>,
+    /// The version of its chain that each was told.
+    told: RefCell<BTreeMap<TargetId, ChainVersion>>,
+    /// Up to where the list of ended sessions was applied.
+    ended: Cell<Sequence>,
+    /// All that have ended, for targets that begin later; `None` before anything was heard.
+    gone: RefCell<Option<EndedSessions>>,
+}
+
+/// A disk at work.
+struct OpenDisk {
+    id: DiskId,
+    engine: FileEngine,
+    /// Its lock, and whose it is.
+    held: RefCell<Held>,
+}
+
+impl Targets {
+    /// Opens the engines of `found`; a disk that fails is left out, said in the log.
+    pub(crate) async fn open(found: Vec<FoundDisk>, mib_max: Option<u64>, pool: &Pool) -> Self {
+        let mut disks = Vec::new();
+        for FoundDisk { id, held } in found {
+            let capacity = mib_max.map(|mib| ByteLen(mib << 20));
+            let options = engine::Options { capacity, ..engine::Options::new(pool.clone()) };
+            match engine::open_directory(held.directory(), options).await {
+                Ok(engine) => disks.push(OpenDisk { id, engine, held: RefCell::new(held) }),
+                Err(error) => {
+                    let directory = held.directory().display();
+                    tracing::error!(disk = %id, %directory, %error, "disk left out");
+                }
+            }
+        }
+        Self {
+            disks,
+            drivers: RefCell::default(),
+            told: RefCell::default(),
+            ended: Cell::new(Sequence::NONE),
+            gone: RefCell::default(),
+        }
+    }
+
+    /// The disks that are open.
+    pub(crate) fn disks(&self) -> Vec<DiskId> {
+        self.disks.iter().map(|disk| disk.id).collect()
+    }
+
+    pub(crate) fn driver(&self, target: TargetId) -> Option<Rc<Driver>> {
+        self.drivers.borrow().get(&target).cloned().flatten()
+    }
+
+    pub(crate) fn each(&self, work: impl Fn(&Rc<Driver>)) {
+        let drivers: Vec<_> = self.drivers.borrow().values().flatten().cloned().collect();
+        drivers.iter().for_each(work);
+    }
+
+    /// Goes by what the heartbeat thread says: begins targets that are new, and passes on chains, ended
+    /// sessions and the lease, in this order, so that no lease is used with an older chain.
+    pub(crate) async fn follow(&self, news: &News, around: &Surroundings) {
+        around.peers.follow(news);
+        {
+            let mut gone = self.gone.borrow_mut();
+            let gone = gone.get_or_insert_with(|| news.ended_before.as_ref().clone());
+            news.ended.iter().for_each(|client| gone.add(*client));
+        }
+        for disk in &self.disks {
+            let targets = news.routes.disks.get(&disk.id).map_or(&[][..], Vec::as_slice);
+            for target in targets {
+                if !self.drivers.borrow().contains_key(target) {
+                    let driver = self.begin(disk, *target, news.node, around).await;
+                    self.drivers.borrow_mut().insert(*target, driver);
+                }
+            }
+        }
+        for (target, chain) in &news.routes.chains {
+            let Some(driver) = self.driver(*target) else { continue };
+            let told = self.told.borrow_mut().insert(*target, chain.version);
+            if told != Some(chain.version) {
+                driver.feed(Input::Chain(chain.as_ref().clone()));
+            }
+        }
+        let ended: Vec<ClientId> = news.ended.to_vec();
+        self.ended.set(self.ended.get().max(news.ended_to));
+        self.each(|driver| {
+            if !ended.is_empty() {
+                driver.feed(Input::Ended(ended.clone()));
+            }
+            driver.feed(Input::Lease { until: news.lease_until });
+        });
+    }
+
+    /// Reports how all stands. A target that stands differently is urgent.
+    pub(crate) fn tell(&self, report: &watch::Sender<ShardReport>, urgent: &Arc<Notify>) {
+        let drivers = self.drivers.borrow();
+        let targets = drivers.iter().map(|(target, driver)| match driver {
+            Some(driver) => driver.report(),
+            None => {
+                let (target, chain) = (*target, ChainVersion::NONE);
+                TargetReport { target, state: LocalState::Offline, chain }
+            }
+        });
+        let disks = self.disks.iter().map(|disk| {
+            let Usage { capacity, used } = disk.engine.usage();
+            DiskReport { disk: disk.id, capacity, used }
+        });
+        let (targets, disks) = (targets.collect(), disks.collect());
+        let now = ShardReport { targets, disks, ended: self.ended.get() };
+        let mut differs = false;
+        report.send_if_modified(|before| {
+            differs = before.targets != now.targets;
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+        if differs {
+            urgent.notify_one();
+        }
+    }
+
+    /// Makes all durable, for a clean end.
+    pub(crate) async fn flush(&self) {
+        for disk in &self.disks {
+            if let Err(error) = disk.engine.flush().await {
+                tracing::error!(disk = %disk.id, %error, "a disk could not be flushed at the end");
+            }
+        }
+    }
+
+    /// A target of `disk`, once that was admitted to `node`; `None`, said in the log, if it cannot be used.
+    async fn begin(
+        &self,
+        disk: &OpenDisk,
+        target: TargetId,
+        node: NodeId,
+        around: &Surroundings,
+    ) -> Option<Rc<Driver>> {
+        if let Err(error) = disk.held.borrow_mut().bind(node) {
+            tracing::error!(disk = %disk.id, target_id = %target, %error, "target left out");
+            return None;
+        }
+        let store = Store::new(disk.engine.clone(), target);
+        let ended = self.gone.borrow().clone().unwrap_or_default();
+        match store.load(ended).await {
+            Ok(loaded) => {
+                let (tags, pending) = (loaded.tags.len(), loaded.pending.len());
+                tracing::info!(disk = %disk.id, target_id = %target, tags, pending, "target begins");
+                Some(Driver::new(store, Target::new(target, loaded), around.clone()))
+            }
+            Err(error) => {
+                tracing::error!(disk = %disk.id, target_id = %target, %error, "target left out");
+                None
+            }
+        }
+    }
+}
