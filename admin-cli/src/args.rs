@@ -1,0 +1,241 @@
+//! The command line: every command, its arguments and their help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use emberfs_layout::{ChunkSize, DiskId};
+
+use crate::location::{ClusterPath, Location};
+
+const EXAMPLES: &str = "\
+A first look, on this machine alone:
+  emberfs up                              a cluster of three storage servers, as processes
+  emberfs cp -r photos ember:/photos      copy a directory into it
+  emberfs ls ember:/photos
+  emberfs status                          what is wrong, if anything is
+  emberfs down                            stop it; `up` brings everything back
+
+Which cluster a command is about is said by --cluster (a name from clusters.toml, or
+host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
+
+Exit status: 0 done; 1 failed; 64 wrong usage. Of `status`: 0 healthy, 1 degraded,
+2 unavailable, 3 cannot tell.";
+
+/// The distributed file system EmberFS: everything that its operator does
+#[derive(Debug, Parser)]
+#[command(name = "emberfs", version, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Args {
+    /// Which cluster: a name from clusters.toml, or addresses, host:port with commas between
+    #[arg(long, global = true, env = "EMBERFS_CLUSTER", value_name = "NAME|ADDRESSES")]
+    pub(crate) cluster: Option<String>,
+    /// Print JSON, with a `schema` number
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Give up after so many seconds; by default questions wait 10, and file commands as long as they must
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster on this machine, or what is missing of it
+    Up(UpArgs),
+    /// Stop a cluster that `up` started; nothing is lost
+    Down {
+        /// Where it is kept
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+    /// Say how the cluster is, worst first
+    Status,
+    /// The cluster as a whole
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Storage servers
+    #[command(subcommand)]
+    Node(ListCommand),
+    /// Disks
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    /// Targets: the parts of disks that are replicas
+    #[command(subcommand)]
+    Target(ListCommand),
+    /// Chains of replicas
+    #[command(subcommand)]
+    Chain(ListCommand),
+    /// Tables of chains, over which files are striped
+    #[command(subcommand)]
+    ChainTable(ChainTableCommand),
+    /// List a directory
+    Ls {
+        /// What to list
+        #[arg(default_value = "ember:/")]
+        path: ClusterPath,
+        /// With kind, mode, owner, size and time
+        #[arg(short)]
+        long: bool,
+    },
+    /// Show attributes, layout, and where each chunk lives
+    Stat {
+        /// Of what
+        path: ClusterPath,
+    },
+    /// Write files to standard output
+    Cat {
+        /// The files, in order
+        #[arg(required = true)]
+        paths: Vec<ClusterPath>,
+    },
+    /// Copy files into, out of, or within the cluster
+    Cp {
+        /// Copy directories with all that is in them
+        #[arg(short, long)]
+        recursive: bool,
+        /// What to copy, and last where to
+        #[arg(required = true, num_args = 2.., value_hint = ValueHint::AnyPath)]
+        paths: Vec<Location>,
+    },
+    /// Make directories
+    Mkdir {
+        /// Also those above, and none is a mistake that is there already
+        #[arg(short, long)]
+        parents: bool,
+        /// The directories
+        #[arg(required = true)]
+        paths: Vec<ClusterPath>,
+    },
+    /// Rename within the cluster, in one step
+    Mv {
+        /// What
+        from: ClusterPath,
+        /// Its new name, or a directory to move it into
+        to: ClusterPath,
+    },
+    /// Remove files
+    Rm {
+        /// Also directories, with all that is in them
+        #[arg(short, long)]
+        recursive: bool,
+        /// What to remove
+        #[arg(required = true)]
+        paths: Vec<ClusterPath>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// A new cluster has the given sizes; one that is there keeps its own.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct UpArgs {
+    /// Where it is kept; by default below the user's data directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// What it is called in clusters.toml
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Members of the metadata group [default: 1]
+    #[arg(long)]
+    pub(crate) meta: Option<u16>,
+    /// Storage servers [default: 3]
+    #[arg(long)]
+    pub(crate) storage: Option<u16>,
+    /// Disks of each storage server: directories [default: 2]
+    #[arg(long)]
+    pub(crate) disks: Option<u16>,
+    /// Copies of each chunk [default: 3]
+    #[arg(long)]
+    pub(crate) replicas: Option<u8>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Found a cluster: format the directory of its first metadata member, and print the cluster's id
+    Init {
+        /// The member's configuration file
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: PathBuf,
+    },
+    /// Clusters that this user knows
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// List them
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiskCommand {
+    /// Make an empty directory of this machine a disk of the cluster, and print the disk's id
+    Format {
+        /// The directory: best the root of a file system of its own
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+    /// Admit formatted disks that their servers have found
+    Add {
+        /// Their ids, as `disk format` and `disk list` show them
+        #[arg(required = true)]
+        disks: Vec<DiskId>,
+        /// Targets on each: more spread a dead disk's load better
+        #[arg(long, default_value_t = 4)]
+        targets: u16,
+    },
+    /// List them
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChainTableCommand {
+    /// Make a table of chains over all free targets
+    Create {
+        /// Copies of each chunk
+        #[arg(long, default_value_t = 3)]
+        replicas: u8,
+        /// With fewer serving replicas writes wait [default: replicas - 1, at least 1]
+        #[arg(long)]
+        min_serving: Option<u8>,
+        /// Chunk size of files that say nothing else, in KiB [default: 1024]
+        #[arg(long, value_name = "KIB", value_parser = chunk_size)]
+        chunk_size: Option<ChunkSize>,
+    },
+    /// Show tables and their chains
+    Show,
+}
+
+fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    let kib: u64 = text.parse().map_err(|_| "expected a number of KiB".to_owned())?;
+    ChunkSize::new(kib.saturating_mul(1024)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_told_from_help() {
+        let parse = |words: &[&str]| Args::try_parse_from(words).expect_err("no command");
+        assert!(parse(&["emberfs", "--no-such"]).use_stderr());
+        assert!(!parse(&["emberfs", "--help"]).use_stderr());
+        assert!(parse(&["emberfs", "cat", "/local"]).to_string().contains("ember:/path"));
+    }
+}

@@ -1,0 +1,39 @@
+//! `disk format|add`.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use emberfs_client::Cluster;
+use emberfs_client::{AdminOrder, AdministerReply};
+use emberfs_layout::DiskId;
+
+use crate::connection::Connection;
+use crate::local::process;
+
+/// Formats a directory of this machine, by the storage server's own command.
+pub(super) async fn format(connection: &Connection, directory: &Path) -> Result<()> {
+    let address = connection.address()?;
+    let cluster = match address.cluster {
+        Some(cluster) => cluster,
+        None => connection.cluster().await?.id(),
+    };
+    println!("{}", process::format_disk(directory, cluster)?);
+    Ok(())
+}
+
+/// Admits disks, one after the other.
+pub(crate) async fn add(cluster: &Cluster, disks: &[DiskId], targets: u16) -> Result<()> {
+    for disk in disks {
+        match cluster.administer(AdminOrder::AddDisk { disk: *disk, targets }).await? {
+            AdministerReply::DiskAdded(added) => {
+                let targets: Vec<_> = added.targets.iter().map(ToString::to_string).collect();
+                eprintln!("disk {disk} is in use on {}: {}", added.node, targets.join(", "));
+            }
+            AdministerReply::Refused { text } => bail!("disk {disk}: {text}"),
+            other @ AdministerReply::TableCreated(_) => {
+                bail!("an answer to another order: {other:?}")
+            }
+        }
+    }
+    Ok(())
+}

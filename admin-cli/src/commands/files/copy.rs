@@ -1,0 +1,158 @@
+//! `emberfs cp`: into, out of, or within the cluster.
+//!
+//! The tree is walked first, which makes directories and links and adds up what is to be done; then
+//! several files move at a time, each in several pieces at a time. Directories get their own permission
+//! bits last, so that one without write permission can be filled.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use emberfs_client::Fs;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::PIECE_BYTES;
+use super::side::{Kind, Meta, Side};
+use crate::location::Location;
+
+/// Files that move at a time: small ones wait for round trips, not for bytes.
+const FILES_AT_ONCE: usize = 16;
+/// Pieces of one file that move at a time.
+const PIECES_AT_ONCE: usize = 4;
+
+/// A file that is to be copied.
+struct Job {
+    from: PathBuf,
+    to: PathBuf,
+    len: u64,
+    mode: u16,
+}
+
+/// What walking the sources found.
+#[derive(Default)]
+struct Plan {
+    files: Vec<Job>,
+    /// Directories and their permission bits, parents first.
+    directories: Vec<(PathBuf, u16)>,
+    /// What is neither file, directory nor link.
+    skipped: Vec<PathBuf>,
+}
+
+pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<()> {
+    let (to, sources) = paths.split_last().context("at least a source and a destination")?;
+    let (target, to) = side(fs, to);
+    let into = target.meta(to, true).await?.is_some_and(|meta| meta.kind == Kind::Directory);
+    if sources.len() > 1 && !into {
+        bail!("{}: several things can only be copied into a directory that is there", to.display());
+    }
+    for source in sources {
+        let (origin, from) = side(fs, source);
+        let to = match (into, from.file_name()) {
+            (true, Some(name)) => to.join(name),
+            _ => to.to_owned(),
+        };
+        let plan = walk(&origin, from, &target, &to, recursive).await?;
+        carry_out(&origin, &target, &plan).await?;
+        if let Some(first) = plan.skipped.first() {
+            let (count, first) = (plan.skipped.len(), first.display());
+            bail!("{count} skipped that are no file, directory or link: {first} first");
+        }
+    }
+    Ok(())
+}
+
+fn side<'a>(fs: &Fs, location: &'a Location) -> (Side, &'a Path) {
+    match location {
+        Location::Cluster(path) => (Side::Cluster(fs.clone()), path),
+        Location::Local(path) => (Side::Local, path),
+    }
+}
+
+/// Finds all that is to be copied; makes directories and links on the way.
+async fn walk(
+    origin: &Side,
+    from: &Path,
+    target: &Side,
+    to: &Path,
+    recursive: bool,
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut open = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = open.pop() {
+        // A link that is named is followed, one that is found is copied.
+        let named = plan.files.is_empty() && plan.directories.is_empty();
+        let meta = origin.meta(&from, named && !recursive).await;
+        let meta = meta.with_context(|| from.display().to_string())?;
+        let Some(Meta { kind, mode }) = meta else {
+            bail!("{}: no such file or directory", from.display());
+        };
+        match kind {
+            Kind::File { len } => plan.files.push(Job { from, to, len, mode }),
+            Kind::Directory if !recursive => {
+                bail!("{} is a directory: `cp -r` copies it", from.display())
+            }
+            Kind::Directory => {
+                let made = target.make_directory(&to).await;
+                made.with_context(|| to.display().to_string())?;
+                for path in origin.list(&from).await.with_context(|| from.display().to_string())? {
+                    let name = path.file_name().context("an entry has a name")?;
+                    open.push((path.clone(), to.join(name)));
+                }
+                plan.directories.push((to, mode));
+            }
+            Kind::Symlink => {
+                let link = origin.read_link(&from).await?;
+                let made = target.make_link(&link, &to).await;
+                made.with_context(|| to.display().to_string())?;
+            }
+            Kind::Other => plan.skipped.push(from),
+        }
+    }
+    Ok(plan)
+}
+
+async fn carry_out(origin: &Side, target: &Side, plan: &Plan) -> Result<()> {
+    let bar = ProgressBar::new(plan.files.iter().map(|job| job.len).sum());
+    let style = ProgressStyle::with_template(
+        "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
+    );
+    bar.set_style(style.expect("a fixed template"));
+    let copied = stream::iter(&plan.files)
+        .map(|job| copy(origin, target, job, &bar))
+        .buffer_unordered(FILES_AT_ONCE)
+        .try_collect::<()>()
+        .await;
+    bar.finish_and_clear();
+    copied?;
+    for (directory, mode) in plan.directories.iter().rev() {
+        let set = target.set_mode(directory, *mode).await;
+        set.with_context(|| directory.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Copies one file, as long as it is found to be: it may grow or shrink meanwhile.
+async fn copy(origin: &Side, target: &Side, job: &Job, bar: &ProgressBar) -> Result<()> {
+    let copied = async {
+        let from = origin.open(&job.from).await?;
+        let to = target.create(&job.to, job.mode).await?;
+        let starts = (0..job.len).step_by(PIECE_BYTES);
+        stream::iter(starts)
+            .map(|at| {
+                let (from, to) = (&from, &to);
+                async move {
+                    let left = usize::try_from(job.len - at).unwrap_or(usize::MAX);
+                    let bytes = from.read(at, left.min(PIECE_BYTES)).await?;
+                    let len = bytes.len() as u64;
+                    to.write(at, bytes).await?;
+                    bar.inc(len);
+                    anyhow::Ok(())
+                }
+            })
+            .buffer_unordered(PIECES_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        to.finish().await
+    };
+    copied.await.with_context(|| format!("{} to {}", job.from.display(), job.to.display()))
+}

@@ -1,0 +1,84 @@
+//! `emberfs ls`.
+
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use emberfs_client::{Attributes, Entry, Fs, InodeKind};
+use serde_json::{Value, json};
+
+use crate::listing::Listing;
+use crate::location::ClusterPath;
+
+pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> Result<()> {
+    let entries = entries(fs, path).await.with_context(|| path.to_string())?;
+    if !long && !json {
+        let mut out = std::io::stdout().lock();
+        for entry in &entries {
+            out.write_all(entry.name.as_bytes())?;
+            writeln!(out)?;
+        }
+        return Ok(());
+    }
+    let columns = &["kind", "mode", "links", "uid", "gid", "size", "modified", "name"];
+    let mut listing = Listing::new("entries", columns);
+    for entry in &entries {
+        listing.push(row(entry));
+    }
+    Ok(listing.print(json)?)
+}
+
+/// All entries by name; a file is its own only entry.
+async fn entries(fs: &Fs, path: &ClusterPath) -> Result<Vec<Entry>> {
+    let attributes = fs.stat(&path.0).await?;
+    if attributes.kind != InodeKind::Directory {
+        let name = path.0.file_name().context("the root is a directory")?;
+        let name = emberfs_client::Name::new(name.as_encoded_bytes())?;
+        let (inode, kind) = (attributes.inode, attributes.kind);
+        let cursor = emberfs_client::Cursor::START;
+        return Ok(vec![Entry { name, cursor, inode, kind, attributes: Some(attributes) }]);
+    }
+    let mut listing = fs.list(&path.0)?;
+    let mut entries = Vec::new();
+    while let Some(entry) = listing.next().await? {
+        entries.push(entry);
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn row(entry: &Entry) -> Vec<Value> {
+    let of = |value: fn(&Attributes) -> Value| entry.attributes.as_ref().map_or(Value::Null, value);
+    vec![
+        json!(kind(entry.kind)),
+        of(|a| json!(format!("{:04o}", a.mode.0))),
+        of(|a| json!(a.nlink)),
+        of(|a| json!(a.uid)),
+        of(|a| json!(a.gid)),
+        of(|a| json!(a.size.get())),
+        of(|a| json!(time(a.mtime))),
+        json!(entry.name.to_string()),
+    ]
+}
+
+/// What kind of thing an inode is, in one word.
+pub(super) fn kind(kind: InodeKind) -> &'static str {
+    match kind {
+        InodeKind::File => "file",
+        InodeKind::Directory => "directory",
+        InodeKind::Symlink => "symlink",
+        InodeKind::Fifo => "fifo",
+        InodeKind::Socket => "socket",
+        InodeKind::CharDevice => "char-device",
+        InodeKind::BlockDevice => "block-device",
+    }
+}
+
+/// A moment in UTC, as RFC 3339 has it; before 1970, in seconds from there.
+pub(super) fn time(time: emberfs_client::Time) -> String {
+    let since = u64::try_from(time.seconds).ok();
+    let moment =
+        since.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, time.nanos)));
+    let shown = moment.map(|moment| humantime::format_rfc3339_nanos(moment).to_string());
+    shown.unwrap_or_else(|| format!("{}.{:09}", time.seconds, time.nanos))
+}

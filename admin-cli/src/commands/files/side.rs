@@ -1,0 +1,239 @@
+//! One side of a copy: the cluster or this machine, with the few calls that copying needs.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use emberfs_client::{
+    AttributeChange, ByteLen, Bytes, ClientError, FileOffset, Fs, FsError, InodeKind, Mode,
+    OpenOptions,
+};
+use tokio::task::spawn_blocking;
+
+/// The cluster or this machine.
+#[derive(Clone, Debug)]
+pub(super) enum Side {
+    Cluster(Fs),
+    Local,
+}
+
+/// What a path names; a symbolic link itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File { len: u64 },
+    Directory,
+    Symlink,
+    Other,
+}
+
+/// An entry that is to be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) kind: Kind,
+    /// The permission bits.
+    pub(super) mode: u16,
+}
+
+/// An open file of either side.
+#[derive(Debug)]
+pub(super) enum OpenFile {
+    Cluster(emberfs_client::File),
+    Local(Arc<std::fs::File>),
+}
+
+impl Side {
+    /// What is at `path`, symbolic links followed if `follow`; `None` if nothing is.
+    pub(super) async fn meta(&self, path: &Path, follow: bool) -> Result<Option<Meta>> {
+        match self {
+            Self::Cluster(fs) => {
+                let found = if follow { fs.stat(path).await } else { fs.lstat(path).await };
+                match found {
+                    Ok(found) => Ok(Some(Meta {
+                        kind: cluster_kind(found.kind, found.size),
+                        mode: found.mode.0,
+                    })),
+                    Err(ClientError::Fs(FsError::NotFound)) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Self::Local => {
+                let found = if follow { std::fs::metadata(path) } else { path.symlink_metadata() };
+                match found {
+                    Ok(found) => {
+                        let mode = found.permissions().mode() & 0o7777;
+                        let mode = u16::try_from(mode).context("twelve bits")?;
+                        Ok(Some(Meta { kind: local_kind(&found), mode }))
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The paths in a directory.
+    pub(super) async fn list(&self, directory: &Path) -> Result<Vec<PathBuf>> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut paths = Vec::new();
+        match self {
+            Self::Cluster(fs) => {
+                let mut listing = fs.list(directory)?;
+                while let Some(entry) = listing.next().await? {
+                    let name = std::ffi::OsStr::from_bytes(entry.name.as_bytes());
+                    paths.push(directory.join(name));
+                }
+            }
+            Self::Local => {
+                for entry in std::fs::read_dir(directory)? {
+                    paths.push(entry?.path());
+                }
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Makes a directory that its owner can fill; one that is there is no error.
+    pub(super) async fn make_directory(&self, path: &Path) -> Result<()> {
+        match self {
+            Self::Cluster(fs) => fs.mkdir_all(path).await?,
+            Self::Local => std::fs::create_dir_all(path)?,
+        }
+        Ok(())
+    }
+
+    /// Sets the permission bits: of a directory after it was filled.
+    pub(super) async fn set_mode(&self, path: &Path, mode: u16) -> Result<()> {
+        match self {
+            Self::Cluster(fs) => {
+                let change =
+                    AttributeChange { mode: Some(Mode(mode)), ..AttributeChange::default() };
+                fs.set_attributes(path, change).await?;
+            }
+            Self::Local => std::fs::set_permissions(path, Permissions::from_mode(mode.into()))?,
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_link(&self, path: &Path) -> Result<PathBuf> {
+        match self {
+            Self::Cluster(fs) => Ok(fs.read_link(path).await?),
+            Self::Local => Ok(path.read_link()?),
+        }
+    }
+
+    /// Makes a symbolic link, in place of one that has the name.
+    pub(super) async fn make_link(&self, target: &Path, path: &Path) -> Result<()> {
+        let is_link = |meta: Meta| meta.kind == Kind::Symlink;
+        let replace = self.meta(path, false).await?.is_some_and(is_link);
+        match self {
+            Self::Cluster(fs) => {
+                if replace {
+                    fs.remove(path).await?;
+                }
+                fs.symlink(target, path).await?;
+            }
+            Self::Local => {
+                if replace {
+                    std::fs::remove_file(path)?;
+                }
+                symlink(target, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn open(&self, path: &Path) -> Result<OpenFile> {
+        match self {
+            Self::Cluster(fs) => {
+                let options = OpenOptions::new().read(true);
+                Ok(OpenFile::Cluster(fs.open(path, &options).await?))
+            }
+            Self::Local => Ok(OpenFile::Local(Arc::new(std::fs::File::open(path)?))),
+        }
+    }
+
+    /// Creates a file, or empties the one that is there.
+    pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<OpenFile> {
+        match self {
+            Self::Cluster(fs) => {
+                let options = OpenOptions::new().write(true).create(true).truncate(true);
+                // Written as a whole and closed once: the length is reported then.
+                let options = options.report_late(true).mode(Mode(mode));
+                Ok(OpenFile::Cluster(fs.open(path, &options).await?))
+            }
+            Self::Local => {
+                let mut options = std::fs::File::options();
+                options.write(true).create(true).truncate(true).mode(mode.into());
+                Ok(OpenFile::Local(Arc::new(options.open(path)?)))
+            }
+        }
+    }
+}
+
+impl OpenFile {
+    /// Up to `len` bytes from `at`; fewer only at the end of the file.
+    pub(super) async fn read(&self, at: u64, len: usize) -> Result<Bytes> {
+        let mut buffer = vec![0; len];
+        match self {
+            Self::Cluster(file) => {
+                let (read, mut buffer) = file.read_at(FileOffset(at), buffer).await;
+                buffer.truncate(read?);
+                Ok(buffer.into())
+            }
+            Self::Local(file) => {
+                let file = file.clone();
+                spawn_blocking(move || {
+                    let mut filled = 0;
+                    while filled < buffer.len() {
+                        match file.read_at(&mut buffer[filled..], at + filled as u64)? {
+                            0 => break,
+                            read => filled += read,
+                        }
+                    }
+                    buffer.truncate(filled);
+                    Ok(buffer.into())
+                })
+                .await?
+            }
+        }
+    }
+
+    pub(super) async fn write(&self, at: u64, bytes: Bytes) -> Result<()> {
+        match self {
+            Self::Cluster(file) => Ok(file.write_at(FileOffset(at), bytes).await?),
+            Self::Local(file) => {
+                let file = file.clone();
+                Ok(spawn_blocking(move || file.write_all_at(&bytes, at)).await??)
+            }
+        }
+    }
+
+    /// Closes a file that was written.
+    pub(super) async fn finish(self) -> Result<()> {
+        match self {
+            Self::Cluster(file) => Ok(file.close().await?),
+            Self::Local(_) => Ok(()),
+        }
+    }
+}
+
+fn cluster_kind(kind: InodeKind, size: ByteLen) -> Kind {
+    match kind {
+        InodeKind::File => Kind::File { len: size.get() },
+        InodeKind::Directory => Kind::Directory,
+        InodeKind::Symlink => Kind::Symlink,
+        _ => Kind::Other,
+    }
+}
+
+fn local_kind(meta: &std::fs::Metadata) -> Kind {
+    match meta.file_type() {
+        file if file.is_file() => Kind::File { len: meta.len() },
+        directory if directory.is_dir() => Kind::Directory,
+        link if link.is_symlink() => Kind::Symlink,
+        _ => Kind::Other,
+    }
+}

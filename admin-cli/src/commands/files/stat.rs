@@ -1,0 +1,103 @@
+//! `emberfs stat`: attributes, layout, and where each chunk lives.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use emberfs_client::{Attributes, Client, FileData, RoutingTable};
+use emberfs_layout::ChunkIndex;
+use serde_json::{Value, json};
+
+use super::list::{kind, time};
+use crate::commands::lists::member;
+use crate::listing::SCHEMA;
+use crate::location::ClusterPath;
+
+pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Result<()> {
+    let attributes = client.fs().lstat(&path.0).await.with_context(|| path.to_string())?;
+    let mut value = to_json(path, &attributes);
+    if let Some(data) = &attributes.data {
+        value["data"] = layout(data);
+        value["chunks"] = Value::Array(chunks(&attributes, data, &client.routing())?);
+    }
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{value:#}")?;
+        return Ok(());
+    }
+    print(&mut out, &value)?;
+    Ok(())
+}
+
+fn to_json(path: &ClusterPath, attributes: &Attributes) -> Value {
+    json!({
+        "schema": SCHEMA,
+        "path": path.to_string(),
+        "inode": attributes.inode.get(),
+        "kind": kind(attributes.kind),
+        "mode": format!("{:04o}", attributes.mode.0),
+        "links": attributes.nlink,
+        "uid": attributes.uid,
+        "gid": attributes.gid,
+        "size": attributes.size.get(),
+        "accessed": time(attributes.atime),
+        "modified": time(attributes.mtime),
+        "changed": time(attributes.ctime),
+        "change_number": attributes.change.get(),
+    })
+}
+
+fn layout(data: &FileData) -> Value {
+    json!({
+        "id": data.id.get(),
+        "chunk_size": data.layout.chunk_size.bytes(),
+        "stripe_width": data.layout.stripe.get(),
+        "table": data.layout.table.get(),
+        "table_version": data.layout.table_version.get(),
+        "dense_to": data.dense_to.get(),
+        "exact": data.exact,
+    })
+}
+
+/// Each chunk below the file's end, with its chain and that chain's members, head first.
+fn chunks(attributes: &Attributes, data: &FileData, routing: &RoutingTable) -> Result<Vec<Value>> {
+    let stripe = routing.stripe(data.layout)?;
+    let count = data.layout.chunk_size.chunks_in(attributes.size).context("a length in range")?;
+    let of = |index: u64| {
+        let index = ChunkIndex(u32::try_from(index).context("an index in range")?);
+        let chain = stripe.chain_of(index);
+        let members: Vec<Value> = routing.chain(chain)?.members.iter().map(member).collect();
+        Ok(json!({ "index": index.get(), "chain": chain.get(), "members": members }))
+    };
+    (0..count).map(of).collect()
+}
+
+/// One line a field, and one a chunk.
+fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
+    let fields = value.as_object().into_iter().flatten();
+    for (name, field) in fields.filter(|(name, _)| *name != "schema") {
+        match field {
+            Value::Object(parts) => {
+                for (part, field) in parts {
+                    writeln!(out, "{name}.{part}: {}", plain(field))?;
+                }
+            }
+            Value::Array(chunks) => {
+                for chunk in chunks {
+                    let members = chunk["members"].as_array().into_iter().flatten().map(plain);
+                    let members = members.collect::<Vec<_>>().join(" ");
+                    writeln!(
+                        out,
+                        "chunk {} on chain {}: {members}",
+                        chunk["index"], chunk["chain"]
+                    )?;
+                }
+            }
+            other => writeln!(out, "{name}: {}", plain(other))?,
+        }
+    }
+    Ok(())
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

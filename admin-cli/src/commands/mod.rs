@@ -1,0 +1,81 @@
+//! What each command does: from its arguments to its end.
+
+pub(crate) mod chain_table;
+mod cluster;
+pub(crate) mod disk;
+mod files;
+mod lists;
+mod status;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use etcetera::{BaseStrategy, choose_base_strategy};
+
+use crate::args::{Args, ChainTableCommand, ClusterCommand, Command, DiskCommand, ListCommand};
+use crate::connection::Connection;
+use crate::exit::End;
+use crate::local;
+
+/// Carries a command out, to its end.
+pub(crate) fn run(args: Args) -> Result<End> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start threads")?;
+    let Args { cluster, json, timeout, command } = args;
+    log_to_stderr();
+    let connection = Connection { cluster, timeout };
+    let end = runtime.block_on(dispatch(&connection, json, command));
+    // What still runs waits for nobody who matters: a resolver that hangs, say.
+    runtime.shutdown_background();
+    end
+}
+
+/// What a call waits for, and other warnings, go to standard error; `RUST_LOG` asks for more.
+fn log_to_stderr() {
+    let level = tracing_subscriber::filter::LevelFilter::WARN.into();
+    let filter = tracing_subscriber::EnvFilter::builder().with_default_directive(level);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy());
+    lines.with_writer(std::io::stderr).with_target(false).compact().init();
+}
+
+async fn dispatch(connection: &Connection, json: bool, command: Command) -> Result<End> {
+    match command {
+        Command::Status => return status::run(connection, json).await,
+        Command::Up(args) => {
+            let dir = args.dir.clone().map_or_else(default_dir, Ok)?;
+            local::up::run(&dir, &args).await?;
+        }
+        Command::Down { dir } => local::down::run(&dir.map_or_else(default_dir, Ok)?)?,
+        Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
+        Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
+        Command::Node(ListCommand::List) => lists::nodes(connection, json).await?,
+        Command::Target(ListCommand::List) => lists::targets(connection, json).await?,
+        Command::Chain(ListCommand::List) => lists::chains(connection, json).await?,
+        Command::Disk(DiskCommand::List) => lists::disks(connection, json).await?,
+        Command::Disk(DiskCommand::Format { directory }) => {
+            disk::format(connection, &directory).await?;
+        }
+        Command::Disk(DiskCommand::Add { disks, targets }) => {
+            let cluster = connection.cluster().await?;
+            disk::add(&cluster, &disks, targets).await?;
+        }
+        Command::ChainTable(ChainTableCommand::Create { replicas, min_serving, chunk_size }) => {
+            let cluster = connection.cluster().await?;
+            chain_table::create(&cluster, replicas, min_serving, chunk_size).await?;
+        }
+        Command::ChainTable(ChainTableCommand::Show) => chain_table::show(connection, json).await?,
+        Command::Completions { shell } => {
+            let mut command = Args::command();
+            clap_complete::generate(shell, &mut command, "emberfs", &mut std::io::stdout());
+        }
+        files => files::run(connection, json, files).await?,
+    }
+    Ok(End::Done)
+}
+
+/// Where a local cluster is kept if nothing else is said.
+fn default_dir() -> Result<PathBuf> {
+    let base = choose_base_strategy().context("no data directory: say --dir, or set HOME")?;
+    Ok(base.data_dir().join("emberfs/local"))
+}

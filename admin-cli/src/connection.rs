@@ -1,0 +1,42 @@
+//! Finding the cluster that a command is about, and connecting to it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use emberfs_client::{Client, ClientOptions, Cluster, ClusterAddress, Directory};
+
+/// How long an operator's question may take where nothing else is said: he would rather know.
+const OPERATOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Which cluster, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// A name or addresses; `None`: by environment or as the only one.
+    pub(crate) cluster: Option<String>,
+    /// What the user said of waiting.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Connection {
+    /// Where the cluster is.
+    pub(crate) fn address(&self) -> Result<ClusterAddress> {
+        Ok(Directory::of_user()?.find(self.cluster.as_deref())?)
+    }
+
+    /// Connects to ask and order.
+    pub(crate) async fn cluster(&self) -> Result<Cluster> {
+        let deadline = Some(self.timeout.unwrap_or(OPERATOR_DEADLINE));
+        let options = ClientOptions { deadline, ..options() };
+        Ok(Cluster::connect(&self.address()?, &options).await?)
+    }
+
+    /// Connects to reach files; without a timeout, calls wait as long as they must.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        let options = ClientOptions { deadline: self.timeout, ..options() };
+        Ok(Client::connect(&self.address()?, &options).await?)
+    }
+}
+
+fn options() -> ClientOptions {
+    ClientOptions { what: "emberfs command".to_owned(), ..ClientOptions::default() }
+}

@@ -1,0 +1,101 @@
+//! What commands print: one listing, as a table for people or as JSON for programs.
+//!
+//! JSON is one object: `{"schema": 1, "NAME": [{"COLUMN": VALUE, …}, …]}`. A column never changes its
+//! meaning within a schema; new ones may come.
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+
+/// Number of the form of all JSON that is printed.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// Rows of things of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    /// What they are, in the plural.
+    name: &'static str,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<Value>>,
+}
+
+impl Listing {
+    /// No rows yet.
+    pub(crate) fn new(name: &'static str, columns: &'static [&'static str]) -> Self {
+        Self { name, columns, rows: Vec::new() }
+    }
+
+    /// Adds a row with a value for each column.
+    pub(crate) fn push(&mut self, row: Vec<Value>) {
+        assert_eq!(row.len(), self.columns.len(), "a value for each column");
+        self.rows.push(row);
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// The system's, as when a pipe is closed.
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            writeln!(out, "{:#}", self.to_json())
+        } else {
+            write!(out, "{}", self.to_table())
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let object = |row: &Vec<Value>| {
+            let fields = self.columns.iter().zip(row);
+            Value::Object(
+                fields.map(|(c, v)| (c.replace(' ', "_"), v.clone())).collect::<Map<_, _>>(),
+            )
+        };
+        let rows: Vec<Value> = self.rows.iter().map(object).collect();
+        json!({ "schema": SCHEMA, self.name: rows })
+    }
+
+    fn to_table(&self) -> String {
+        if self.rows.is_empty() {
+            return format!("no {}\n", self.name);
+        }
+        let heads = self.columns.iter().map(|column| column.to_uppercase()).collect();
+        let words = self.rows.iter().map(|row| row.iter().map(shown).collect());
+        let lines: Vec<Vec<String>> = std::iter::once(heads).chain(words).collect();
+        let width = |c: usize| lines.iter().map(|line| line[c].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let print = |line: &Vec<String>| {
+            let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            let line = cells.collect::<Vec<_>>().join("  ");
+            format!("{}\n", line.trim_end())
+        };
+        lines.iter().map(print).collect()
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_and_json_say_the_same() {
+        let mut listing = Listing::new("disks", &["id", "used bytes", "targets"]);
+        assert_eq!(listing.to_table(), "no disks\n");
+        listing.push(vec![json!("d1"), json!(7), json!([1, 2])]);
+        listing.push(vec![json!("disk-2"), Value::Null, json!([])]);
+        let table = "ID      USED BYTES  TARGETS\nd1      7           1,2\ndisk-2  -\n";
+        assert_eq!(listing.to_table(), table);
+        let json = listing.to_json();
+        assert_eq!(json["schema"], 1);
+        assert_eq!(json["disks"][0]["used_bytes"], 7);
+    }
+}

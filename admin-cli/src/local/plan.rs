@@ -1,0 +1,149 @@
+//! What was decided once about a local cluster: kept in `DIR/local.toml`.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::ports;
+use super::process::Server;
+
+/// The file.
+const FILE: &str = "local.toml";
+
+/// How large a local cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    /// Members of the metadata group.
+    pub(crate) meta: u16,
+    /// Storage servers.
+    pub(crate) storage: u16,
+    /// Disks of each: directories.
+    pub(crate) disks: u16,
+    /// Copies of each chunk.
+    pub(crate) replicas: u8,
+}
+
+/// A local cluster, as it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Where everything is, as an absolute path.
+    #[serde(skip)]
+    pub(crate) directory: PathBuf,
+    /// The cluster's name in the user's directory of clusters.
+    pub(crate) name: String,
+    /// How large it is.
+    #[serde(flatten)]
+    pub(crate) shape: Shape,
+    /// Ports of the metadata members, in order.
+    pub(crate) meta_ports: Vec<u16>,
+    /// Ports of the storage servers, in order.
+    pub(crate) storage_ports: Vec<u16>,
+}
+
+impl Shape {
+    /// Whether such a cluster can exist.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(self.meta == 1, "--meta {}: only one metadata member yet", self.meta);
+        ensure!(self.storage >= 1 && self.disks >= 1, "at least one storage server and one disk");
+        ensure!(
+            (1..=self.storage).contains(&u16::from(self.replicas)),
+            "--replicas {}: copies lie on different servers, and there are {}: \
+             add --storage, or lower --replicas",
+            self.replicas,
+            self.storage
+        );
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// The plan of the cluster in `directory`, if there is one.
+    pub(crate) fn load(directory: &Path) -> Result<Option<Self>> {
+        let Ok(directory) = fs::canonicalize(directory) else { return Ok(None) };
+        let file = directory.join(FILE);
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("cannot read {}", file.display()))?,
+        };
+        let plan: Self = toml::from_str(&text).with_context(|| format!("in {}", file.display()))?;
+        Ok(Some(Self { directory, ..plan }))
+    }
+
+    /// Decides about a new cluster in `directory`, which is made, and writes it down.
+    pub(crate) fn make(directory: &Path, name: &str, shape: Shape) -> Result<Self> {
+        shape.check()?;
+        let made = fs::create_dir_all(directory).and_then(|()| fs::canonicalize(directory));
+        let directory = made.with_context(|| format!("cannot make {}", directory.display()))?;
+        let count = usize::from(shape.meta) + usize::from(shape.storage);
+        let spread = directory.as_os_str().as_encoded_bytes().iter();
+        let spread =
+            spread.fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+        let mut meta_ports = ports::choose(count, spread)?;
+        let storage_ports = meta_ports.split_off(shape.meta.into());
+        let plan = Self { directory, name: name.to_owned(), shape, meta_ports, storage_ports };
+        plan.save()?;
+        Ok(plan)
+    }
+
+    fn save(&self) -> Result<()> {
+        let text = toml::to_string(self).expect("numbers and words");
+        let (new, file) = (self.directory.join("local.new"), self.directory.join(FILE));
+        let written = fs::File::create(&new)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&new, &file));
+        written.with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Its metadata members.
+    pub(crate) fn meta_servers(&self) -> Vec<Server> {
+        self.servers("meta", self.shape.meta)
+    }
+
+    /// Its storage servers.
+    pub(crate) fn storage_servers(&self) -> Vec<Server> {
+        self.servers("storage", self.shape.storage)
+    }
+
+    fn servers(&self, role: &'static str, count: u16) -> Vec<Server> {
+        let server = |number| Server::new(&self.directory, role, number);
+        (1..=count).map(server).collect()
+    }
+
+    /// Where the metadata members listen, each `host:port`.
+    pub(crate) fn meta_addresses(&self) -> Vec<String> {
+        self.meta_ports.iter().map(|port| loopback(*port)).collect()
+    }
+}
+
+/// A loopback address, as configuration files have it.
+pub(crate) fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { meta: 1, storage: 3, disks: 2, replicas: 3 };
+
+    #[test]
+    fn a_plan_is_found_again_as_it_was_made() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(Plan::load(directory.path()).expect("readable"), None);
+        let made = Plan::make(&directory.path().join("a"), "local", SHAPE).expect("free ports");
+        let found = Plan::load(&directory.path().join("a")).expect("readable");
+        assert_eq!((found.as_ref(), made.storage_ports.len()), (Some(&made), 3));
+    }
+
+    #[test]
+    fn a_shape_that_cannot_be_is_refused_in_words() {
+        let refused = |shape: Shape| shape.check().expect_err("refused").to_string();
+        assert!(refused(Shape { storage: 2, ..SHAPE }).contains("lower --replicas"));
+        assert!(refused(Shape { replicas: 0, ..SHAPE }).contains("--replicas 0"));
+        assert!(refused(Shape { disks: 0, ..SHAPE }).contains("one disk"));
+        assert!(Shape { storage: 1, replicas: 1, ..SHAPE }.check().is_ok());
+    }
+}

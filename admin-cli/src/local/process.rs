@@ -1,0 +1,188 @@
+//! One server of a local cluster: its files, and the process that runs it.
+//!
+//! There are no files of process numbers, which lie after a crash: a server's process is the one whose
+//! command line is the server's program with the server's configuration file.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use emberfs_layout::{ClusterId, DiskId};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a process that is to end is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How many lines of a log say why a server did not start.
+const TELLING_LINES: usize = 12;
+
+/// A server of a local cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    /// `meta-1`, `storage-2`.
+    pub(crate) name: String,
+    role: &'static str,
+    folder: PathBuf,
+}
+
+impl Server {
+    pub(crate) fn new(cluster: &Path, role: &'static str, number: u16) -> Self {
+        let name = format!("{role}-{number}");
+        Self { folder: cluster.join(&name), name, role }
+    }
+
+    /// The folder of all that is its own.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join(format!("{}.toml", self.role))
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.role))
+    }
+
+    fn stderr(&self) -> PathBuf {
+        self.folder.join("stderr.log")
+    }
+
+    fn program(&self) -> String {
+        format!("emberfs-{}", self.role)
+    }
+
+    /// Starts it, in a process group of its own: a keyboard's interrupt ends this program alone.
+    pub(crate) fn start(&self) -> Result<Child> {
+        use std::os::unix::process::CommandExt;
+        let stderr = File::create(self.stderr()).context("its standard error")?;
+        let mut command = program(&self.program())?;
+        command.arg("--config").arg(self.config());
+        command.stdout(Stdio::null()).stderr(stderr).process_group(0);
+        command.spawn().with_context(|| format!("cannot start {}", self.name))
+    }
+
+    /// The process that runs it now.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        let config = self.config();
+        let entries = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+        let mut numbers = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+        numbers.find(|number| self.is_run_by(*number, &config)).and_then(Pid::from_raw)
+    }
+
+    fn is_run_by(&self, number: i32, config: &Path) -> bool {
+        let Ok(line) = fs::read(format!("/proc/{number}/cmdline")) else { return false };
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let [program, "--config", file, ..] = &*words
+            .iter()
+            .map(|word| std::str::from_utf8(word).unwrap_or_default())
+            .collect::<Vec<_>>()
+        else {
+            return false;
+        };
+        let same = Path::new(program).file_name().is_some_and(|name| name == &*self.program());
+        same && Path::new(file) == config
+    }
+
+    /// Asks its process to end, and waits until it has; whether there was one.
+    pub(crate) fn stop(&self, patience: Duration) -> Result<bool> {
+        let Some(pid) = self.pid() else { return Ok(false) };
+        kill_process(pid, Signal::TERM).with_context(|| format!("stopping {}", self.name))?;
+        let begin = Instant::now();
+        while self.pid() == Some(pid) {
+            if begin.elapsed() > patience {
+                bail!(
+                    "{} (process {}) has not ended in {} s; its log is {}; kill -9 loses nothing \
+                     that was acknowledged",
+                    self.name,
+                    pid.as_raw_nonzero(),
+                    patience.as_secs(),
+                    self.log().display()
+                );
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(true)
+    }
+
+    /// What its last run said, for people: the end of its standard error, else of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let end_of = |file: PathBuf| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(TELLING_LINES)..].join("\n  ")
+        };
+        let said = end_of(self.stderr());
+        let said = if said.is_empty() { end_of(self.log()) } else { said };
+        format!("{} ({}):\n  {said}", self.name, self.log().display())
+    }
+}
+
+/// Makes the directory of a metadata member that of a new cluster; one that is formatted already stays as
+/// it is. Which cluster it is.
+pub(crate) fn format_meta(config: &Path) -> Result<ClusterId> {
+    let mut command = program("emberfs-meta")?;
+    answer_of(command.arg("format").arg("--if-needed").arg("--config").arg(config))
+}
+
+/// Makes a directory a disk; one that is a disk of this cluster already stays as it is. Which disk it is.
+pub(crate) fn format_disk(directory: &Path, cluster: ClusterId) -> Result<DiskId> {
+    let mut command = program("emberfs-storage")?;
+    command.arg("format-disk").arg("--if-needed").arg(directory);
+    answer_of(command.arg("--cluster").arg(cluster.to_string()))
+}
+
+/// A command of one of the other programs, which lie beside this one.
+fn program(name: &str) -> Result<Command> {
+    let ours = std::env::current_exe().context("where this program is")?;
+    let program = ours.with_file_name(name);
+    if !program.is_file() {
+        bail!("{} is missing: build it by `cargo build --release`", program.display());
+    }
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Runs a command that prints an id, or says what is wrong.
+fn answer_of<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    command: &mut Command,
+) -> Result<T> {
+    let output = command.output().context("cannot start it")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.trim().trim_start_matches("Error: "));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.trim().parse().with_context(|| format!("it said `{}`", said.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_its_program_with_its_configuration() {
+        let server = Server::new(Path::new("/c"), "meta", 1);
+        assert_eq!(server.config(), Path::new("/c/meta-1/meta.toml"));
+        assert_eq!(server.pid(), None);
+        let ours = std::process::id().try_into().expect("a process number");
+        assert!(!server.is_run_by(ours, &server.config()), "a test is no server");
+    }
+
+    #[test]
+    fn what_a_server_said_last_is_shown() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let server = Server::new(directory.path(), "storage", 2);
+        fs::create_dir(server.folder()).expect("a new folder");
+        fs::write(server.log(), "one\ntwo\n").expect("written");
+        assert!(server.last_words().ends_with("one\n  two"), "{}", server.last_words());
+        fs::write(server.stderr(), "error: the port is taken\n").expect("written");
+        assert!(server.last_words().ends_with("taken"), "{}", server.last_words());
+    }
+}
