@@ -16,11 +16,14 @@
 //!
 //! # Lock
 //! Whoever uses the directory holds an advisory lock on `emberfs.lock` in it, which the kernel takes away
-//! when the process dies. Nothing else is looked at or changed before both are in order.
+//! when the process dies: some moments after it was killed, so that one that is started in its place waits a
+//! little. Nothing else is looked at or changed before both are in order.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use emberfs_layout::{ClusterId, DiskId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,11 @@ const FILE: &str = "emberfs-identity.toml";
 const NEW_FILE: &str = "emberfs-identity.new";
 /// The lock's name.
 const LOCK: &str = "emberfs.lock";
+/// How long the lock of a process that was killed may outlive it: the kernel first ends what the process has
+/// under way at its disks.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// How often it is tried meanwhile.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// The directory format of this build.
 const FORMAT: u32 = 1;
 /// What a file system's root may hold before anything of ours.
@@ -291,12 +299,18 @@ fn lock(directory: &Path) -> Result<File, IdentityError> {
     let path = directory.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io_at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(IdentityError::InUse { directory: directory.to_owned() })
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_WAIT => {
+                thread::sleep(LOCK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(IdentityError::InUse { directory: directory.to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(IdentityError::Io { path, source }),
         }
-        Err(TryLockError::Error(source)) => Err(IdentityError::Io { path, source }),
     }
 }
 
@@ -349,6 +363,22 @@ mod tests {
         assert!(matches!(busy, IdentityError::InUse { .. }), "{busy}");
         drop(held);
         assert_eq!(reopened(directory.path()).expect("free").identity(), DISK);
+    }
+
+    #[test]
+    fn who_comes_while_another_still_dies_waits_a_little() {
+        let directory = empty();
+        let held = Held::format(directory.path(), DISK).expect("empty");
+        let (begins, begun) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            let next = scope.spawn(|| {
+                begins.send(()).expect("it is waited for");
+                reopened(directory.path())
+            });
+            begun.recv().expect("said");
+            drop(held);
+            assert_eq!(next.join().expect("no panic").expect("free soon").identity(), DISK);
+        });
     }
 
     #[test]

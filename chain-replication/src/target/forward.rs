@@ -171,9 +171,10 @@ impl Target {
                 }
                 self.advance(turn, chunk);
             }
-            Err(_) => {
+            Err(error) => {
                 work.put = Put::Failed { again: turn.now.after(AGAIN_MS) };
-                self.no_room(turn, chunk);
+                let full = error == StoreError::NoSpace;
+                self.stuck(turn, chunk, if full { FsError::NoSpace } else { FsError::Io });
             }
         }
     }
@@ -186,14 +187,15 @@ impl Target {
         }
     }
 
-    /// Tells all who wait for this chunk that there is no room; the version itself stays under way.
-    fn no_room(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+    /// Tells all who wait for this chunk why it cannot be written, as there is no room or a block to be
+    /// written in part is corrupt; the version itself stays under way.
+    fn stuck(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: FsError) {
         let Some(work) = self.works.get_mut(&chunk) else { return };
         let clients = work.clients.iter_mut().flat_map(std::mem::take);
         let readers = work.readers.drain(..).map(|asker| asker.request());
         let waiters: Vec<RequestId> =
             clients.chain(work.upstream.drain(..)).chain(readers).collect();
-        let why = WireError::from(FsError::NoSpace);
+        let why = WireError::from(why);
         turn.out.extend(waiters.into_iter().map(|id| Effect::refuse(id, why.clone())));
         self.refuse_waiting(turn, chunk, &why);
     }
@@ -216,9 +218,10 @@ impl Target {
             }
             other => {
                 work.forward = Forward::Due { again: turn.now.after(AGAIN_MS) };
-                let full = WireError::from(FsError::NoSpace);
-                if other.is_err_and(|why| why == full) {
-                    self.no_room(turn, chunk);
+                if let Err(WireError::Refuse { why: why @ (FsError::NoSpace | FsError::Io) }) =
+                    other
+                {
+                    self.stuck(turn, chunk, why);
                 }
             }
         }

@@ -245,7 +245,8 @@ impl Target {
         let first = ChunkId::new(ask.data, ChunkIndex(0));
         let last = ChunkId::new(ask.data, ChunkIndex(u32::MAX));
         let dirty = self.works.range(first..=last).next().is_some()
-            || self.pending.range(first..=last).next().is_some();
+            || self.pending.range(first..=last).next().is_some()
+            || self.orphans.values().any(|orphan| orphan.chunk.data == ask.data);
         let reply = match checked {
             Ok(()) if dirty => Err(retry(format!("{} is being written", ask.data))),
             Ok(()) => {

@@ -95,10 +95,8 @@ impl<'a> Part<'a> {
                     self.session.check_stale(&mut patience).await?;
                     return Err(FsError::Stale.into());
                 }
-                Next::Refused(why) => {
-                    number.answered();
-                    return Err(why.into());
-                }
+                // The write is given up: a full disk may keep it under way, an earlier copy may come still.
+                Next::Refused(why) => return Err(why.into()),
                 Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
                 Next::Again | Next::Refresh | Next::Elsewhere => {}
             }

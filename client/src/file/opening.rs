@@ -118,6 +118,7 @@ impl File {
             let mutation = Mutation::Open { file, read, write: Some(handle), truncate };
             return Self::open_by(meta, mutation, handle, options).await;
         }
+        let _opening = meta.inner.held.opening();
         let attributes = meta.access(file, READ).await?;
         match attributes.kind {
             InodeKind::File => Ok(Self::new(meta, attributes, None, false, options)),

@@ -131,6 +131,37 @@ async fn a_deadline_says_what_was_waited_for() {
     world.until("carried through", |state| state.namespace.changes == 2).await;
 }
 
+/// A refusal is not the last word on a write: a full disk keeps it under way, and an earlier copy may be on
+/// its way still.
+#[tokio::test]
+async fn a_refused_write_never_comes_over_a_later_one() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
+    servers.world.script(UpdateChunk::METHOD, [Fault::Hang, Fault::Fail(FsError::NoSpace.into())]);
+    let before = servers.world.calls(UpdateChunk::METHOD);
+    let hangs =
+        servers.world.until("it hangs", |state| state.calls[&UpdateChunk::METHOD] == before + 1);
+    let mut slow = Box::pin(file.write_at(FileOffset(0), pattern(CHUNK, 1)));
+    tokio::select! { _ = &mut slow => panic!("it hangs"), () = hangs => {} }
+    let second = FileOffset(CHUNK as u64);
+    tokio::select! {
+        _ = &mut slow => panic!("it hangs"),
+        full = file.write_at(second, pattern(CHUNK, 2)) => assert_eq!(full, Err(FsError::NoSpace.into())),
+    }
+    let mut later = Box::pin(file.write_at(second, pattern(CHUNK, 3)));
+    tokio::select! {
+        _ = &mut slow => panic!("it hangs"),
+        _ = &mut later => panic!("the refused one may still come"),
+        done = file.write_at(FileOffset(2 * CHUNK as u64), pattern(CHUNK, 4)) => {
+            done.expect("another chunk is free");
+        }
+    }
+    servers.world.gate.add_permits(1);
+    slow.await.expect("written");
+    later.await.expect("written");
+}
+
 #[tokio::test]
 async fn a_write_given_up_never_comes_over_a_later_one() {
     let servers = Servers::start().await;

@@ -2,7 +2,7 @@
 
 use emberfs_layout::{ClientId, FileOffset, InodeId};
 use emberfs_wire::Request;
-use emberfs_wire::meta::{AskHeld, Mutate, RenewSession};
+use emberfs_wire::meta::{Ask, AskHeld, Mutate, RenewSession};
 
 use super::server::Servers;
 use super::world::Fault;
@@ -54,6 +54,37 @@ async fn what_is_open_is_held() {
     file.close().await.expect("closed");
     let held = peer.call(&ask, Bytes::new(), &Default::default()).await.expect("an answer");
     assert!(held.message.held.is_empty());
+}
+
+/// The reply to an open may be on its way when the file's last name goes.
+#[tokio::test]
+async fn a_question_of_what_is_held_waits_for_opens_under_way() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(10, 0)).await;
+    let inode = file.inode();
+    file.close().await.expect("closed");
+    servers.world.script(Ask::METHOD, [Fault::Hang]);
+    let before = servers.world.calls(Ask::METHOD);
+    let hangs = servers
+        .world
+        .until("it hangs", |state| state.calls.get(&Ask::METHOD).copied().unwrap_or(0) > before);
+    let (fs, options) = (client.fs(), OpenOptions::new().read(true));
+    let mut opening = Box::pin(fs.open("a", &options));
+    tokio::select! { _ = &mut opening => panic!("it hangs"), () = hangs => {} }
+    let peer = servers.world.state().clients[&client.session()].clone();
+    let (ask, call) = (AskHeld { inodes: vec![inode] }, Default::default());
+    let mut asking = Box::pin(peer.call(&ask, Bytes::new(), &call));
+    tokio::select! {
+        biased;
+        _ = &mut opening => panic!("it hangs"),
+        _ = &mut asking => panic!("it may yet be opened"),
+        made = fs.mkdir("d") => assert!(made.is_ok(), "a round trip"),
+    }
+    servers.world.gate.add_permits(1);
+    let (opened, held) = tokio::join!(opening, asking);
+    assert_eq!(held.expect("an answer").message.held, [inode]);
+    drop(opened.expect("opened"));
 }
 
 #[tokio::test]

@@ -2,59 +2,68 @@
 //! the connection by which it can be asked.
 //!
 //! It is gone with the leader. A new one counts each session's silence from its own beginning.
+//!
+//! Silence is counted in looks, one a second at most, and not by a clock: a leader that hung heard nobody
+//! meanwhile, and must not take that for silence of all sessions.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use emberfs_layout::ClientId;
 use emberfs_transport::Peer;
-use tokio::time::Instant;
 
-/// The sessions that were heard of.
-#[derive(Debug)]
+/// The sessions that were heard of; none at first.
+#[derive(Debug, Default)]
 pub(crate) struct Clients {
-    began: Instant,
-    seen: Mutex<HashMap<ClientId, Seen>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    looks: u64,
+    seen: HashMap<ClientId, Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    at: Instant,
+    /// In which look.
+    at: u64,
     peer: Peer,
 }
 
 impl Clients {
-    /// None was heard of; silence counts from `began`.
-    pub(crate) fn new(began: Instant) -> Self {
-        Self { began, seen: Mutex::default() }
-    }
-
     /// A live session gave a sign of life, by this connection.
     pub(crate) fn heard(&self, client: ClientId, peer: &Peer) {
-        let seen = Seen { at: Instant::now(), peer: peer.clone() };
-        self.lock().insert(client, seen);
+        let mut state = self.lock();
+        let seen = Seen { at: state.looks, peer: peer.clone() };
+        state.seen.insert(client, seen);
     }
 
     /// A session has ended.
     pub(crate) fn forget(&self, client: ClientId) {
-        self.lock().remove(&client);
+        self.lock().seen.remove(&client);
     }
 
-    /// Whether a session was silent for `lease`.
-    pub(crate) fn is_silent(&self, client: ClientId, lease: Duration) -> bool {
-        self.lock().get(&client).map_or(self.began, |seen| seen.at).elapsed() >= lease
+    /// Looks once more at who is silent.
+    pub(crate) fn look(&self) {
+        self.lock().looks += 1;
+    }
+
+    /// Whether a session was silent for this many looks.
+    pub(crate) fn is_silent(&self, client: ClientId, looks: u64) -> bool {
+        let state = self.lock();
+        state.looks - state.seen.get(&client).map_or(0, |seen| seen.at) >= looks
     }
 
     /// The connection of a session, if it stands.
     pub(crate) fn peer(&self, client: ClientId) -> Option<Peer> {
-        let seen = self.lock();
-        let peer = &seen.get(&client)?.peer;
+        let state = self.lock();
+        let peer = &state.seen.get(&client)?.peer;
         peer.closed().is_none().then(|| peer.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Seen>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No code under the lock panics half-way through an update.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,17 +12,18 @@ use super::{Leader, SESSIONS_PAGE};
 use crate::chunks::Lost;
 
 /// How often silent sessions are looked for: a small part of their lease.
-const TICK: Duration = Duration::from_secs(1);
-/// After how long without a sign of life a session is ended.
-const LEASE: Duration = Duration::from_millis(sessions::LEASE_MS as u64);
+const TICK_MS: u32 = 1_000;
+/// After how many looks without a sign of life a session is ended.
+const LOOKS: u64 = (sessions::LEASE_MS / TICK_MS) as u64;
 
 /// Looks after sessions for as long as this member leads.
 pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
-    let mut tick = interval(TICK);
+    let mut tick = interval(Duration::from_millis(TICK_MS.into()));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut forgotten = Sequence::NONE;
     loop {
         tick.tick().await;
+        leader.clients.look();
         end_silent(&leader).await?;
         forget_ended(&leader, &mut forgotten).await?;
     }
@@ -35,7 +36,7 @@ async fn end_silent(leader: &Leader) -> Result<(), Lost> {
         let Some(last) = page.last() else { return Ok(()) };
         after = last.client;
         let silent = |session: &sessions::Session| {
-            session.client != leader.own && leader.clients.is_silent(session.client, LEASE)
+            session.client != leader.own && leader.clients.is_silent(session.client, LOOKS)
         };
         for sessions::Session { client, host, what, .. } in page.into_iter().filter(silent) {
             tracing::warn!(%client, host, what, "a session was silent for too long");

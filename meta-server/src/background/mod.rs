@@ -77,7 +77,7 @@ impl Leader {
         Ok(Arc::new(Self {
             group,
             identity,
-            clients: Clients::new(began),
+            clients: Clients::default(),
             servers: Servers::new(began, term),
             chunks: Arc::new(chunks),
             own,

@@ -92,7 +92,7 @@ impl Default for GroupOptions {
     }
 }
 
-/// The handle; cheap to clone. When the last is dropped, the group stops.
+/// The handle; cheap to clone. When the last is dropped, the group stops, and the drop waits for it.
 pub struct Group<M: Machine = Metadata> {
     inner: Arc<Inner<M>>,
 }
@@ -109,15 +109,22 @@ struct Inner<M: Machine> {
     room: Arc<Semaphore>,
     leadership: watch::Receiver<Leadership>,
     end: watch::Receiver<End>,
+    /// Taken by `drop` alone.
+    driver: Option<JoinHandle<()>>,
 }
 
 /// How the group ended, once it has.
 type End = Option<Result<(), GroupError>>;
 
 impl<M: Machine> Drop for Inner<M> {
+    /// Waits for the threads: a process that ends while they are in RocksDB's code dies of its destructors.
     fn drop(&mut self) {
         // It may have ended before.
         let _ = self.events.send(Event::Stop);
+        if let Some(driver) = self.driver.take() {
+            // That it panicked was told by the end that it left unsaid.
+            let _ = driver.join();
+        }
     }
 }
 
@@ -138,12 +145,13 @@ impl<M: Machine> Group<M> {
         let state = Arc::new(state);
         let machine = Arc::new(machine);
         let parts = Parts { machine, state: Arc::clone(&state), events: events.clone() };
-        spawn("meta-driver", move || {
+        let driver = spawn("meta-driver", move || {
             let ended = parts.run(log, member, options, &inbox, leadership);
             end.send_replace(Some(ended));
         });
         let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        let inner = Inner { events, state, room, leadership: watched, end: ended };
+        let driver = Some(driver);
+        let inner = Inner { events, state, room, leadership: watched, end: ended, driver };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -66,7 +66,7 @@ impl Store {
     }
 
     pub(crate) async fn sweep(&self, chunk: ChunkId) -> Result<Durable, StoreError> {
-        self.engine.sweep(self.key(chunk)).await.map(|()| Durable::done()).map_err(store_error)
+        self.engine.forget(self.key(chunk)).await.map(|()| Durable::done()).map_err(store_error)
     }
 
     pub(crate) async fn flush(&self) -> Result<Durable, StoreError> {

@@ -362,6 +362,33 @@ async fn a_member_goes_and_comes_back() {
     assert_all(&clients, 2, None).await;
 }
 
+/// A member that comes back keeps nothing that its predecessor lacks: a chunk that the others never had
+/// must not be there again, nor stand in the way of the next one's first version.
+#[tokio::test]
+async fn what_the_predecessor_lacks_is_removed() {
+    use PublicState::{LastServing, Serving, Syncing};
+    let mut chain = Chain::of(2);
+    let last = chain.clients(1).await[1].0.clone();
+    chain.members = Chain::stated(&chain.meta, &chain.hosts, &[LastServing, Serving]);
+    let at = replicas(&chain.members)[1];
+    for index in 0..3 {
+        last.write(at, 1 + u64::from(index), chunk(1, index), 0, b"alone").await.expect("written");
+    }
+    chain.members = Chain::stated(&chain.meta, &chain.hosts, &[Serving, Syncing]);
+    chain.meta.up_to_date(chain.members.2[1], chain.members.1);
+    chain.members = Chain::members(&chain.meta, &chain.hosts);
+    let clients = chain.clients(2).await;
+    assert_all(&clients, 1, None).await;
+    let (head, at) = &clients[0];
+    head.write(*at, 1, chunk(1, 0), 0, b"both").await.expect("written");
+    assert_all(&clients, 1, Some(b"both")).await;
+    chain.restart();
+    for (client, at) in chain.clients(2).await {
+        let end = ChunkEnd { index: ChunkIndex(0), len: ChunkOffset(4) };
+        assert_eq!(client.last(at, 1).await, Some(end), "{} has more", at.target);
+    }
+}
+
 /// A client that goes in the middle of its write leaves a chain that works; its retry is applied once.
 #[tokio::test]
 async fn a_client_that_gives_up_undoes_nothing() {

@@ -1,6 +1,5 @@
 //! A state machine for tests: a ledger that numbers its lines.
 
-use std::fs;
 use std::path::Path;
 
 use emberfs_meta_server_consensus::MemberId;

@@ -6,7 +6,6 @@ mod damage;
 mod overlay;
 mod overwrite;
 
-use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;

@@ -161,7 +161,7 @@ impl<D: Disk, R: Records> Core<D, R> {
     }
 
     /// Forgets a chunk and all its records.
-    async fn forget(self: &Rc<Self>, key: ChunkKey) -> Result<(), EngineError> {
+    pub(super) async fn forget(self: &Rc<Self>, key: ChunkKey) -> Result<(), EngineError> {
         let mut snapshot = Snapshot::take(self, key, Which::Committed, ChunkSize::DEFAULT);
         let mut map = Vec::new();
         for number in 0..piece_count(snapshot.chunk_size()) {

@@ -258,6 +258,19 @@ impl<D: Disk, R: Records> Engine<D, R> {
         whole(async move { core.drop_target(target).await }).await
     }
 
+    /// Forgets a chunk and all its records, whatever there is of it, durably.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] and those of the records.
+    pub async fn forget(&self, key: ChunkKey) -> Result<(), EngineError> {
+        let core = Rc::clone(&self.0);
+        whole(async move {
+            core.locked(key, core.forget(key)).await?;
+            core.flush().await
+        })
+        .await
+    }
+
     /// Forgets a tombstone, with some later batch; a chunk that is there, or has a pending version, stays.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub(super) enum Action {
     Discard,
     Install { bytes: Vec<u8>, removed: bool },
     Sweep,
+    Forget,
     Flush,
     DropTarget,
 }
@@ -73,6 +74,7 @@ fn action(max: usize) -> impl Strategy<Value = Action> {
             Action::Install { bytes: bytes(seed, if removed { 0 } else { len }), removed }
         }),
         1 => Just(Action::Sweep),
+        1 => Just(Action::Forget),
         1 => Just(Action::Flush),
         1 => Just(Action::DropTarget),
     ]
@@ -202,6 +204,12 @@ async fn one<D: Disk, R: Records>(
             engine.sweep(key).await.expect("nothing fails");
             reference.borrow_mut().end(key, after, false);
             return true;
+        }
+        Action::Forget => {
+            let nothing = PlainChunk::default();
+            reference.borrow_mut().begin(key, &nothing);
+            engine.forget(key).await.expect("nothing fails");
+            reference.borrow_mut().end(key, nothing, true);
         }
         Action::Flush => engine.flush().await.expect("nothing fails"),
         Action::DropTarget => {
