@@ -86,7 +86,7 @@ impl LocalCluster {
         }
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.directory.path().join("config")
     }
 }
@@ -129,7 +129,7 @@ fn kill(processes: &[u32]) {
 }
 
 /// A program of the workspace, beside this test's own.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let ours = std::env::current_exe().expect("a test has a path");
     let folder = ours.parent().and_then(Path::parent).expect("deps/ lies beside the programs");
     let program = folder.join(name);
