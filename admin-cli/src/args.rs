@@ -57,6 +57,27 @@ pub(crate) enum Command {
     },
     /// Say how the cluster is, worst first
     Status,
+    /// Mount the cluster as a file system
+    Mount {
+        /// Where; the directory is made if it is not there
+        #[arg(value_hint = ValueHint::DirPath)]
+        path: PathBuf,
+        /// Mount options, with commas between them: ro, allow_other, direct_io, log=FILE, …
+        #[arg(short = 'o', value_name = "OPTIONS")]
+        options: Vec<String>,
+        /// Stay until it is unmounted, and log to standard error
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// Unmount it
+    Umount {
+        /// Where it is mounted
+        #[arg(value_hint = ValueHint::DirPath)]
+        path: PathBuf,
+        /// Also if it is in use, or its daemon is dead
+        #[arg(long)]
+        force: bool,
+    },
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -157,6 +178,9 @@ pub(crate) struct UpArgs {
     /// Copies of each chunk [default: 3]
     #[arg(long)]
     pub(crate) replicas: Option<u8>,
+    /// Also mount it there, now and at every later `up`
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub(crate) mount: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

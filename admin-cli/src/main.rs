@@ -12,6 +12,7 @@ mod health;
 mod listing;
 mod local;
 mod location;
+mod mountpoint;
 
 use std::process::ExitCode;
 

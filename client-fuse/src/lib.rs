@@ -1,2 +1,55 @@
 //! The FUSE mount: the kernel's protocol translated to the native client.
+//!
+//! It knows the kernel and errnos; of the cluster it knows what the native client says, and no message.
+//!
+//! ```text
+//!   kernel ◄─► session ─► adapter ─┬─ names, attributes, directories ─► client
+//!              (FUSE)              └─ files ─► write_gather ─► client
+//!   command line ─► options ─► background ─► serve: all of it, until it is unmounted
+//! ```
+//! * [`session`]: the only place that knows the kernel's protocol. [`adapter`]: the file system, without it.
+//! * [`errno`]: failures as errnos. [`write_gather`]: bytes that are not on their way yet.
 #![forbid(unsafe_code)]
+
+pub mod adapter;
+mod arguments;
+mod background;
+pub mod caller;
+pub mod errno;
+pub mod options;
+mod serve;
+pub mod session;
+mod table;
+pub mod write_gather;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+pub use arguments::Arguments;
+use options::MountOptions;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why it could not.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { source, path, options, .. } = arguments;
+    let options = MountOptions::new(source, path.clone(), options)?;
+    if arguments.fake {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.remount {
+        session::remount(&options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !arguments.foreground {
+        return background::start();
+    }
+    if arguments.announce {
+        background::leave_terminal()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve::serve(&options, arguments.announce))?;
+    Ok(ExitCode::SUCCESS)
+}

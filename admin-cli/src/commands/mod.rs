@@ -16,7 +16,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use crate::args::{Args, ChainTableCommand, ClusterCommand, Command, DiskCommand, ListCommand};
 use crate::connection::Connection;
 use crate::exit::End;
-use crate::local;
+use crate::{local, mountpoint};
 
 /// Carries a command out, to its end.
 pub(crate) fn run(args: Args) -> Result<End> {
@@ -47,6 +47,11 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             local::up::run(&dir, &args).await?;
         }
         Command::Down { dir } => local::down::run(&dir.map_or_else(default_dir, Ok)?)?,
+        Command::Mount { path, options, foreground } => {
+            let path = mountpoint::prepared(&path)?;
+            mountpoint::mount(&connection.address()?, &path, &options, foreground)?;
+        }
+        Command::Umount { path, force } => mountpoint::unmount(&path, force)?,
         Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
         Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
         Command::Node(ListCommand::List) => lists::nodes(connection, json).await?,

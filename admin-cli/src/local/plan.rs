@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     pub(crate) meta_ports: Vec<u16>,
     /// Ports of the storage servers, in order.
     pub(crate) storage_ports: Vec<u16>,
+    /// Where it is mounted while it is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<PathBuf>,
 }
 
 impl Shape {
@@ -83,9 +86,19 @@ impl Plan {
             spread.fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
         let mut meta_ports = ports::choose(count, spread)?;
         let storage_ports = meta_ports.split_off(shape.meta.into());
-        let plan = Self { directory, name: name.to_owned(), shape, meta_ports, storage_ports };
+        let name = name.to_owned();
+        let plan = Self { directory, name, shape, meta_ports, storage_ports, mount: None };
         plan.save()?;
         Ok(plan)
+    }
+
+    /// Decides where it is mounted.
+    pub(crate) fn mount_at(&mut self, path: PathBuf) -> Result<()> {
+        if self.mount.as_ref() != Some(&path) {
+            self.mount = Some(path);
+            self.save()?;
+        }
+        Ok(())
     }
 
     fn save(&self) -> Result<()> {

@@ -138,7 +138,7 @@ pub(crate) fn format_disk(directory: &Path, cluster: ClusterId) -> Result<DiskId
 }
 
 /// A command of one of the other programs, which lie beside this one.
-fn program(name: &str) -> Result<Command> {
+pub(crate) fn program(name: &str) -> Result<Command> {
     let ours = std::env::current_exe().context("where this program is")?;
     let program = ours.with_file_name(name);
     if !program.is_file() {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   plan ── metadata: configuration, format, start ── storage: the same ── admit disks ── chain table
-//!                                                             ── wait until healthy ── clusters.toml
+//!                                               ── wait until healthy ── clusters.toml ── mount
 //! ```
 
 use std::fs::File;
@@ -25,6 +25,7 @@ use super::{configs, process};
 use crate::args::UpArgs;
 use crate::commands::{chain_table, disk};
 use crate::health::{self, Verdict};
+use crate::mountpoint;
 
 /// Targets on each disk: enough to spread a dead one's load over a handful of servers.
 const TARGETS_PER_DISK: u16 = 4;
@@ -49,10 +50,15 @@ pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
         chain_table::create(&cluster, launch.plan.shape.replicas, None, None).await?;
     }
     launch.healthy(&cluster).await?;
-    let plan = &launch.plan;
-    Directory::of_user()?.insert(&plan.name, &address(plan, id)?)?;
+    let address = address(&launch.plan, id)?;
+    Directory::of_user()?.insert(&launch.plan.name, &address)?;
+    launch.mount(&address, args.mount.as_deref())?;
     launch.bar.finish_and_clear();
+    let plan = &launch.plan;
     println!("cluster {} is up: {} in {}", plan.name, id, plan.directory.display());
+    if let Some(path) = &plan.mount {
+        println!("mounted at {}", path.display());
+    }
     println!("try: emberfs status; emberfs cp -r DIR ember:/; emberfs ls ember:/; emberfs down");
     Ok(())
 }
@@ -214,6 +220,24 @@ impl Launch {
             self.say(waiting);
             tokio::time::sleep(ASK_EVERY).await;
         }
+    }
+
+    /// Mounts it where it was once said; a mount whose daemon is dead is made anew.
+    fn mount(&mut self, address: &ClusterAddress, asked: Option<&Path>) -> Result<()> {
+        if let Some(path) = asked {
+            self.plan.mount_at(mountpoint::prepared(path)?)?;
+        }
+        let Some(path) = &self.plan.mount else { return Ok(()) };
+        if mountpoint::is_mounted(path) {
+            if mountpoint::answers(path) {
+                return Ok(());
+            }
+            mountpoint::unmount(path, true)?;
+        }
+        self.say(format!("mounting {}", path.display()));
+        let path = mountpoint::prepared(path)?;
+        let log = format!("log={}", self.plan.directory.join("mount.log").display());
+        mountpoint::mount(address, &path, &[log], false)
     }
 
     /// Gives up if a server has ended, or the time has.

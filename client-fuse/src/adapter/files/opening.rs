@@ -1,0 +1,137 @@
+//! Opening, creating and closing files.
+
+use std::sync::Arc;
+
+use emberfs_client::{
+    Access, Attributes, ByteLen, Credentials, File, FsError, InodeId, Meta, Mode, OpenOptions,
+    Place, Position,
+};
+use rustix::fs::OFlags;
+
+use super::{Flags, OpenFile, Opened};
+use crate::adapter::{Adapter, ask, position};
+use crate::caller::Caller;
+use crate::errno::Errno;
+
+/// As a file is opened for writing: lengths are reported when they are asked for, not at each write.
+fn writing(read: bool) -> OpenOptions {
+    OpenOptions::new().read(read).write(true).report_late(true)
+}
+
+impl Adapter {
+    /// `open`; the number of the open file.
+    ///
+    /// # Errors
+    /// An [`Errno`], as of all functions here.
+    pub async fn open(&self, caller: Caller, inode: InodeId, flags: Flags) -> Result<u64, Errno> {
+        let meta = self.meta(caller);
+        if flags.has(OFlags::TRUNC) {
+            return self.open_cut(&meta, inode, flags).await;
+        }
+        if !flags.writes() {
+            let file = match flags.executes() {
+                true => self.open_to_execute(&meta, inode).await?,
+                false => ask(meta.open(Place::inode(inode), &reading())).await?,
+            };
+            return Ok(self.enter_reader(file));
+        }
+        let file = ask(meta.open(Place::inode(inode), &writing(flags.reads()))).await?;
+        Ok(self.enter_writer(meta, file, flags))
+    }
+
+    /// `create`: the attributes, and the number of the open file.
+    ///
+    /// # Errors
+    /// An [`Errno`].
+    pub async fn create(
+        &self,
+        caller: Caller,
+        (parent, name): (InodeId, &[u8]),
+        mode: Mode,
+        flags: Flags,
+    ) -> Result<(Attributes, u64), Errno> {
+        let (meta, at) = (self.meta(caller), position(parent, name)?);
+        let how = writing(true).mode(mode);
+        match meta.create(at.clone(), &how.create_new(true)).await {
+            Err(error) if error.as_fs() == FsError::Exists && !flags.has(OFlags::EXCL) => {
+                self.open_existing(caller, &meta, at, flags).await
+            }
+            created => {
+                let file = ask(async { created }).await?;
+                let attributes = file.attributes();
+                Ok((attributes, self.enter_writer(meta, file, flags)))
+            }
+        }
+    }
+
+    /// `release`: the last descriptor is gone. What is gathered is written all the same.
+    pub async fn release(&self, number: u64) {
+        let Some(file) = self.files.remove(number) else { return };
+        file.let_go();
+        let inode = file.writer().map(|(inode, _)| inode.clone());
+        drop(file);
+        if let Some(inode) = inode {
+            // Nobody is left to be told; the inode tries again, and logs.
+            let _kept = inode.settle().await;
+            self.inodes.forget_settled(&inode);
+        }
+    }
+
+    /// Somebody else made the file since the kernel looked.
+    async fn open_existing(
+        &self,
+        caller: Caller,
+        meta: &Meta,
+        at: Position,
+        flags: Flags,
+    ) -> Result<(Attributes, u64), Errno> {
+        let found = ask(meta.attributes(Place::entry(at.parent.start, &at.name), true)).await?;
+        let number = self.open(caller, found.inode, flags).await?;
+        match self.getattr(caller, found.inode).await {
+            Ok(attributes) => Ok((attributes, number)),
+            Err(error) => {
+                self.release(number).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Cuts the file to nothing and opens it: what was gathered lay before the cut.
+    async fn open_cut(&self, meta: &Meta, id: InodeId, flags: Flags) -> Result<u64, Errno> {
+        let inode = self.inodes.get(id);
+        let still = match &inode {
+            Some(inode) => Some(inode.still().await?),
+            None => None,
+        };
+        let how = writing(flags.reads()).truncate(true);
+        let file = ask(meta.open(Place::inode(id), &how)).await?;
+        if let Some(still) = still {
+            still.cut(ByteLen::ZERO).await;
+        }
+        Ok(self.enter_writer(meta.clone(), file, flags))
+    }
+
+    /// A program may be executed by who may not read it.
+    async fn open_to_execute(&self, meta: &Meta, inode: InodeId) -> Result<File, Errno> {
+        const EXECUTE: Access = Access(1);
+        ask(meta.access(Place::inode(inode), EXECUTE)).await?;
+        ask(self.client.meta(Credentials::root()).open(Place::inode(inode), &reading())).await
+    }
+
+    fn enter_reader(&self, file: File) -> u64 {
+        let (inode, append) = (file.inode(), false);
+        let access = Opened::ToRead(Arc::new(file));
+        self.files.insert(OpenFile { inode, access, append })
+    }
+
+    fn enter_writer(&self, meta: Meta, file: File, flags: Flags) -> u64 {
+        let id = file.inode();
+        let (inode, writer) = self.inodes.enter(meta, file, flags.reads());
+        let access = Opened::ToWrite(inode, writer);
+        self.files.insert(OpenFile { inode: id, access, append: flags.appends() })
+    }
+}
+
+fn reading() -> OpenOptions {
+    OpenOptions::new().read(true)
+}

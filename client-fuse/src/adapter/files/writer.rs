@@ -1,0 +1,114 @@
+//! One descriptor that writes: its handle at the servers.
+//!
+//! Where the session was lost, the file is opened anew and the write done again, to the same bytes at the
+//! same place. The length of what was not reported is then found by the metadata group itself. An append
+//! is not done again: nobody knows whether it was done.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use emberfs_client::{ByteLen, ClientError, File, FileOffset, FsError, Meta, OpenOptions, Place};
+
+/// One descriptor that writes.
+#[derive(Debug)]
+pub(in crate::adapter) struct Writer {
+    number: u64,
+    reads: bool,
+    /// On behalf of whoever opened it.
+    meta: Meta,
+    /// What was permitted when it was opened is not asked again.
+    root: Meta,
+    file: Mutex<Arc<File>>,
+    /// How many failures it was told.
+    told: AtomicU64,
+}
+
+impl PartialEq for Writer {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        number: u64,
+        [meta, root]: [Meta; 2],
+        file: File,
+        reads: bool,
+        told: u64,
+    ) -> Self {
+        let (file, told) = (Mutex::new(Arc::new(file)), AtomicU64::new(told));
+        Self { number, reads, meta, root, file, told }
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a file may be so long.
+    pub(super) fn may_write(&self, offset: FileOffset, len: usize) -> bool {
+        let max = self.file().attributes().data.map(|data| data.layout.chunk_size.max_file_len());
+        let end = offset.checked_add(ByteLen(len as u64));
+        end.is_some_and(|end| max.is_some_and(|max| end.get() <= max.get()))
+    }
+
+    pub(super) async fn write(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
+        loop {
+            let file = self.file();
+            match file.write_at(offset, bytes.clone()).await {
+                Err(ClientError::SessionLost) => self.reopen(&file).await?,
+                written => return written,
+            }
+        }
+    }
+
+    pub(super) async fn append(&self, bytes: Bytes) -> Result<(), ClientError> {
+        self.sync().await?;
+        self.file().append(bytes).await.map(|_| ())
+    }
+
+    /// Reports what was written.
+    pub(super) async fn sync(&self) -> Result<(), ClientError> {
+        loop {
+            let file = self.file();
+            match file.sync().await {
+                Err(ClientError::SessionLost) => self.reopen(&file).await?,
+                synced => return synced,
+            }
+        }
+    }
+
+    /// Closes the handle; what it wrote was reported before.
+    pub(super) async fn close(writer: Arc<Self>) {
+        let file = Arc::into_inner(writer).map(|writer| writer.file.into_inner());
+        // Where somebody still uses it, it is closed when it is dropped.
+        let file = file.map(|file| file.unwrap_or_else(PoisonError::into_inner));
+        let Some(file) = file.and_then(Arc::into_inner) else { return };
+        let inode = file.inode();
+        if let Err(error) = file.close().await {
+            tracing::debug!(%inode, %error, "a file was not closed");
+        }
+    }
+
+    /// Whether there are failures that it was not told of; now it is.
+    pub(super) fn hears_of(&self, failures: u64) -> bool {
+        self.told.fetch_max(failures, Ordering::Relaxed) < failures
+    }
+
+    async fn reopen(&self, lost: &Arc<File>) -> Result<(), ClientError> {
+        let place = Place::inode(lost.inode());
+        let how = OpenOptions::new().read(self.reads).write(true).report_late(true);
+        tracing::info!(inode = %lost.inode(), "the session was lost: opening a file again");
+        let opened = match self.meta.open(place.clone(), &how).await {
+            Err(ClientError::Fs(FsError::PermissionDenied)) => self.root.open(place, &how).await,
+            opened => opened,
+        };
+        let opened = Arc::new(opened?);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&file, lost) {
+            *file = opened;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Into the background, but only once it is mounted.
+//!
+//! The process that was called starts itself anew, waits for one line from it, and ends: with success when
+//! the line says that all is mounted, else as the new process did, which has said why on standard error.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use etcetera::{BaseStrategy, choose_base_strategy};
+
+use crate::options::MountOptions;
+
+/// The line.
+const MOUNTED: &str = "mounted";
+
+/// Starts the daemon, and waits until it is mounted or has failed.
+///
+/// # Errors
+/// If it cannot be started.
+pub(crate) fn start() -> Result<ExitCode> {
+    let program = std::env::current_exe().context("this program's own file")?;
+    let mut daemon = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .args(["--foreground", "--announce"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the daemon")?;
+    let said = daemon.stdout.take().expect("it is piped");
+    let mut line = String::new();
+    BufReader::new(said).read_line(&mut line).context("listening to the daemon")?;
+    if line.trim_end() == MOUNTED {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = daemon.wait().context("waiting for the daemon")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// In the daemon, first of all: the terminal's signals are not for it.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn leave_terminal() -> io::Result<()> {
+    Ok(rustix::process::setsid().map(|_| ())?)
+}
+
+/// In the daemon: says that it is mounted, then holds on to nothing of whoever started it.
+///
+/// # Errors
+/// The system's; also if nobody waits for it any more.
+pub(crate) fn announce() -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{MOUNTED}")?;
+    out.flush()?;
+    let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    rustix::stdio::dup2_stderr(&nowhere)?;
+    std::env::set_current_dir("/")
+}
+
+/// Where the daemon logs if it was not told: root's in `/var/log/emberfs`, others' below their own state.
+///
+/// # Errors
+/// If the user has no home.
+pub(crate) fn default_log(options: &MountOptions) -> Result<PathBuf> {
+    let path = std::path::absolute(&options.path).context("the mount's path")?;
+    let name = path.to_string_lossy().replace('/', "-");
+    let directory = if rustix::process::geteuid().is_root() {
+        Path::new("/var/log/emberfs").to_owned()
+    } else {
+        let base = choose_base_strategy().context("no place for a log: -o log=FILE")?;
+        base.state_dir().unwrap_or_else(|| base.data_dir()).join("emberfs")
+    };
+    Ok(directory.join(format!("fuse{name}.log")))
+}

@@ -1,0 +1,171 @@
+//! What the command line and `-o` say.
+//!
+//! | `-o` | what it does |
+//! | --- | --- |
+//! | `ro`, `rw` | changes nothing, or may |
+//! | `suid`, `nosuid`, `dev`, `nodev`, `exec`, `noexec` | as `mount(8)` has them; `nosuid` and `nodev` hold unless said otherwise |
+//! | `noatime`, `relatime`, `dirsync`, … | as `mount(8)` has them |
+//! | `allow_other` | other users may use the mount; root's mounts are always so |
+//! | `direct_io` | no page cache |
+//! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
+//! | `remount` | changes the flags of the mount that is there |
+//!
+//! What only `/etc/fstab` needs (`_netdev`, `nofail`, `x-…`, …) is accepted and means nothing here.
+
+use std::path::PathBuf;
+
+use rustix::mount::MountFlags;
+use thiserror::Error;
+
+/// How and where something is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOptions {
+    /// What is listed as the mount's source.
+    pub source: String,
+    /// The cluster: its name, or where its metadata servers listen.
+    pub cluster: String,
+    /// Where.
+    pub path: PathBuf,
+    /// The kernel's flags.
+    pub flags: MountFlags,
+    /// Whether other users may use it.
+    pub allow_other: bool,
+    /// Whether the page cache is not used.
+    pub direct_io: bool,
+    /// Whether a mount that is there is changed.
+    pub remount: bool,
+    /// Where the daemon logs.
+    pub log: Option<PathBuf>,
+    /// How much it logs.
+    pub log_level: Option<String>,
+}
+
+/// What can be wrong with the options.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OptionError {
+    /// Something that nobody knows.
+    #[error("-o {option}: no such option")]
+    Unknown {
+        /// What was given.
+        option: String,
+    },
+    /// A part of a cluster, which cannot be mounted alone.
+    #[error("{source_name}: only the root can be mounted: HOSTS:/ or NAME")]
+    NotTheRoot {
+        /// What was given.
+        source_name: String,
+    },
+}
+
+/// Each word that is a flag of the kernel: its name, the flag, whether it is set.
+const FLAGS: &[(&str, MountFlags, bool)] = &[
+    ("ro", MountFlags::RDONLY, true),
+    ("rw", MountFlags::RDONLY, false),
+    ("suid", MountFlags::NOSUID, false),
+    ("nosuid", MountFlags::NOSUID, true),
+    ("dev", MountFlags::NODEV, false),
+    ("nodev", MountFlags::NODEV, true),
+    ("exec", MountFlags::NOEXEC, false),
+    ("noexec", MountFlags::NOEXEC, true),
+    ("atime", MountFlags::NOATIME, false),
+    ("noatime", MountFlags::NOATIME, true),
+    ("diratime", MountFlags::NODIRATIME, false),
+    ("nodiratime", MountFlags::NODIRATIME, true),
+    ("relatime", MountFlags::RELATIME, true),
+    ("norelatime", MountFlags::RELATIME, false),
+    ("strictatime", MountFlags::STRICTATIME, true),
+    ("sync", MountFlags::SYNCHRONOUS, true),
+    ("async", MountFlags::SYNCHRONOUS, false),
+    ("dirsync", MountFlags::DIRSYNC, true),
+];
+
+/// Words of `/etc/fstab` that are for others to read.
+const ACCEPTED: &[&str] = &[
+    "defaults", "_netdev", "auto", "noauto", "nofail", "user", "nouser", "users", "owner", "group",
+    "loud", "silent",
+];
+
+impl MountOptions {
+    /// Of a source (`HOST:PORT[,…]:/` or `NAME`), a path and the words of `-o`.
+    ///
+    /// # Errors
+    /// [`OptionError`].
+    pub fn new(source: &str, path: PathBuf, words: &[String]) -> Result<Self, OptionError> {
+        let (cluster, inside) = match source.split_once('/') {
+            Some((cluster, inside)) => (cluster.strip_suffix(':').unwrap_or(cluster), inside),
+            None => (source, ""),
+        };
+        if !inside.is_empty() || cluster.is_empty() {
+            return Err(OptionError::NotTheRoot { source_name: source.to_owned() });
+        }
+        let mut options = Self {
+            source: source.to_owned(),
+            cluster: cluster.to_owned(),
+            path: std::path::absolute(&path).unwrap_or(path),
+            flags: MountFlags::NOSUID | MountFlags::NODEV,
+            allow_other: rustix::process::geteuid().is_root(),
+            direct_io: false,
+            remount: false,
+            log: None,
+            log_level: None,
+        };
+        let words = words.iter().flat_map(|words| words.split(','));
+        words.filter(|word| !word.is_empty()).try_for_each(|word| options.take(word))?;
+        Ok(options)
+    }
+
+    fn take(&mut self, word: &str) -> Result<(), OptionError> {
+        if let Some((_, flag, set)) = FLAGS.iter().find(|(name, ..)| *name == word) {
+            self.flags.set(*flag, *set);
+            return Ok(());
+        }
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("allow_other", "") => self.allow_other = true,
+            ("direct_io", "") => self.direct_io = true,
+            ("remount", "") => self.remount = true,
+            ("log", file) if !file.is_empty() => self.log = Some(file.into()),
+            ("log_level", level) if !level.is_empty() => self.log_level = Some(level.to_owned()),
+            ("comment", _) => {}
+            (name, _) if name.starts_with("x-") || name.starts_with("X-") => {}
+            (name, "") if ACCEPTED.contains(&name) => {}
+            _ => return Err(OptionError::Unknown { option: word.to_owned() }),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(source: &str, words: &str) -> Result<MountOptions, OptionError> {
+        MountOptions::new(source, "/mnt".into(), &[words.to_owned()])
+    }
+
+    #[test]
+    fn a_source_is_hosts_or_a_name_with_or_without_the_root() {
+        for (source, cluster) in [
+            ("a:7000,b:7000:/", "a:7000,b:7000"),
+            ("[::1]:7000:/", "[::1]:7000"),
+            ("a:7000", "a:7000"),
+            ("training", "training"),
+            ("training:/", "training"),
+        ] {
+            assert_eq!(parsed(source, "").expect("a source").cluster, cluster);
+        }
+        for wrong in ["a:7000:/sub", "/", ":/"] {
+            assert!(parsed(wrong, "").is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_of_mount_and_fstab_are_known_and_others_named() {
+        let options = parsed("c", "rw,_netdev,x-systemd.automount,noatime,ro,dev,log=/tmp/l");
+        let options = options.expect("all known");
+        assert_eq!(options.flags, MountFlags::NOSUID | MountFlags::NOATIME | MountFlags::RDONLY);
+        assert_eq!(options.log, Some("/tmp/l".into()));
+        assert!(!options.remount && !options.direct_io);
+        let error = parsed("c", "ro,cache=writeback").expect_err("unknown");
+        assert_eq!(error.to_string(), "-o cache=writeback: no such option");
+    }
+}

@@ -1,0 +1,120 @@
+//! How mounts end, and how they fail to begin.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use rustix::io::Errno;
+
+use crate::mounted::{Mounted, cluster, fuse, must, refused, unmount, words};
+
+#[test]
+fn a_stopped_daemon_has_written_all() {
+    let Some(cluster) = cluster("a_stopped_daemon_has_written_all", &[]) else { return };
+    let mut mount = Mounted::start(&cluster, "");
+    let file = File::create_new(mount.at("f")).expect("made");
+    file.write_all_at(&[5; 100_000], 0).expect("gathered");
+    mount.signal("TERM");
+    assert!(mount.wait().success(), "{}", mount.log());
+    refused(file.write_at(b"x", 0), Errno::NOTCONN.raw_os_error());
+    let other = Mounted::start(&cluster, "");
+    assert_eq!(fs::read(other.at("f")).expect("there"), vec![5; 100_000]);
+    other.leave();
+    cluster.down();
+}
+
+#[test]
+fn gathered_bytes_are_written_in_time_without_being_asked_for() {
+    let Some(cluster) = cluster("gathered_bytes_are_written_in_time_without_being_asked_for", &[])
+    else {
+        return;
+    };
+    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    let mut file = File::create_new(one.at("f")).expect("made");
+    file.write_all(&[5; 1000]).expect("gathered");
+    let begun = std::time::Instant::now();
+    while fs::metadata(other.at("f")).expect("there").len() < 1000 {
+        assert!(begun.elapsed().as_secs() < 60, "five seconds have passed long ago");
+        std::thread::yield_now();
+    }
+    drop(file);
+    one.leave();
+    other.leave();
+    cluster.down();
+}
+
+#[test]
+fn a_killed_daemon_leaves_no_hung_mount() {
+    let Some(cluster) = cluster("a_killed_daemon_leaves_no_hung_mount", &[]) else { return };
+    let mut mount = Mounted::start(&cluster, "");
+    fs::write(mount.at("f"), "safe when closed").expect("written");
+    mount.signal("KILL");
+    assert!(!mount.wait().success());
+    refused(fs::read(mount.at("f")), Errno::NOTCONN.raw_os_error());
+    unmount(&mount.path());
+    let other = Mounted::start(&cluster, "");
+    assert_eq!(fs::read(other.at("f")).expect("there"), b"safe when closed");
+    other.leave();
+    cluster.down();
+}
+
+#[test]
+fn read_only_is_read_only_until_it_is_remounted() {
+    let Some(cluster) = cluster("read_only_is_read_only_until_it_is_remounted", &[]) else {
+        return;
+    };
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: read_only_is_read_only_until_it_is_remounted: only root remounts");
+        return;
+    }
+    let mount = Mounted::start(&cluster, "ro");
+    refused(File::create_new(mount.at("f")), Errno::ROFS.raw_os_error());
+    // As mount(8) calls mount.emberfs for `mount -o remount,rw`.
+    let remount = |options| {
+        let mut command = fuse(&cluster);
+        must(command.arg("local:/").arg(mount.path()).args(["-o", options, "-t", "emberfs"]));
+    };
+    remount("remount,rw");
+    fs::write(mount.at("f"), "x").expect("written");
+    remount("remount,ro");
+    refused(fs::remove_file(mount.at("f")), Errno::ROFS.raw_os_error());
+    mount.leave();
+    cluster.down();
+}
+
+#[test]
+fn who_mounts_in_the_background_returns_when_it_is_mounted() {
+    let Some(cluster) = cluster("who_mounts_in_the_background_returns_when_it_is_mounted", &[])
+    else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("mount");
+    fs::create_dir(&path).expect("an empty directory");
+    let log = format!("rw,log={}", directory.path().join("log").display());
+    must(fuse(&cluster).arg("local:/").arg(&path).args(["-o", &log]));
+    fs::write(path.join("f"), "x").expect("written");
+    unmount(&path);
+    assert!(!path.join("f").exists());
+    cluster.down();
+}
+
+#[test]
+fn who_cannot_mount_says_why() {
+    let Some(cluster) = cluster("who_cannot_mount_says_why", &[]) else { return };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().to_string_lossy().into_owned();
+    let log = format!("log={path}/log");
+    let nowhere = format!("{path}/none");
+    for (source, at, options, why) in [
+        ("local", &nowhere, log.as_str(), "none: No such file or directory"),
+        ("other", &path, &log, "no cluster is called `other`"),
+        ("local", &path, "cache=all", "-o cache=all: no such option"),
+        ("local:/sub", &path, &log, "only the root can be mounted"),
+    ] {
+        let output = fuse(&cluster).args([source, at, "-o", options]).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(32), "{}", words(&output));
+        assert!(words(&output).contains(why), "{}", words(&output));
+    }
+    cluster.down();
+}
