@@ -124,7 +124,7 @@ impl Launch {
 
     /// Says what goes on: on the bar, or as a line where no bar is shown.
     fn say(&self, what: String) {
-        if self.bar.is_hidden() {
+        if self.bar.is_hidden() && self.bar.message() != what {
             eprintln!("{what}");
         }
         self.bar.set_message(what);

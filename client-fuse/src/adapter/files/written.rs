@@ -9,7 +9,7 @@
 //! failure is kept with the inode and counted; each writer remembers up to which it was told. Bytes whose
 //! file is gone, or has neither name nor writer, are given up; all others are kept and tried again, until
 //! the mount ends.
-//!
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
