@@ -1,6 +1,7 @@
 //! The configuration files of a local cluster's servers: those that an operator would write.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -87,9 +88,11 @@ fn write(server: &Server, config: &impl Serialize) -> Result<()> {
     made.with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Under its name a file is whole or absent.
-fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
-    let new = file.with_extension("new");
-    fs::write(&new, text)?;
-    fs::rename(new, file)
+/// Under its name a file is whole or absent, whatever happens while it is written.
+pub(crate) fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    let new_path = file.with_extension("new");
+    let mut new = fs::File::create(&new_path)?;
+    new.write_all(text.as_bytes())?;
+    new.sync_all()?;
+    fs::rename(new_path, file)
 }

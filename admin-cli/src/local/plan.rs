@@ -1,14 +1,14 @@
 //! What was decided once about a local cluster: kept in `DIR/local.toml`.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::ports;
 use super::process::Server;
+use super::{configs, ports};
 
 /// The file.
 const FILE: &str = "local.toml";
@@ -103,11 +103,9 @@ impl Plan {
 
     fn save(&self) -> Result<()> {
         let text = toml::to_string(self).expect("numbers and words");
-        let (new, file) = (self.directory.join("local.new"), self.directory.join(FILE));
-        let written = fs::File::create(&new)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&new, &file));
-        written.with_context(|| format!("cannot write {}", file.display()))
+        let file = self.directory.join(FILE);
+        configs::write_whole(&file, &text)
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Its metadata members.

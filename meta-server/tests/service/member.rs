@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 /// A test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The root directory.
-pub(crate) const ROOT: InodeId = InodeId(1);
+pub(crate) const ROOT: InodeId = InodeId::ROOT;
 /// A lease short enough for tests, with room for a busy machine.
 const LEASE_MS: u32 = 2_000;
 

@@ -9,7 +9,7 @@ use crate::keys::{Kind, key};
 use crate::transaction::{StoreError, Transaction, View, damaged, get_record, put_record};
 
 /// The directory from which all others are reached.
-pub const ROOT: InodeId = InodeId(1);
+pub const ROOT: InodeId = InodeId::ROOT;
 
 /// Value of [`Kind::Inode`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
