@@ -1,9 +1,11 @@
 //! The command line: every command, its arguments and their help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap::parser::ValueSource;
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use emberfs_layout::{ChunkSize, DiskId};
 
@@ -21,23 +23,96 @@ Which cluster a command is about is said by --cluster (a name from clusters.toml
 host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
 
 Exit status: 0 done; 1 failed; 64 wrong usage. Of `status`: 0 healthy, 1 degraded,
-2 unavailable, 3 cannot tell.";
+2 unavailable, 3 cannot tell. Of `check`: 0 whole, 1 something is wrong, 3 cannot tell.";
+
+/// What options are called that every command has.
+const EVERY: &str = "Options of every command";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  emberfs up --mount ~/ember                a cluster, mounted
+  emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
+  emberfs up --dir /data/ember --name big   elsewhere, under a name of its own";
+
+const MOUNT_EXAMPLES: &str = "\
+Examples:
+  emberfs mount ~/ember
+  emberfs mount /mnt/data -o ro,allow_other
+Once /sbin/mount.emberfs is installed, also:
+  mount -t emberfs host-1:7000,host-2:7000:/ /mnt/data";
+
+const DISK_EXAMPLES: &str = "\
+Examples, on the disk's machine:
+  emberfs disk format /data/disk-3    an empty directory: prints the disk's id
+  (enter it into `disks` of the server's configuration, and restart the server)
+  emberfs disk add 0123456789abcdef0123456789abcdef
+  emberfs chain-table create          files go to it from then on";
+
+const CP_EXAMPLES: &str = "\
+Examples:
+  emberfs cp model.pt ember:/models/          in
+  emberfs cp -r ember:/runs/7 .               out
+  emberfs cp -r ember:/runs/7 ember:/runs/8   within";
+
+const CHECK_EXAMPLES: &str = "\
+Every chunk is read from every replica that serves it, its checksums are compared, then the replicas with each
+other. It may run while others write: what differs is read again before it is called a difference.
+
+Examples:
+  emberfs check                  the whole cluster
+  emberfs check ember:/models --json
+
+Exit status: 0 every replica is whole; 1 something is corrupt, missing, different or lost; 3 something could
+not be read, as a replica does not serve or a server does not answer.";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  emberfs config show                              which cluster commands are about, and why
+  emberfs config show /etc/emberfs/storage.toml    every key of a server's file";
+
+/// Who said which cluster is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// `--cluster`.
+    Flag,
+    /// `$EMBERFS_CLUSTER`.
+    Environment,
+    /// Nobody.
+    Nowhere,
+}
 
 /// The distributed file system EmberFS: everything that its operator does
 #[derive(Debug, Parser)]
 #[command(name = "emberfs", version, after_help = EXAMPLES, propagate_version = true)]
 pub(crate) struct Args {
     /// Which cluster: a name from clusters.toml, or addresses, host:port with commas between
-    #[arg(long, global = true, env = "EMBERFS_CLUSTER", value_name = "NAME|ADDRESSES")]
+    #[arg(long, global = true, help_heading = EVERY, env = "EMBERFS_CLUSTER")]
+    #[arg(value_name = "NAME|ADDRESSES")]
     pub(crate) cluster: Option<String>,
     /// Print JSON, with a `schema` number
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) json: bool,
     /// Give up after so many seconds; by default questions wait 10, and file commands as long as they must
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, global = true, help_heading = EVERY)]
+    #[arg(value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads the command line, and who named the cluster.
+    pub(crate) fn read(
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Self, Named), clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let named = match matches.value_source("cluster") {
+            Some(ValueSource::EnvVariable) => Named::Environment,
+            Some(_) => Named::Flag,
+            None => Named::Nowhere,
+        };
+        Ok((Self::from_arg_matches(&matches)?, named))
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -48,6 +123,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a cluster on this machine, or what is missing of it
+    #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
     /// Stop a cluster that `up` started; nothing is lost
     Down {
@@ -58,6 +134,7 @@ pub(crate) enum Command {
     /// Say how the cluster is, worst first
     Status,
     /// Mount the cluster as a file system
+    #[command(after_help = MOUNT_EXAMPLES)]
     Mount {
         /// Where; the directory is made if it is not there
         #[arg(value_hint = ValueHint::DirPath)]
@@ -85,7 +162,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Node(ListCommand),
     /// Disks
-    #[command(subcommand)]
+    #[command(subcommand, after_help = DISK_EXAMPLES)]
     Disk(DiskCommand),
     /// Targets: the parts of disks that are replicas
     #[command(subcommand)]
@@ -96,6 +173,12 @@ pub(crate) enum Command {
     /// Tables of chains, over which files are striped
     #[command(subcommand)]
     ChainTable(ChainTableCommand),
+    /// Clients: mounts and programs with a session
+    #[command(subcommand)]
+    Client(ListCommand),
+    /// What commands and servers go by
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List a directory
     Ls {
         /// What to list
@@ -116,7 +199,15 @@ pub(crate) enum Command {
         #[arg(required = true)]
         paths: Vec<ClusterPath>,
     },
+    /// Read every replica of files, and say what is corrupt, missing or different
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// Files, and directories with all that is in them
+        #[arg(default_value = "ember:/")]
+        paths: Vec<ClusterPath>,
+    },
     /// Copy files into, out of, or within the cluster
+    #[command(after_help = CP_EXAMPLES)]
     Cp {
         /// Copy directories with all that is in them
         #[arg(short, long)]
@@ -202,6 +293,17 @@ pub(crate) enum ListCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show which cluster commands are about, or every key of a server's configuration
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Show {
+        /// A configuration file of a storage server or a metadata member
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DiskCommand {
     /// Make an empty directory of this machine a disk of the cluster, and print the disk's id
     Format {
@@ -248,7 +350,6 @@ fn chunk_size(text: &str) -> Result<ChunkSize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_makes_sense() {
@@ -261,5 +362,19 @@ mod tests {
         assert!(parse(&["emberfs", "--no-such"]).use_stderr());
         assert!(!parse(&["emberfs", "--help"]).use_stderr());
         assert!(parse(&["emberfs", "cat", "/local"]).to_string().contains("ember:/path"));
+    }
+
+    #[test]
+    fn who_named_the_cluster_is_known_wherever_it_stands() {
+        let named = |words: &[&str]| {
+            let (args, named) = Args::read(words.iter().map(Into::into)).expect("a command line");
+            (args.cluster, named)
+        };
+        let flag = (Some("a:1".to_owned()), Named::Flag);
+        assert_eq!(named(&["emberfs", "--cluster", "a:1", "status"]), flag);
+        assert_eq!(named(&["emberfs", "node", "list", "--cluster", "a:1"]), flag);
+        if std::env::var_os("EMBERFS_CLUSTER").is_none() {
+            assert_eq!(named(&["emberfs", "status"]), (None, Named::Nowhere));
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use emberfs_client::{Client, ClientOptions, Cluster, ClusterAddress, Directory};
 
+use crate::args::Named;
+
 /// How long an operator's question may take where nothing else is said: he would rather know.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -13,6 +15,8 @@ const OPERATOR_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Connection {
     /// A name or addresses; `None`: by environment or as the only one.
     pub(crate) cluster: Option<String>,
+    /// Who named it.
+    pub(crate) named: Named,
     /// What the user said of waiting.
     pub(crate) timeout: Option<Duration>,
 }
@@ -26,17 +30,13 @@ impl Connection {
     /// Connects to ask and order.
     pub(crate) async fn cluster(&self) -> Result<Cluster> {
         let deadline = Some(self.timeout.unwrap_or(OPERATOR_DEADLINE));
-        let options = ClientOptions { deadline, ..options() };
+        let options = ClientOptions { deadline, ..ClientOptions::default() };
         Ok(Cluster::connect(&self.address()?, &options).await?)
     }
 
     /// Connects to reach files; without a timeout, calls wait as long as they must.
     pub(crate) async fn client(&self) -> Result<Client> {
-        let options = ClientOptions { deadline: self.timeout, ..options() };
+        let options = ClientOptions { deadline: self.timeout, ..ClientOptions::default() };
         Ok(Client::connect(&self.address()?, &options).await?)
     }
-}
-
-fn options() -> ClientOptions {
-    ClientOptions { what: "emberfs command".to_owned(), ..ClientOptions::default() }
 }

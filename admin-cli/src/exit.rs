@@ -2,12 +2,13 @@
 //!
 //! | status | meaning |
 //! | --- | --- |
-//! | 0 | done; of `status`: healthy |
-//! | 1 | failed; of `status`: degraded, everything can be read and written |
+//! | 0 | done; of `status`: healthy; of `check`: every replica is whole |
+//! | 1 | failed; of `status`: degraded, everything can be read and written; of `check`: something is wrong |
 //! | 2 | of `status`: unavailable, something can not be read or written |
-//! | 3 | of `status`: cannot tell, the metadata group does not answer |
+//! | 3 | of `status` and `check`: cannot tell, as somebody who must be asked does not answer |
 //! | 64 | wrong usage (sysexits' EX_USAGE) |
 
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use crate::health::Verdict;
 const USAGE: u8 = 64;
 /// Failed.
 const FAILED: u8 = 1;
-/// The metadata group does not answer.
+/// Nobody can say.
 const UNKNOWN: u8 = 3;
 
 /// What a command ends with, if it does not fail.
@@ -29,8 +30,10 @@ pub(crate) enum End {
     Done,
     /// It was `status`.
     Status(Verdict),
-    /// It was `status`, and nobody could say.
-    StatusUnknown,
+    /// It was `check`, and something is wrong.
+    Damaged,
+    /// It was `status` or `check`, and nobody could say.
+    Unknown,
 }
 
 /// The exit status of a command line that was not understood, which is explained; asking for help is no
@@ -48,11 +51,34 @@ pub(crate) fn of(result: Result<End>) -> ExitCode {
         // `emberfs ls | head`: nobody reads on, and nothing is wrong.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
+            eprintln!("error: {}", words(&error));
+            ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
         }
     }
 }
+
+/// An error and what caused it, each said once: many an error's own words have its cause in them.
+pub(crate) fn words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, words| {
+        match said.contains(&words) {
+            true => said,
+            false if said.is_empty() => words,
+            false => format!("{said}: {words}"),
+        }
+    })
+}
+
+/// What is wrong with a command line that was understood.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
@@ -64,18 +90,26 @@ fn number(end: End) -> u8 {
         End::Done | End::Status(Verdict::Healthy) => 0,
         End::Status(Verdict::Degraded) => 1,
         End::Status(Verdict::Unavailable) => 2,
-        End::StatusUnknown => UNKNOWN,
+        End::Damaged => FAILED,
+        End::Unknown => UNKNOWN,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Err::<(), _>(io::Error::other("no room")).context("a: no room").context("b");
+        assert_eq!(words(&error.expect_err("as made")), "b: a: no room");
+    }
 
     #[test]
     fn the_table_holds() {
         let verdicts = [Verdict::Healthy, Verdict::Degraded, Verdict::Unavailable];
         assert_eq!(verdicts.map(|verdict| number(End::Status(verdict))), [0, 1, 2]);
-        assert_eq!((number(End::Done), number(End::StatusUnknown)), (0, 3));
+        assert_eq!([End::Done, End::Damaged, End::Unknown].map(number), [0, 1, 3]);
     }
 }

@@ -9,7 +9,8 @@
 use emberfs_client::{Chain, GetStatusReply, LocalState, PublicState, RoutingTable};
 use emberfs_layout::TargetId;
 
-/// A server that was not heard for so long is missing, in milliseconds: several heartbeats.
+/// A server that was not heard for so long is missing, in milliseconds, where the leader does not say after
+/// what time it takes one for gone.
 const SILENT_MS: u32 = 3_000;
 /// A disk that is fuller than this is worth a line, in percent.
 const FULL_PERCENT: u128 = 85;
@@ -26,6 +27,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) verdict: Verdict,
+    /// Whether it may pass by itself; otherwise somebody has to do something.
+    pub(crate) passes: bool,
     pub(crate) text: String,
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn problems(status: &GetStatusReply, routing: &RoutingTable) -> Vec<P
     let mut found: Vec<Problem> = chains.filter_map(|chain| of_chain(chain, &up_to_date)).collect();
     if routing.tables().next().is_none() {
         let text = "no chain table: make one by `emberfs chain-table create`".to_owned();
-        found.push(Problem { verdict: Verdict::Unavailable, text });
+        found.push(Problem { verdict: Verdict::Unavailable, passes: false, text });
     }
     found.extend(of_nodes(status, routing));
     found.extend(of_disks(status, routing));
@@ -81,7 +84,7 @@ fn of_chain(chain: &Chain, up_to_date: &impl Fn(TargetId) -> bool) -> Option<Pro
         ),
     };
     let text = format!("{}: {serving} of {all} replicas serve, {effect}", chain.id);
-    Some(Problem { verdict, text })
+    Some(Problem { verdict, passes: true, text })
 }
 
 fn of_nodes(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
@@ -91,11 +94,11 @@ fn of_nodes(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
     };
     let of = |node: &emberfs_client::Node| {
         let text = match silence(node.id) {
-            Some(ms) if ms <= SILENT_MS => return None,
+            Some(ms) if ms <= status.lease_ms.unwrap_or(SILENT_MS) => return None,
             Some(ms) => format!("{} ({}) was last heard {} s ago", node.name, node.id, ms / 1000),
             None => format!("{} ({}) has not been heard", node.name, node.id),
         };
-        Some(Problem { verdict: Verdict::Degraded, text })
+        Some(Problem { verdict: Verdict::Degraded, passes: true, text })
     };
     routing.nodes().filter_map(of).collect()
 }
@@ -111,7 +114,7 @@ fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
         } else {
             return None;
         };
-        Some(Problem { verdict: Verdict::Degraded, text })
+        Some(Problem { verdict: Verdict::Degraded, passes: false, text })
     };
     status.nodes.iter().flat_map(|node| &node.disks).filter_map(of).collect()
 }
@@ -162,6 +165,7 @@ mod tests {
             leader: NodeId(1),
             nodes: vec![node],
             sessions: 0,
+            lease_ms: Some(3_000),
         };
         let server = emberfs_client::Node {
             id: NodeId(2),
@@ -183,5 +187,8 @@ mod tests {
         assert!(texts.iter().any(|text| text.contains("disk add")), "{texts:?}");
         assert_eq!(verdict(&found), Verdict::Unavailable);
         assert_eq!(problems(&status(node(Some(10))), &routing).len(), 2);
+        assert!(found.iter().all(|problem| problem.passes == problem.text.contains("heard")));
+        let patient = GetStatusReply { lease_ms: Some(9_000), ..status(node(Some(9_000))) };
+        assert_eq!(problems(&patient, &routing).len(), 2, "the leader waits for it");
     }
 }

@@ -16,12 +16,9 @@ mod mountpoint;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => return exit::of_usage(&error),
-    };
-    exit::of(commands::run(args))
+    match args::Args::read(std::env::args_os()) {
+        Ok((args, named)) => exit::of(commands::run(args, named)),
+        Err(error) => exit::of_usage(&error),
+    }
 }

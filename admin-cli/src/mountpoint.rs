@@ -88,6 +88,9 @@ fn escaped(path: &Path) -> String {
 /// A path that stays the same wherever the process is; the directory is made if it is not there.
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    if path.is_file() {
+        bail!("{} is a file: mount at a directory", path.display());
+    }
     if !is_mounted(&path) {
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         return std::fs::canonicalize(&path).with_context(|| path.display().to_string());

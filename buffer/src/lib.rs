@@ -16,6 +16,8 @@
 //! computed by the writer itself. Slicing and joining keep that true without another pass over what
 //! was checked: whole blocks keep their sum, parts are combined.
 //!
+//! A reader's bytes may come straight into memory of his own; [`check_in_place`] compares them there.
+//!
 //! [`ChunkDigest`] tells whether two replicas hold the same chunk.
 //!
 //! `unsafe` stands in [`aligned`] alone.
@@ -32,5 +34,5 @@ pub use aligned::{ALIGNMENT, AlignedBuf};
 pub use checksum::Crc32c;
 pub use digest::ChunkDigest;
 pub use join::{JoinError, join};
-pub use payload::{Corrupt, Malformed, Payload, Unchecked};
+pub use payload::{Corrupt, Malformed, Payload, Unchecked, Unfit, check_in_place};
 pub use pool::{Pool, PoolError, PoolUsage};

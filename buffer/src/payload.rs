@@ -1,7 +1,8 @@
 //! Bytes of a chunk with one checksum for each piece of its block grid.
 //!
 //! [`Unchecked`] is what came from a socket or a disk: its bytes cannot be reached. [`Payload`] is
-//! what passed [`Unchecked::check`], or what the writer itself summed ([`Payload::compute`]).
+//! what passed [`Unchecked::check`], or what the writer itself summed ([`Payload::compute`]). Bytes that came
+//! straight into memory of a caller are no payload: [`check_in_place`] compares them.
 //!
 //! Invariant of both: there are exactly as many sums as [`grid::piece_count`] says.
 
@@ -61,6 +62,62 @@ pub struct Corrupt {
     pub found: Crc32c,
 }
 
+/// Why bytes are not what their sums say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unfit {
+    /// The sums are of something else.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A piece differs.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Compares bytes that begin at `start` of a chunk, and are not shared, with the sums that came with them.
+///
+/// # Errors
+/// [`Unfit`]; the bytes are not to be used then.
+pub fn check_in_place(
+    bytes: &[u8],
+    start: ChunkOffset,
+    block: BlockSize,
+    sums: &[Crc32c],
+) -> Result<(), Unfit> {
+    well_formed(start, bytes.len(), block, sums)?;
+    Ok(compare(bytes, start, block, sums)?)
+}
+
+fn well_formed(
+    start: ChunkOffset,
+    len: usize,
+    block: BlockSize,
+    sums: &[Crc32c],
+) -> Result<(), Malformed> {
+    let fits = end_of(start, len).is_some();
+    let expected = if fits { grid::piece_count(block, start, len) } else { 0 };
+    match fits && sums.len() == expected {
+        true => Ok(()),
+        false => Err(Malformed { start, len, sums: sums.len(), expected }),
+    }
+}
+
+fn compare(
+    bytes: &[u8],
+    start: ChunkOffset,
+    block: BlockSize,
+    sums: &[Crc32c],
+) -> Result<(), Corrupt> {
+    for (piece, expected) in grid::pieces(block, start, bytes.len()).zip(sums.iter().copied()) {
+        let (at, len) = (narrow(piece.start), narrow(piece.len()));
+        let found = Crc32c::of(&bytes[piece]);
+        if found != expected {
+            let start = ChunkOffset(start.get() + at);
+            return Err(Corrupt { start, len, expected, found });
+        }
+    }
+    Ok(())
+}
+
 impl Unchecked {
     /// Bytes that begin at `start` of a chunk, with the sums that came with them.
     ///
@@ -73,11 +130,7 @@ impl Unchecked {
         sums: impl Into<Arc<[Crc32c]>>,
     ) -> Result<Self, Malformed> {
         let sums = sums.into();
-        let fits = end_of(start, bytes.len()).is_some();
-        let expected = if fits { grid::piece_count(block, start, bytes.len()) } else { 0 };
-        if !fits || sums.len() != expected {
-            return Err(Malformed { start, len: bytes.len(), sums: sums.len(), expected });
-        }
+        well_formed(start, bytes.len(), block, &sums)?;
         Ok(Self { parts: Parts { bytes, start, block, sums } })
     }
 
@@ -99,15 +152,7 @@ impl Unchecked {
     /// [`Corrupt`] names the first piece that differs. The bytes are gone then: nobody can read them.
     pub fn check(self) -> Result<Payload, Corrupt> {
         let Parts { bytes, start, block, sums } = &self.parts;
-        for (piece, expected) in grid::pieces(*block, *start, bytes.len()).zip(sums.iter().copied())
-        {
-            let (at, len) = (narrow(piece.start), narrow(piece.len()));
-            let found = Crc32c::of(&bytes[piece]);
-            if found != expected {
-                let start = ChunkOffset(start.get() + at);
-                return Err(Corrupt { start, len, expected, found });
-            }
-        }
+        compare(bytes, *start, *block, sums)?;
         Ok(Payload { parts: self.parts })
     }
 }
@@ -249,7 +294,9 @@ mod tests {
     fn too_few_or_too_many_sums_are_malformed() {
         let good = payload(0, &[1; 4097]);
         for wrong in [4096, 8193, 0] {
-            assert!(unchecked(&good, vec![1; wrong]).is_err());
+            let malformed = unchecked(&good, vec![1; wrong]).expect_err("malformed");
+            let found = check_in_place(&vec![1; wrong], good.start(), BLOCK, good.sums());
+            assert_eq!(found, Err(malformed.into()));
         }
         let past = Unchecked::new(Bytes::from_static(b"ab"), ChunkOffset(u32::MAX), BLOCK, vec![]);
         assert!(past.is_err());
@@ -268,10 +315,14 @@ mod tests {
             let same = unchecked(&good, bytes.clone()).expect("well formed").check();
             let same = same.expect("unchanged");
             prop_assert_eq!(same.bytes(), &bytes);
+            let check = |bytes: &[u8]| check_in_place(bytes, good.start(), BLOCK, good.sums());
+            prop_assert_eq!(check(&bytes), Ok(()));
             let mut bad = bytes;
             let flip = flip.index(bad.len());
             bad[flip] ^= 1 << bit;
-            prop_assert!(unchecked(&good, bad).expect("well formed").check().is_err());
+            let found = check(&bad).expect_err("corrupt");
+            let corrupt = unchecked(&good, bad).expect("well formed").check().expect_err("corrupt");
+            prop_assert_eq!(found, corrupt.into());
         }
 
         #[test]

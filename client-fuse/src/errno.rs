@@ -10,9 +10,10 @@ pub fn of_client(error: &ClientError) -> Errno {
         ClientError::Fs(error) => of_fs(*error),
         ClientError::Deadline { .. } => Errno::TIMEDOUT,
         ClientError::SessionLost | ClientError::Closed => Errno::STALE,
-        ClientError::Lost { .. } | ClientError::Fault { .. } | ClientError::Directory(_) => {
-            Errno::IO
-        }
+        ClientError::Lost { .. }
+        | ClientError::Damaged { .. }
+        | ClientError::Fault { .. }
+        | ClientError::Directory(_) => Errno::IO,
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `direct_io` | no page cache |
 //! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
 //! | `remount` | changes the flags of the mount that is there |
+//! | `user_id=N`, `group_id=N` | with `remount` only: `mount(8)` repeats what the kernel lists; they stay |
 //!
 //! What only `/etc/fstab` needs (`_netdev`, `nofail`, `x-…`, …) is accepted and means nothing here.
 
@@ -110,6 +111,7 @@ impl MountOptions {
             log_level: None,
         };
         let words = words.iter().flat_map(|words| words.split(','));
+        options.remount = words.clone().any(|word| word == "remount");
         words.filter(|word| !word.is_empty()).try_for_each(|word| options.take(word))?;
         Ok(options)
     }
@@ -122,7 +124,8 @@ impl MountOptions {
         match word.split_once('=').unwrap_or((word, "")) {
             ("allow_other", "") => self.allow_other = true,
             ("direct_io", "") => self.direct_io = true,
-            ("remount", "") => self.remount = true,
+            ("remount", "") => {}
+            ("user_id" | "group_id", _) if self.remount => {}
             ("log", file) if !file.is_empty() => self.log = Some(file.into()),
             ("log_level", level) if !level.is_empty() => self.log_level = Some(level.to_owned()),
             ("comment", _) => {}
@@ -165,6 +168,10 @@ mod tests {
         assert_eq!(options.flags, MountFlags::NOSUID | MountFlags::NOATIME | MountFlags::RDONLY);
         assert_eq!(options.log, Some("/tmp/l".into()));
         assert!(!options.remount && !options.direct_io);
+        // As `mount(8)` says what the kernel lists, before what was asked for.
+        let listed = "ro,nosuid,nodev,noatime,user_id=0,group_id=0,allow_other,remount";
+        assert!(parsed("c", listed).expect("all known").remount);
+        assert!(parsed("c", "user_id=0").is_err(), "nobody chooses it");
         let error = parsed("c", "ro,cache=writeback").expect_err("unknown");
         assert_eq!(error.to_string(), "-o cache=writeback: no such option");
     }

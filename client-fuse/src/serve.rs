@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use emberfs_client::{Client, ClientOptions, Directory};
+use emberfs_client::{Client, ClientOptions, Cluster, Directory};
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
@@ -80,6 +80,9 @@ async fn connect(options: &MountOptions) -> Result<Client> {
     let address = Directory::of_user()?.find(Some(&options.cluster))?;
     let what = format!("mount at {}", options.path.display());
     let ours = ClientOptions { what, ..ClientOptions::default() };
+    // Asked first with a deadline, which says what was waited for; the mount itself waits as long as it must.
+    let asking = ClientOptions { deadline: Some(CONNECT_MAX), ..ours.clone() };
+    Cluster::connect(&address, &asking).await.with_context(|| options.cluster.clone())?;
     let connected = timeout(CONNECT_MAX, Client::connect(&address, &ours)).await;
     let silent = || format!("{}: no metadata server answers", options.cluster);
     connected.with_context(silent)?.with_context(|| options.cluster.clone())

@@ -20,15 +20,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use emberfs_layout::{ByteLen, FileOffset};
+use emberfs_transport::lend;
 use emberfs_wire::meta::{AttributeChange, Attributes, Entry, Space};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::data::Targets;
 use crate::error::ClientError;
 use crate::file::OpenOptions;
 use crate::options::{ClientOptions, ClusterAddress};
 
 /// Threads that move bytes for all callers (a count): one connection is one task, so two keep up with a
-/// network card where the callers' own threads check and copy.
+/// network card where the callers' own threads check.
 const THREADS: usize = 2;
 
 /// A cluster's file system; see [`crate::Client`]. Not to be used, or dropped, within a Tokio runtime.
@@ -179,7 +181,10 @@ impl File {
     /// # Errors
     /// [`ClientError`].
     pub fn read_at(&self, offset: FileOffset, buf: &mut [u8]) -> Result<usize, ClientError> {
-        self.runtime.block_on(self.file.read_into(offset, buf))
+        lend([buf], |ground| {
+            let mut targets = Targets::new(vec![offset], ground);
+            self.runtime.block_on(self.file.read_one(&mut targets))
+        })
     }
 
     /// Reads many ranges at once.
@@ -190,9 +195,10 @@ impl File {
         &self,
         reads: &mut [(FileOffset, &mut [u8])],
     ) -> Vec<Result<usize, ClientError>> {
-        let reads = reads.iter_mut().map(|(offset, buf)| (*offset, &mut **buf)).collect();
-        let done = self.runtime.block_on(self.file.read_batch(reads));
-        done.into_iter().map(|(result, _)| result).collect()
+        let offsets = reads.iter().map(|(offset, _)| *offset).collect();
+        lend(reads.iter_mut().map(|(_, buf)| &mut **buf), |ground| {
+            self.runtime.block_on(self.file.read_each(Targets::new(offsets, ground)))
+        })
     }
 
     /// Writes all of `bytes` at `offset`, from a copy of them.

@@ -24,8 +24,8 @@ use crate::session::{Session, Standing};
 
 /// A cluster's file system, as one session sees it. Clones share the session.
 ///
-/// Everything in the background ends with the last clone and the last open file. [`Self::close`] says
-/// good-bye and waits for the answer.
+/// Everything in the background ends with the last clone and the last open file, at most half a minute
+/// later if writes of that file still go on. [`Self::close`] says good-bye and waits for the answer.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -36,7 +36,7 @@ pub struct Client {
 pub(crate) struct Inner {
     cluster: ClusterId,
     pub(crate) options: ClientOptions,
-    pub(crate) routes: Routes,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) held: Held,
     pub(crate) runtime: Handle,
     pub(crate) umask: Mode,
@@ -73,7 +73,7 @@ impl Client {
         let inner = Inner {
             cluster: id,
             options: options.clone(),
-            routes,
+            routes: Arc::new(routes),
             held,
             umask: process.umask,
             credentials: options.credentials.clone().unwrap_or(process.credentials),

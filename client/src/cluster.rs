@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use emberfs_client_session::RoutingTable;
-use emberfs_layout::ClusterId;
+use emberfs_layout::{ClientId, ClusterId};
 use emberfs_transport::NoService;
 use emberfs_wire::cluster::{
-    AdminOrder, Administer, AdministerReply, GetRouting, GetStatus, GetStatusReply,
+    AdminOrder, Administer, AdministerReply, ClientStatus, GetClients, GetRouting, GetStatus,
+    GetStatusReply,
 };
 use tokio::runtime::Handle;
 
@@ -75,6 +76,24 @@ impl Cluster {
     pub async fn status(&self) -> Result<GetStatusReply, ClientError> {
         let mut patience = Patience::new(self.options.deadline);
         self.meta.call(&GetStatus {}, &mut patience).await
+    }
+
+    /// The clients whose sessions live, by number.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn clients(&self) -> Result<Vec<ClientStatus>, ClientError> {
+        let mut patience = Patience::new(self.options.deadline);
+        let mut clients: Vec<ClientStatus> = Vec::new();
+        loop {
+            let after = clients.last().map_or(ClientId(0), |last| last.client);
+            let page = self.meta.call(&GetClients { after }, &mut patience).await?;
+            let ended = !page.more || page.clients.is_empty();
+            clients.extend(page.clients);
+            if ended {
+                return Ok(clients);
+            }
+        }
     }
 
     /// Gives an operator's order, once, however often it must be sent.

@@ -26,6 +26,14 @@ pub enum ClientError {
         /// Its chain.
         chain: ChainId,
     },
+    /// A chunk of which every serving replica's copy is damaged, or not whole and some damaged.
+    #[error("chunk {chunk} is damaged: no serving replica of {chain} has a sound copy")]
+    Damaged {
+        /// Which chunk.
+        chunk: ChunkId,
+        /// Its chain.
+        chain: ChainId,
+    },
     /// The deadline passed. A change may or may not have been made, or be made still.
     #[error("the deadline passed while waiting for {what}")]
     Deadline {
@@ -73,11 +81,13 @@ pub enum WaitingFor {
     },
     /// Other mutations of this client: all its slots are taken.
     Slot,
-    /// An earlier write to the chunk, which was given up and may still arrive.
+    /// An earlier write to the chunk, of which nobody waits for the end, or which may still arrive.
     EarlierWrite {
         /// Which chunk.
         chunk: ChunkId,
     },
+    /// Earlier writes of which nobody waits for the end: those of a file, or too many of all.
+    EarlierWrites,
     /// Another call on the same file.
     File,
 }
@@ -100,9 +110,11 @@ impl ClientError {
         match self {
             Self::Fs(error) => *error,
             Self::SessionLost | Self::Closed => FsError::Stale,
-            Self::Lost { .. } | Self::Deadline { .. } | Self::Fault { .. } | Self::Directory(_) => {
-                FsError::Io
-            }
+            Self::Lost { .. }
+            | Self::Damaged { .. }
+            | Self::Deadline { .. }
+            | Self::Fault { .. }
+            | Self::Directory(_) => FsError::Io,
         }
     }
 }
@@ -145,12 +157,18 @@ impl fmt::Display for WaitingFor {
             Self::EarlierWrite { chunk } => {
                 write!(f, "an earlier write to chunk {chunk}, which may still arrive")
             }
+            Self::EarlierWrites => f.write_str("earlier writes, whose callers went away"),
             Self::File => f.write_str("another call on the same file"),
         }
     }
 }
 
 impl Try {
+    /// Whether nothing is heard of whoever was asked.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Unreachable(_) | Self::Slow)
+    }
+
     /// As the table of decisions knows it.
     pub(crate) fn as_failure(&self) -> Failure<'_> {
         match self {

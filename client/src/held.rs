@@ -3,7 +3,7 @@
 //! The reply to an open may be on its way when the leader asks: so the answer waits until the opens that
 //! were under way are through.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,30 +11,15 @@ use emberfs_layout::InodeId;
 use emberfs_transport::{Answer, Handler, IncomingCall};
 use emberfs_wire::meta::{AskHeld, AskHeldReply};
 use emberfs_wire::{Request, WireError, decode, encode};
-use tokio::sync::Notify;
+
+use crate::underway::{OnItsWay, Underway};
 
 /// The open inodes; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
-    state: Arc<Mutex<State>>,
-    /// Told when an open is through.
-    through: Arc<Notify>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    open: BTreeMap<InodeId, usize>,
-    /// Opens under way, by number.
-    opening: BTreeSet<u64>,
-    /// The number of the next.
-    next: u64,
-}
-
-/// An open under way: dropped when the file is held, or was not opened.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    held: Held,
-    number: u64,
+    /// How many handles each has.
+    open: Arc<Mutex<BTreeMap<InodeId, usize>>>,
+    opening: Underway,
 }
 
 /// One open handle on an inode.
@@ -47,48 +32,23 @@ pub(crate) struct Hold {
 impl Held {
     /// Says that `inode` is open until the answer is dropped.
     pub(crate) fn hold(&self, inode: InodeId) -> Hold {
-        *self.state().open.entry(inode).or_default() += 1;
+        *self.open().entry(inode).or_default() += 1;
         Hold { held: self.clone(), inode }
     }
 
-    /// To be called before an open is asked for.
-    pub(crate) fn opening(&self) -> Opening {
-        let mut state = self.state();
-        let number = state.next;
-        state.next += 1;
-        state.opening.insert(number);
-        Opening { held: self.clone(), number }
+    /// To be called before an open is asked for, and dropped when the file is held, or was not opened.
+    pub(crate) fn opening(&self) -> OnItsWay {
+        self.opening.begin()
     }
 
-    /// Waits until the opens that are under way now are through.
-    async fn settled(&self) {
-        let next = self.state().next;
-        loop {
-            let mut through = std::pin::pin!(self.through.notified());
-            through.as_mut().enable();
-            if self.state().opening.first().is_none_or(|first| *first >= next) {
-                return;
-            }
-            through.await;
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.held.state().opening.remove(&self.number);
-        self.held.through.notify_waiters();
+    fn open(&self) -> MutexGuard<'_, BTreeMap<InodeId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.held.state();
-        let open = &mut state.open;
+        let mut open = self.held.open();
         let count = open.get_mut(&self.inode).expect("counted when it was held");
         *count -= 1;
         if *count == 0 {
@@ -104,11 +64,10 @@ impl Handler for Held {
         }
         let asked: AskHeld =
             decode(&call.message).map_err(|error| WireError::bug(error.to_string()))?;
-        self.settled().await;
-        let state = self.state();
-        let is_open = |inode: &InodeId| state.open.contains_key(inode);
-        let held = asked.inodes.into_iter().filter(is_open).collect();
-        drop(state);
+        self.opening.earlier().await;
+        let open = self.open();
+        let held = asked.inodes.into_iter().filter(|inode| open.contains_key(inode)).collect();
+        drop(open);
         let mut message = Vec::new();
         encode(&AskHeldReply { held }, &mut message);
         Ok((message, Bytes::new()))
@@ -125,8 +84,8 @@ mod tests {
         let inode = InodeId(7);
         let (first, second) = (held.hold(inode), held.hold(inode));
         drop(first);
-        assert!(held.state().open.contains_key(&inode));
+        assert!(held.open().contains_key(&inode));
         drop(second);
-        assert!(held.state().open.is_empty());
+        assert!(held.open().is_empty());
     }
 }

@@ -31,6 +31,8 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
+mod carried;
+mod check;
 mod client;
 mod cluster;
 mod credentials;
@@ -47,11 +49,13 @@ mod options;
 mod patience;
 mod routes;
 mod session;
+mod underway;
 
 #[cfg(test)]
 mod tests;
 
 pub use bytes::Bytes;
+pub use check::{Check, ChunkCheck, ChunkCopy, ChunkFault, FileCheck, MemberCheck};
 pub use client::Client;
 pub use cluster::Cluster;
 pub use credentials::{Credentials, Groups, KnownGroups};
@@ -61,8 +65,8 @@ pub use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId};
 pub use emberfs_transport::{Address, AddressError, Limits};
 pub use emberfs_wire::FsError;
 pub use emberfs_wire::cluster::{
-    AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, Disk, DiskReport, GetStatusReply,
-    LocalState, Node, NodeStatus, PublicState, RoutingDelta, TargetReport,
+    AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk, DiskReport,
+    GetStatusReply, LocalState, Node, NodeStatus, PublicState, RoutingDelta, TargetReport,
 };
 pub use emberfs_wire::meta::inode::FileData;
 pub use emberfs_wire::meta::{

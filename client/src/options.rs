@@ -29,7 +29,7 @@ pub struct ClientOptions {
     pub limits: Limits,
     /// On whose behalf calls are made that say nothing else; `None`: this process's user.
     pub credentials: Option<Credentials>,
-    /// What the client is, for people who look at the cluster's sessions.
+    /// What the client is, for people who look at the cluster's clients; by default its program and process.
     pub what: String,
 }
 
@@ -50,7 +50,14 @@ impl Default for ClientOptions {
             memory: ByteLen(64 << 20),
             limits: Limits::default(),
             credentials: None,
-            what: "native client".to_owned(),
+            what: program(),
         }
     }
+}
+
+/// The program that this is, and its process: `train (process 4711)`.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{name} (process {})", std::process::id())
 }

@@ -90,7 +90,60 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::time::timeout;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
     use super::*;
+
+    /// Keeps the warnings.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    /// The fields of one event.
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            self.0 += &format!("{field}={value:?} ");
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::WARN
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn event(&self, event: &Event<'_>) {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().expect("no panic").push(line.0);
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_deadline_the_log_says_what_is_waited_for() {
+        let log = Log::default();
+        let _here = tracing::subscriber::set_default(log.clone());
+        let what = || WaitingFor::MetadataGroup { last: "connection refused".to_owned() };
+        let mut patience = Patience::new(None);
+        let minute = timeout(Duration::from_secs(60), std::future::pending::<()>());
+        let over = patience.wait(what, minute).await.expect("no deadline");
+        assert!(over.is_err(), "nothing else ends it");
+        let lines = log.0.lock().expect("no panic").clone();
+        assert_eq!(lines.len(), 6, "after 2 s, and every 10: {lines:#?}");
+        assert!(lines[1].contains("waited_s=12"), "{}", lines[1]);
+        assert!(lines[1].contains("the metadata servers (connection refused)"), "{}", lines[1]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_ends_any_wait_and_names_it() {

@@ -5,20 +5,30 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::time::Duration;
+
 use emberfs_client_session::RoutingTable;
 use emberfs_layout::RoutingVersion;
 use emberfs_wire::cluster::GetRouting;
+use tokio::time::Instant;
 
 use crate::error::ClientError;
 use crate::links::MetaLinks;
 use crate::patience::Patience;
+use crate::session::Session;
+
+/// Between two questions whether there is newer routing, for all that wonder together: half of what is felt
+/// of a chain that changed.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// How long such a question may take: whoever wonders goes on waiting meanwhile, and asks again.
+const LOOK_WAIT: Duration = Duration::from_millis(1500);
 
 /// The routing; readers take a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     table: Mutex<Arc<RoutingTable>>,
-    /// Held by the one that asks.
-    asking: tokio::sync::Mutex<()>,
+    /// Held by the one that asks; when somebody last looked.
+    asking: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Routes {
@@ -36,10 +46,32 @@ impl Routes {
         patience: &mut Patience,
     ) -> Result<(), ClientError> {
         let _turn = patience.wait(|| meta.waiting_for(None), self.asking.lock()).await?;
-        let mut since = self.now().version();
-        if since > seen {
+        if self.now().version() > seen {
             return Ok(());
         }
+        self.ask(meta, patience).await
+    }
+
+    /// Asks whether there is newer routing, unless somebody looked just now.
+    pub(crate) async fn look(&self, meta: &MetaLinks) {
+        let Ok(mut looked) = self.asking.try_lock() else { return };
+        if looked.is_some_and(|at| at.elapsed() < LOOK_PAUSE) {
+            return;
+        }
+        *looked = Some(Instant::now());
+        if let Err(error) = self.ask(meta, &mut Patience::new(Some(LOOK_WAIT))).await {
+            tracing::debug!(%error, "no newer routing");
+        }
+    }
+
+    /// The same, and nobody waits for it.
+    pub(crate) fn look_behind(self: &Arc<Self>, session: &Arc<Session>) {
+        let (routes, by) = (self.clone(), session.clone());
+        session.spawn(async move { routes.look(&by.meta).await });
+    }
+
+    async fn ask(&self, meta: &MetaLinks, patience: &mut Patience) -> Result<(), ClientError> {
+        let mut since = self.now().version();
         loop {
             let reply = meta.call(&GetRouting { since }, patience).await?;
             let more = Arc::make_mut(&mut self.table()).apply(reply.delta);

@@ -5,11 +5,12 @@
 //! session never comes back: the client opens a new one, and what was under way under the old is told so,
 //! because under a new number it would not be the same request.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use emberfs_client_session::{Slots, Tags};
-use emberfs_layout::{ChunkId, ClientId, Sequence};
+use emberfs_client_session::{Blocked, Slots, Tags};
+use emberfs_layout::{ByteLen, ChunkId, ClientId, Sequence};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
     Caller, EndSession, Mutate, Mutation, MutationReply, OpenSession, RenewSession, Slot,
@@ -17,6 +18,7 @@ use emberfs_wire::meta::{
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use crate::carried::Carried;
 use crate::error::{ClientError, WaitingFor};
 use crate::links::{MetaLinks, StorageLinks};
 use crate::patience::Patience;
@@ -44,32 +46,37 @@ pub(crate) struct Session {
     standing: watch::Sender<Standing>,
 }
 
-/// The number of a write that is under way. Dropped without an answer, the write is given up.
+/// The number of a write that is under way, given back when it is dropped: the write is settled then, or
+/// never left.
 #[derive(Debug)]
-pub(crate) struct WriteNumber<'a> {
-    session: &'a Session,
+pub(crate) struct WriteNumber {
+    session: Arc<Session>,
     pub(crate) sequence: Sequence,
-    chunk: ChunkId,
-    /// Whether it may have reached a server.
-    pub(crate) sent: bool,
+    pub(crate) chunk: ChunkId,
+    doubtful: AtomicBool,
 }
 
-impl Drop for WriteNumber<'_> {
+impl Drop for WriteNumber {
     fn drop(&mut self) {
         let mut tags = self.session.tags();
-        match self.sent {
-            true => tags.give_up(self.sequence, self.chunk),
-            false => tags.answered(self.sequence),
+        match *self.doubtful.get_mut() {
+            true => tags.refused(self.sequence, self.chunk),
+            false => tags.answered(self.sequence, self.chunk),
         }
         drop(tags);
         self.session.given_back.notify_waiters();
     }
 }
 
-impl WriteNumber<'_> {
-    /// It has its reply.
-    pub(crate) fn answered(mut self) {
-        self.sent = false;
+impl WriteNumber {
+    /// It was refused, and an earlier copy of it may still be done.
+    pub(crate) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody waits for the write any more, which has so many bytes.
+    pub(crate) fn give_up(&self, len: ByteLen) {
+        self.session.tags().give_up(self.sequence, self.chunk, len);
     }
 }
 
@@ -206,26 +213,48 @@ impl Session {
 
     /// A number for a write to `chunk`.
     pub(crate) async fn write_number(
-        &self,
+        self: &Arc<Self>,
         chunk: ChunkId,
         patience: &mut Patience,
-    ) -> Result<WriteNumber<'_>, ClientError> {
+    ) -> Result<WriteNumber, ClientError> {
         loop {
             let mut given_back = std::pin::pin!(self.given_back.notified());
             given_back.as_mut().enable();
             self.check()?;
             let begun = self.tags().begin(chunk);
-            if let Ok(sequence) = begun {
-                return Ok(WriteNumber { session: self, sequence, chunk, sent: false });
-            }
+            let blocked = match begun {
+                Ok(sequence) => {
+                    let (session, doubtful) = (self.clone(), AtomicBool::new(false));
+                    return Ok(WriteNumber { session, sequence, chunk, doubtful });
+                }
+                Err(blocked) => blocked,
+            };
+            let what = || match blocked {
+                Blocked::By(_) => WaitingFor::EarlierWrite { chunk },
+                Blocked::Full => WaitingFor::EarlierWrites,
+            };
             let either = async {
                 tokio::select! { () = given_back => {}, _ = self.ended() => {} }
             };
-            patience.wait(|| WaitingFor::EarlierWrite { chunk }, either).await?;
+            patience.wait(what, either).await?;
         }
     }
 
-    /// Every write below this has its reply.
+    /// Has `future` go on when it is dropped; `goes_on` says then whether it need.
+    pub(crate) fn carry<T: Send + 'static, G: FnOnce() -> bool>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+        goes_on: G,
+    ) -> Carried<T, G> {
+        Carried::new(&self.runtime, future, goes_on)
+    }
+
+    /// Starts a task.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    /// Every write below this is settled.
     pub(crate) fn low_water(&self) -> Sequence {
         self.tags().low_water()
     }

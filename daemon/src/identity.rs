@@ -12,7 +12,8 @@
 //! ```
 //!
 //! It is written to a temporary file, synced, renamed, and the directory synced: after a loss of power
-//! it is the old one or the new one. Unknown keys are skipped, a higher `format` is refused.
+//! it is the old one or the new one. Where the directory itself was made for it, so is what holds that.
+//! Unknown keys are skipped, a higher `format` is refused.
 //!
 //! # Lock
 //! Whoever uses the directory holds an advisory lock on `emberfs.lock` in it, which the kernel takes away
@@ -28,6 +29,8 @@ use std::time::{Duration, Instant};
 use emberfs_layout::{ClusterId, DiskId, NodeId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::sync_point::SyncPoint;
 
 /// The identity file's name.
 const FILE: &str = "emberfs-identity.toml";
@@ -163,7 +166,7 @@ impl Held {
     /// # Errors
     /// [`IdentityError`] if it is not empty, is formatted already, or is in use.
     pub fn format(directory: &Path, identity: Identity) -> Result<Self, IdentityError> {
-        fs::create_dir_all(directory).map_err(io_at(directory))?;
+        make_durably(directory)?;
         refuse_contents(directory)?;
         let lock = lock(directory)?;
         refuse_contents(directory)?; // again: somebody may have formatted it before the lock was ours
@@ -241,8 +244,7 @@ impl Held {
         let (new, file) = (self.directory.join(NEW_FILE), self.directory.join(FILE));
         write_synced(&new, text.as_bytes()).map_err(io_at(&new))?;
         fs::rename(&new, &file).map_err(io_at(&file))?;
-        let directory = File::open(&self.directory).map_err(io_at(&self.directory))?;
-        directory.sync_all().map_err(io_at(&self.directory))
+        sync_directory(&self.directory)
     }
 }
 
@@ -273,6 +275,31 @@ pub fn read(directory: &Path) -> Result<Identity, IdentityError> {
     let disk = record.disk.map(|disk| disk.parse()).transpose();
     let disk = disk.map_err(|error| damaged(format!("disk: {error}")))?;
     Ok(Identity { kind: record.kind, cluster, node: record.node.map(NodeId), disk })
+}
+
+/// Makes a directory, and what is missing above it, so that no loss of power takes it away again.
+fn make_durably(directory: &Path) -> Result<(), IdentityError> {
+    // A relative path ends with nothing, which stands for where the process is.
+    let all: Vec<&Path> =
+        directory.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+    let missing = all.iter().take_while(|path| !path.exists()).count();
+    // The first that is there may have been made just now, by one that was killed before it came to a sync.
+    for path in all[..all.len().min(missing + 1)].iter().rev() {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(io_at(path))?,
+        }
+        let above = path.parent().unwrap_or(path);
+        sync_directory(if above.as_os_str().is_empty() { Path::new(".") } else { above })?;
+    }
+    Ok(())
+}
+
+fn sync_directory(directory: &Path) -> Result<(), IdentityError> {
+    if !SyncPoint::Directory.is_issued() {
+        return Ok(());
+    }
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(io_at(directory))
 }
 
 fn refuse_contents(directory: &Path) -> Result<(), IdentityError> {
@@ -317,7 +344,7 @@ fn lock(directory: &Path) -> Result<File, IdentityError> {
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if SyncPoint::File.is_issued() { file.sync_all() } else { Ok(()) }
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {

@@ -4,16 +4,23 @@
 //! needs belongs to that server.
 //!
 //! * [`config`]: one file, one struct; unknown keys are refused.
+//! * [`mod@reference`]: the table of its keys, taken from the struct.
 //! * [`logging`]: structured lines to a file that is rotated and bounded, or to standard error.
 //! * [`identity`]: the small file that says whose a data directory is, and the lock on it.
+//! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
-//! * [`shutdown`]: the signals that ask a process to end.
+//! * [`shutdown`]: the signals that ask a process to end. [`ending`]: what it says and returns then.
+//! * [`sync_point`]: the syncs that keep an identity, and the switch that leaves one sync out.
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod ending;
+pub mod formatting;
 pub mod identity;
 pub mod listen;
 pub mod logging;
+pub mod reference;
 pub mod shutdown;
+pub mod sync_point;
 
 pub use identity::{DirectoryKind, Held, Identity, IdentityError};

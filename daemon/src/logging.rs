@@ -10,23 +10,26 @@ use std::sync::Mutex;
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
-/// Where a server logs, and how much: the `[log]` part of its configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// The file; without one, standard error, for a service manager that keeps it.
-    pub file: Option<PathBuf>,
-    /// What is logged.
-    pub level: String,
-    /// A file that has grown to this is renamed, and a new one begun, in MiB: small enough for an
-    /// editor.
-    pub file_mib_max: u32,
-    /// How many renamed ones are kept: with the default size some days of an unquiet cluster.
-    pub files_kept: usize,
+crate::described! {
+    least = "";
+    /// Where a server logs, and how much: the `[log]` part of its configuration.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    pub struct LogConfig {
+        /// The file; without one, standard error, for a service manager that keeps it.
+        pub file: Option<PathBuf>,
+        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, also for single modules.
+        pub level: String,
+        /// A file that has grown to this is renamed, and a new one begun, in MiB: small enough for an
+        /// editor.
+        pub file_mib_max: u32,
+        /// How many renamed ones are kept: with the default size some days of an unquiet cluster.
+        pub files_kept: usize,
+    }
 }
 
 impl Default for LogConfig {

@@ -163,7 +163,7 @@ impl ChunkId {
         Self { data, index }
     }
 
-    /// The 16 bytes that stand in keys.
+    /// As bytes. The keys of a disk's records have the first twelve: the others are zero today.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];

@@ -12,38 +12,42 @@ use std::path::PathBuf;
 
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_daemon::config::Validate;
+use emberfs_daemon::described;
 use emberfs_daemon::logging::LogConfig;
 use emberfs_layout::NodeId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The shortest storage lease: several heartbeats must fit into half of it.
 const LEASE_MS_MIN: u32 = 500;
 /// The longest: for so long writes wait when a server dies.
 const LEASE_MS_MAX: u32 = 60_000;
 
-/// What a member is told.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Where it keeps everything: a directory of its own, on a disk that honours syncs.
-    pub directory: PathBuf,
-    /// Where it listens, each an IP address and a port.
-    pub listen: Vec<SocketAddr>,
-    /// Whether `listen` may have addresses that other machines reach. Until there is authentication,
-    /// whoever reaches them may read and change everything.
-    #[serde(default)]
-    pub listen_beyond_loopback_without_authentication: bool,
-    /// Which member of its group this is, from 1.
-    #[serde(default = "default_node")]
-    pub node: u32,
-    /// How long after its last answer to a storage server the leader takes that one for gone, in
-    /// milliseconds; the server itself stops serving after half of it. Shorter, and a pause of a busy
-    /// machine costs a replica its place; longer, and writes wait longer for a dead one.
-    #[serde(default = "default_lease_ms")]
-    pub storage_lease_ms: u32,
-    /// Where it logs, and how much.
-    #[serde(default)]
-    pub log: LogConfig,
+described! {
+    least = "directory = \"/var/lib/emberfs/meta\"\nlisten = [\"127.0.0.1:7700\"]";
+    /// What a member is told.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Config {
+        /// Where it keeps everything: a directory of its own, on a disk that honours syncs.
+        pub directory: PathBuf,
+        /// Where it listens, each an IP address and a port.
+        pub listen: Vec<SocketAddr>,
+        /// Whether `listen` may have addresses that other machines reach. Until there is authentication,
+        /// whoever reaches them may read and change everything.
+        #[serde(default)]
+        pub listen_beyond_loopback_without_authentication: bool,
+        /// Which member of its group this is, from 1.
+        #[serde(default = "default_node")]
+        pub node: u32,
+        /// How long after its last answer to a storage server the leader takes that one for gone, in
+        /// milliseconds; the server itself stops serving after half of it. Shorter, and a pause of a busy
+        /// machine costs a replica its place; longer, and writes wait longer for a dead one.
+        #[serde(default = "default_lease_ms")]
+        pub storage_lease_ms: u32,
+        /// Where it logs, and how much.
+        #[serde(default)]
+        pub log: LogConfig,
+    }
 }
 
 fn default_node() -> u32 {
@@ -96,6 +100,9 @@ mod tests {
             emberfs_daemon::config::load::<Config>(&file).map_err(|error| error.to_string())
         };
         let config = said("").expect("all the others have defaults");
+        let rows = emberfs_daemon::reference::rows(&config);
+        let required = rows.iter().filter(|row| row.required).map(|row| &*row.key);
+        assert_eq!(required.collect::<Vec<_>>(), ["directory", "listen"]);
         assert_eq!((config.node(), config.storage_lease_ms), (NodeId(1), 3_000));
         assert!(said("node = 0").expect_err("no such member").contains("numbered from 1"));
         assert!(said("storage_lease_ms = 1").expect_err("too short").contains("from 500"));

@@ -1,12 +1,15 @@
 //! `emberfs-meta`: a member of the metadata group.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod verbs;
 
-use clap::{Parser, Subcommand};
-use emberfs_daemon::{config, logging, shutdown::Shutdown};
-use emberfs_layout::ClusterId;
-use emberfs_meta_server::{Config, Server, ensure_formatted, format};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use emberfs_daemon::{config, ending, logging, shutdown::Shutdown};
+use emberfs_meta_server::{Config, Server};
+use verbs::{Verb, carry_out};
 
 /// A member of EmberFS's metadata group.
 #[derive(Parser)]
@@ -19,31 +22,17 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Subcommand)]
-enum Verb {
-    /// Make the configured directory a new member's, and print the cluster's id.
-    Format {
-        /// The member's configuration.
-        #[arg(long)]
-        config: PathBuf,
-        /// Join this cluster; without it, a new one is founded.
-        #[arg(long)]
-        cluster: Option<ClusterId>,
-        /// One that is a member's already stays as it is.
-        #[arg(long)]
-        if_needed: bool,
-    },
+fn main() -> ExitCode {
+    let Arguments { config, verb } = Arguments::parse();
+    ending::of(match verb {
+        None => serve(&config.expect("required without a verb")),
+        Some(verb) => carry_out(verb).map(|said| println!("{said}")),
+    })
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    if let Some(Verb::Format { config: file, cluster, if_needed }) = arguments.verb {
-        let format = if if_needed { ensure_formatted } else { format };
-        println!("{}", format(&config::load(&file)?, cluster)?);
-        return Ok(());
-    }
-    let config: Config = config::load(&arguments.config.expect("required without a verb"))?;
+async fn serve(file: &Path) -> anyhow::Result<()> {
+    let config: Config = config::load(file)?;
     logging::start(&config.log)?;
     let mut shutdown = Shutdown::listen()?;
     let server = Server::start(&config).await?;

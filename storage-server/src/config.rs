@@ -13,16 +13,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::thread::available_parallelism;
 
 use emberfs_daemon::config::Validate;
+use emberfs_daemon::described;
 use emberfs_daemon::logging::LogConfig;
+use emberfs_daemon::reference::{text, texts};
 use emberfs_layout::{ByteLen, ClusterId};
 use emberfs_transport::Address;
 use emberfs_wire::cluster::DomainId;
 use emberfs_wire::limits::{ADDRESSES_MAX, DISKS_MAX, SHARDS_MAX};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Buffers of one shard must hold at least this, in MiB: a chunk of the largest size that comes from a
 /// client, one from another server, and two at the disks.
@@ -30,46 +31,56 @@ const SHARD_MEMORY_MIB_MIN: u64 = 256;
 /// The smallest disk that is worth an index, in MiB.
 const DISK_MIB_MIN: u64 = 64;
 
-/// The configuration of a storage server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Which cluster it serves: disks and peers of another are refused.
-    #[serde(deserialize_with = "from_text")]
-    pub cluster: ClusterId,
-    /// What its operator calls it; no two servers of a cluster share a name.
-    pub name: String,
-    /// Where the members of the metadata group listen.
-    #[serde(deserialize_with = "from_texts")]
-    pub meta: Vec<Address>,
-    /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// Where clients and servers reach it, if that differs from `listen`: behind a wildcard or a name.
-    #[serde(default, deserialize_with = "from_texts")]
-    pub advertise: Vec<Address>,
-    /// Opens the server to everyone who reaches its addresses: nothing is authenticated yet.
-    #[serde(default)]
-    pub listen_beyond_loopback_without_authentication: bool,
-    /// Its own directory, which remembers its number. Empty or missing at the first start.
-    pub directory: PathBuf,
-    /// The directories of its disks, each formatted once by `emberfs-storage format-disk`.
-    pub disks: Vec<PathBuf>,
-    /// Threads that own the disks. Default: as many as disks, at most as many as cores; more would wait
-    /// for each other.
-    pub shards: Option<usize>,
-    /// All buffers of all shards together, in MiB. When they are used up, peers wait. Default: 2,048. A
-    /// quarter takes in what clients send: that of 16 with all open that a connection may have open.
-    #[serde(default = "memory_mib_default")]
-    pub memory_mib: u64,
-    /// What the chunks of one disk may take, in MiB. Default: what its file system has; a limit is for
-    /// disks that hold other things too.
-    pub disk_mib_max: Option<u64>,
-    /// What it fails with, beyond itself: the number of its rack or zone. Default: it fails alone.
-    #[serde(default, deserialize_with = "domain")]
-    pub domain: Option<DomainId>,
-    /// Where it logs, and how much.
-    #[serde(default)]
-    pub log: LogConfig,
+described! {
+    least = r#"
+        cluster = "0123456789abcdef0123456789abcdef"
+        name = "storage-1"
+        meta = ["127.0.0.1:7000"]
+        listen = ["127.0.0.1:7100"]
+        directory = "/var/lib/emberfs/storage-1"
+        disks = ["/data/disk-1", "/data/disk-2"]
+    "#;
+    /// The configuration of a storage server.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Config {
+        /// Which cluster it serves: disks and peers of another are refused.
+        #[serde(with = "text")]
+        pub cluster: ClusterId,
+        /// What its operator calls it; no two servers of a cluster share a name.
+        pub name: String,
+        /// Where the members of the metadata group listen.
+        #[serde(with = "texts")]
+        pub meta: Vec<Address>,
+        /// Where it listens.
+        pub listen: Vec<SocketAddr>,
+        /// Where clients and servers reach it, if that differs from `listen`: behind a wildcard or a name.
+        #[serde(default, with = "texts")]
+        pub advertise: Vec<Address>,
+        /// Opens the server to everyone who reaches its addresses: nothing is authenticated yet.
+        #[serde(default)]
+        pub listen_beyond_loopback_without_authentication: bool,
+        /// Its own directory, which remembers its number. Empty or missing at the first start.
+        pub directory: PathBuf,
+        /// The directories of its disks, each formatted once by `emberfs-storage format-disk`.
+        pub disks: Vec<PathBuf>,
+        /// Threads that own the disks. Default: as many as disks, at most as many as cores; more would wait
+        /// for each other.
+        pub shards: Option<usize>,
+        /// All buffers of all shards together, in MiB. When they are used up, peers wait. Default: 2,048. A
+        /// quarter takes in what clients send: that of 16 with all open that a connection may have open.
+        #[serde(default = "memory_mib_default")]
+        pub memory_mib: u64,
+        /// What the chunks of one disk may take, in MiB. Default: what its file system has; a limit is for
+        /// disks that hold other things too.
+        pub disk_mib_max: Option<u64>,
+        /// What it fails with, beyond itself: the number of its rack or zone. Default: it fails alone.
+        #[serde(default, with = "domain")]
+        pub domain: Option<DomainId>,
+        /// Where it logs, and how much.
+        #[serde(default)]
+        pub log: LogConfig,
+    }
 }
 
 impl Config {
@@ -132,31 +143,31 @@ fn memory_mib_default() -> u64 {
     2048
 }
 
-fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: std::fmt::Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
+/// A failure domain as its number.
+mod domain {
+    use super::{Deserialize, Deserializer, DomainId, Serializer};
 
-fn from_texts<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: std::fmt::Display>,
-{
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
-}
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<DomainId>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(domain) => to.serialize_some(&domain.0),
+            None => to.serialize_none(),
+        }
+    }
 
-fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DomainId>, D::Error> {
-    u32::deserialize(deserializer).map(|number| Some(DomainId(number)))
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<DomainId>, D::Error> {
+        u32::deserialize(from).map(|number| Some(DomainId(number)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use emberfs_daemon::reference::rows;
 
     const LEAST: &str = r#"
         cluster = "0000000000000000000000000000000a"
@@ -202,6 +213,18 @@ mod tests {
         assert_eq!(twice.validate(), Err("disks: /d/1 stands there twice".to_owned()));
         let anywhere = Config { listen: vec!["0.0.0.0:1".parse().expect("an address")], ..config };
         assert!(anywhere.validate().expect_err("a wildcard").contains("advertise"));
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let rows = rows(&toml_of("memory_mib = 1024\ndomain = 3"));
+        let row = |key: &str| rows.iter().find(|row| row.key == key).expect("described");
+        let memory = row("memory_mib");
+        assert_eq!(memory.value.as_ref().and_then(|v| v.as_integer()), Some(1024));
+        assert_eq!(memory.default.as_ref().and_then(|v| v.as_integer()), Some(2048));
+        assert!(row("cluster").required && row("meta").required && !row("domain").required);
+        assert_eq!(row("domain").value.as_ref().and_then(|v| v.as_integer()), Some(3));
+        assert!(row("shards").value.is_none() && row("log.level").value.is_some());
     }
 
     fn toml_of(more: &str) -> Config {

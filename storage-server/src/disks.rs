@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use emberfs_daemon::{DirectoryKind, Held, Identity, IdentityError, identity};
+use emberfs_daemon::{DirectoryKind, Held, Identity, IdentityError, formatting};
 use emberfs_layout::{ClusterId, DiskId, NodeId};
 
 use crate::config::Config;
@@ -23,10 +23,7 @@ pub(crate) struct FoundDisk {
 /// # Errors
 /// [`IdentityError`] if it is not empty, is formatted already, or is in use.
 pub fn format_disk(directory: &Path, cluster: ClusterId) -> Result<DiskId, IdentityError> {
-    let disk = DiskId(rand::random());
-    let kind = DirectoryKind::Disk;
-    Held::format(directory, Identity { kind, cluster, node: None, disk: Some(disk) })?;
-    Ok(disk)
+    disk_of(Held::format(directory, new_disk(cluster))?.identity(), directory)
 }
 
 /// The disk in `directory`: the one that is there, if it is of this cluster, else a new one.
@@ -34,14 +31,22 @@ pub fn format_disk(directory: &Path, cluster: ClusterId) -> Result<DiskId, Ident
 /// # Errors
 /// [`IdentityError`], as of [`format_disk`].
 pub fn ensure_disk(directory: &Path, cluster: ClusterId) -> Result<DiskId, IdentityError> {
-    match identity::read(directory) {
-        Ok(Identity { kind: DirectoryKind::Disk, cluster: of, disk: Some(disk), .. })
-            if of == cluster =>
-        {
-            Ok(disk)
-        }
-        _ => format_disk(directory, cluster),
-    }
+    let ours = |found: &Identity| {
+        (found.kind, found.cluster) == (DirectoryKind::Disk, cluster) && found.disk.is_some()
+    };
+    disk_of(formatting::ensure(directory, ours, new_disk(cluster))?, directory)
+}
+
+fn new_disk(cluster: ClusterId) -> Identity {
+    let disk = Some(DiskId(rand::random()));
+    Identity { kind: DirectoryKind::Disk, cluster, node: None, disk }
+}
+
+fn disk_of(identity: Identity, directory: &Path) -> Result<DiskId, IdentityError> {
+    identity.disk.ok_or_else(|| IdentityError::Damaged {
+        file: PathBuf::from(directory),
+        text: "a disk's identity without a disk's id".to_owned(),
+    })
 }
 
 /// The server's own directory; made at the first start.
@@ -81,13 +86,8 @@ fn open(
     node: Option<NodeId>,
 ) -> Result<FoundDisk, IdentityError> {
     let held = Held::open(directory, DirectoryKind::Disk, cluster)?;
-    let Identity { disk, node: bound, .. } = held.identity();
-    let damaged = |text: &str| IdentityError::Damaged {
-        file: PathBuf::from(directory),
-        text: text.to_owned(),
-    };
-    let id = disk.ok_or_else(|| damaged("a disk's identity without a disk's id"))?;
-    match bound {
+    let id = disk_of(held.identity(), directory)?;
+    match held.identity().node {
         Some(bound) if node != Some(bound) => Err(IdentityError::Foreign {
             directory: directory.to_owned(),
             found: bound.to_string(),

@@ -37,7 +37,7 @@ pub enum StartError {
 pub enum Fault {
     /// The cluster does not take this server in.
     #[error("the metadata group does not take this server in: {0}")]
-    NotTakenIn(WireError),
+    NotTakenIn(String),
     /// The cluster took this start for dead, or another process runs under the same number.
     #[error("the metadata group no longer knows this start of {node}: {why}")]
     Superseded {

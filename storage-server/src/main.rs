@@ -1,12 +1,15 @@
 //! `emberfs-storage`: a storage server, and the formatting of its disks.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod verbs;
 
-use clap::{Parser, Subcommand};
-use emberfs_daemon::{config, logging, shutdown::Shutdown};
-use emberfs_layout::ClusterId;
-use emberfs_storage_server::{Config, Server, ensure_disk, format_disk};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use emberfs_daemon::{config, ending, logging, shutdown::Shutdown};
+use emberfs_storage_server::{Config, Server};
+use verbs::{Verb, carry_out};
 
 /// A storage server of EmberFS.
 #[derive(Parser)]
@@ -16,33 +19,20 @@ struct Arguments {
     #[arg(long, required = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    order: Option<Order>,
+    verb: Option<Verb>,
 }
 
-#[derive(Subcommand)]
-enum Order {
-    /// Makes an empty directory a disk, and prints the disk's id.
-    FormatDisk {
-        /// The directory, best the root of a file system of its own.
-        directory: PathBuf,
-        /// The cluster that it is for.
-        #[arg(long)]
-        cluster: ClusterId,
-        /// One that is a disk of this cluster already stays as it is.
-        #[arg(long)]
-        if_needed: bool,
-    },
+fn main() -> ExitCode {
+    let Arguments { config, verb } = Arguments::parse();
+    ending::of(match verb {
+        None => serve(&config.expect("required without a subcommand")),
+        Some(verb) => carry_out(verb).map(|said| println!("{said}")),
+    })
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let Arguments { config, order } = Arguments::parse();
-    if let Some(Order::FormatDisk { directory, cluster, if_needed }) = order {
-        let format = if if_needed { ensure_disk } else { format_disk };
-        println!("{}", format(&directory, cluster)?);
-        return Ok(());
-    }
-    let config: Config = config::load(&config.expect("required without a subcommand"))?;
+async fn serve(file: &Path) -> anyhow::Result<()> {
+    let config: Config = config::load(file)?;
     logging::start(&config.log)?;
     emberfs_storage_server::server::die_of_panics();
     let mut shutdown = Shutdown::listen()?;

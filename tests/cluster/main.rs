@@ -1,15 +1,16 @@
 //! Whole clusters of real processes on loopback, started as their user would: by `emberfs up`.
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
 
+use emberfs_tests::{load, local, process, replicas, tree};
+
 mod all_killed;
+mod bad_blocks;
+mod bytes;
 mod chaos;
 mod clients;
+mod damage;
+mod full_disk;
 mod killed;
-mod load;
-mod local;
-mod process;
-mod replicas;
 mod restart;
 mod stopped;
-mod tree;
 mod verbs;

@@ -1,6 +1,8 @@
 //! The formats across their layers: a write becomes a frame and a write again, whatever its place and
 //! size, and no damage on the way passes unseen.
 
+mod pages;
+
 use bytes::Bytes;
 use emberfs_buffer::{Crc32c, Payload, Pool};
 use emberfs_layout::{

@@ -44,16 +44,59 @@ fn gathered_bytes_are_written_in_time_without_being_asked_for() {
 }
 
 #[test]
+fn pages_of_a_map_that_the_kernel_wrote_are_safe() {
+    let test = "pages_of_a_map_that_the_kernel_wrote_are_safe";
+    let Some(cluster) = cluster(test, &["python3", "sync"]) else { return };
+    let mut mount = Mounted::start(&cluster, "");
+    // No descriptor is left that could be closed or synced: it is the times that the kernel sets behind
+    // the pages which bring the bytes to the servers.
+    let script = "
+import mmap, os, subprocess
+f = open('m', 'w+b')
+f.truncate(3 << 20)
+m = mmap.mmap(f.fileno(), 3 << 20)
+f.close()
+for at in range(0, 3 << 20, 65536):
+    m[at] = 1
+subprocess.run(['sync', '-f', '.'], check=True)
+os.kill(DAEMON, 9)
+";
+    mount.python(&script.replace("DAEMON", &mount.id().to_string()));
+    assert!(!mount.wait().success());
+    unmount(&mount.path());
+    let other = Mounted::start(&cluster, "");
+    let bytes = fs::read(other.at("m")).expect("there");
+    assert_eq!(bytes.iter().filter(|byte| **byte == 1).count(), 48, "one each 64 KiB");
+    other.leave();
+    cluster.down();
+}
+
+#[test]
 fn a_killed_daemon_leaves_no_hung_mount() {
     let Some(cluster) = cluster("a_killed_daemon_leaves_no_hung_mount", &[]) else { return };
+    let again = |mount: &Mounted| {
+        let log = format!("log={}", mount.path().with_file_name("again").display());
+        words(
+            &fuse(&cluster)
+                .arg("local")
+                .arg(mount.path())
+                .args(["-o", &log])
+                .output()
+                .expect("runs"),
+        )
+    };
     let mut mount = Mounted::start(&cluster, "");
     fs::write(mount.at("f"), "safe when closed").expect("written");
     mount.signal("KILL");
     assert!(!mount.wait().success());
     refused(fs::read(mount.at("f")), Errno::NOTCONN.raw_os_error());
+    let said = again(&mount);
+    assert!(said.contains("without a daemon: `emberfs umount --force"), "{said}");
     unmount(&mount.path());
     let other = Mounted::start(&cluster, "");
     assert_eq!(fs::read(other.at("f")).expect("there"), b"safe when closed");
+    let said = again(&other);
+    assert!(said.contains("is mounted already"), "{said}");
     other.leave();
     cluster.down();
 }

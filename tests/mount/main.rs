@@ -1,13 +1,12 @@
 //! Real mounts of real clusters, used by real programs. Where there is no FUSE, or not the program, a test
 //! says `skipped` and why.
 
-#[path = "../cluster/local.rs"]
-#[allow(dead_code)] // these tests need a part of it
-mod local;
+use emberfs_tests::local;
 
 mod calls;
 mod ending;
 mod meeting;
 mod mounted;
+mod namespace;
 mod programs;
 mod users;

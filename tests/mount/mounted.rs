@@ -83,9 +83,14 @@ impl Mounted {
         must(Command::new("python3").args(["-c", script]).current_dir(self.path()))
     }
 
+    /// The daemon's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// Sends the daemon a signal.
     pub(crate) fn signal(&self, signal: &str) {
-        let number = self.daemon.id().to_string();
+        let number = self.id().to_string();
         must(Command::new("kill").args(["-s", signal, &number]));
     }
 

@@ -4,7 +4,7 @@
 //!
 //! An operation whose answer never came may have happened at any moment after its begin, or not at all.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// What an operation does to a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) enum Answered {
     Changed(usize),
     /// A read: the whole chunk, or its absence.
     Saw(Option<Vec<u8>>),
+    /// A change that has not happened and never will.
+    Refused,
 }
 
 /// One operation; moments are places in the order of events.
@@ -45,6 +47,7 @@ pub(crate) fn check(operations: &[Operation]) -> Result<(), String> {
     let operations: Vec<&Operation> = operations
         .iter()
         .filter(|operation| operation.end.is_some() || operation.action != Action::Read)
+        .filter(|operation| !matches!(operation.end, Some((_, Answered::Refused))))
         .collect();
     assert!(operations.len() <= OPERATIONS_MAX, "the scenario keeps histories short");
     let all = operations
@@ -52,33 +55,43 @@ pub(crate) fn check(operations: &[Operation]) -> Result<(), String> {
         .enumerate()
         .filter(|(_, operation)| operation.end.is_some())
         .fold(0_u128, |bits, (i, _)| bits | 1 << i);
-    let mut seen: HashSet<(u128, Content)> = HashSet::new();
-    let mut stack: Vec<(u128, Content)> = vec![(0, None)];
+    // By what is answered and what is there then: which of the others had to happen for it.
+    let mut seen: HashMap<(u128, Content), Vec<u128>> = HashMap::new();
+    let mut states = 0;
+    // By how many of the others had to happen: what was never answered mostly does not matter.
+    let mut stacks: Vec<Vec<(u128, Content)>> = vec![Vec::new(); operations.len() + 1];
+    stacks[0].push((0, None));
     let mut furthest = 0_u128;
-    while let Some((done, content)) = stack.pop() {
+    while let Some((done, content)) = stacks.iter_mut().find_map(Vec::pop) {
         if done & all == all {
             return Ok(());
         }
-        if !seen.insert((done, content.clone())) {
+        let open = done & !all;
+        let ways = seen.entry((done & all, content.clone())).or_default();
+        // Whoever got here with less has all the more left to go on with.
+        if ways.iter().any(|less| less & !open == 0) {
             continue;
         }
-        if seen.len() > STATES_MAX {
-            return Err(format!("the search gave up over {} operations", operations.len()));
+        ways.push(open);
+        states += 1;
+        if states > STATES_MAX {
+            return Err(format!("the search gave up, {}", explain(&operations, furthest)));
         }
         if (done & all).count_ones() > (furthest & all).count_ones() {
             furthest = done;
         }
-        push_next(&operations, done, &content, &mut stack);
+        push_next(&operations, all, done, &content, &mut stacks);
     }
     Err(explain(&operations, furthest))
 }
 
-/// Every operation that may come next, those that were answered on top.
+/// Every operation that may come next.
 fn push_next(
     operations: &[&Operation],
+    all: u128,
     done: u128,
     content: &Content,
-    stack: &mut Vec<(u128, Content)>,
+    stacks: &mut [Vec<(u128, Content)>],
 ) {
     let open = |i: &usize| done & (1 << i) == 0;
     let first_end = (0..operations.len())
@@ -87,12 +100,10 @@ fn push_next(
         .min()
         .expect("something answered is left");
     let may = |i: &usize| open(i) && operations[*i].begin < first_end;
-    for answered in [false, true] {
-        let those = (0..operations.len()).filter(may);
-        for i in those.filter(|i| operations[*i].end.is_some() == answered) {
-            if let Some(next) = apply(operations[i], content) {
-                stack.push((done | 1 << i, next));
-            }
+    for i in (0..operations.len()).filter(may) {
+        if let Some(next) = apply(operations[i], content) {
+            let done = done | 1 << i;
+            stacks[(done & !all).count_ones() as usize].push((done, next));
         }
     }
 }
@@ -114,6 +125,7 @@ fn apply(operation: &Operation, content: &Content) -> Option<Content> {
         None => true,
         Some(Answered::Changed(len)) => next.as_ref().map_or(0, Vec::len) == *len,
         Some(Answered::Saw(saw)) => *saw == next,
+        Some(Answered::Refused) => false,
     };
     fits.then_some(next)
 }
@@ -161,5 +173,14 @@ mod tests {
         assert!(check(&[open.clone(), read(5, 6, None), read(7, 8, Some(1))]).is_ok());
         let back = [open, write(2, Some(3), 2), read(4, 5, Some(1)), read(6, 7, Some(2))];
         assert!(check(&back).is_err(), "2 cannot come back");
+    }
+
+    #[test]
+    fn what_was_refused_is_never_seen() {
+        let mut refused = write(0, None, 1);
+        refused.end = Some((3, Answered::Refused));
+        assert!(check(&[refused.clone(), read(1, 2, None), read(4, 5, None)]).is_ok());
+        assert!(check(&[refused.clone(), read(1, 2, Some(1))]).is_err());
+        assert!(check(&[refused, read(4, 5, Some(1))]).is_err());
     }
 }

@@ -16,7 +16,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::checker::{Action, Answered};
-use crate::network::{Address, Message};
+use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
 
 /// Tries before a client gives a request up.
@@ -132,10 +132,10 @@ impl Client {
             self.next = self.next.next();
         }
         let (chain, client, attempt) = (request.chain, self.at, request.attempt);
-        let route = (Address::Controller, Message::Route { client, chain });
+        let route = (Address::Metadata, Message::Route { client, chain });
         let Some(view) = self.views.get(&chain) else { return Some(vec![route]) };
         let serving = view.members.iter().filter(|member| member.state == PublicState::Serving);
-        let serving: Vec<usize> = serving.map(|member| member.target.0 as usize).collect();
+        let serving: Vec<usize> = serving.map(|member| node_of(member.target)).collect();
         let read = request.action == Action::Read;
         let to = match request.from.filter(|from| serving.contains(from)) {
             Some(from) => from,
@@ -143,8 +143,7 @@ impl Client {
             None if read => serving[rng.random_range(0..serving.len())],
             None => serving[0],
         };
-        let target = emberfs_layout::TargetId(u32::try_from(to).expect("few"));
-        let replica = Replica { target, chain: view.id, version: view.version };
+        let replica = Replica { target: target_of(to), chain: view.id, version: view.version };
         let tag = Tag { client: self.id, sequence: request.sequence };
         let message =
             message(request, replica, tag, low_water.min(request.sequence), client, attempt);
@@ -156,7 +155,7 @@ impl Client {
     }
 
     pub(crate) fn learn(&mut self, chain: Chain) {
-        let at = chain.id.0 as usize;
+        let at = chain.id.0 as usize - 1;
         if self.views.get(&at).is_none_or(|view| view.version < chain.version) {
             self.views.insert(at, chain);
         }
@@ -186,7 +185,9 @@ impl Client {
             }
             Err(WireError::Wait { .. }) => Outcome::Again(slot, 100, true),
             Err(WireError::Refuse { why: emberfs_wire::FsError::NoSpace }) => {
-                Outcome::Again(slot, 100, false)
+                let request = self.slots[slot].as_ref().expect("it was found there");
+                assert_ne!(request.action, Action::Remove, "a removal needs no room");
+                Outcome::Done(slot, Answered::Refused)
             }
             Err(error) => Outcome::Refused(error.to_string()),
         }

@@ -1,26 +1,44 @@
-//! The replica core under a seeded simulator: whole chains of the code that ships, with a network, disks,
-//! clocks and a controller that fail, and a check that every answer can be explained.
+//! The replica core and the membership core under a seeded simulator: whole chains of the code that ships, and
+//! the leader that changes them, with a network, disks, clocks and leaders that fail, and a check that every
+//! answer can be explained.
 //!
 //! ```text
-//!   scenario ─► world ── network ──► node: Target + model store        client: tags, retries
-//!                 │                                                        │
-//!                 └── controller: leases, chain changes                    └─► checker: one order a chunk
+//!   scenario ─► world ── network ──► server: heartbeats ─► node: Target + model store
+//!                 │                     ▲ leases, chains              client: tags, retries
+//!                 └── metadata: state machines, log ── leader: Heard    └─► checker: one order a chunk
+//!                                                                promises: what holds all the time
 //! ```
+//! What decides is real: `target`, `membership`, and the cluster's and the sessions' state machines. What stands
+//! in for the rest are the model of a store, of the group's log, and of a server's heartbeats.
+//!
 //! A run has no clock and no source of randomness but its seed; a failing one prints the line that repeats
 //! it. `cargo xtask sim` gives the seeds.
 #![forbid(unsafe_code)]
 
 mod checker;
 mod client;
-mod controller;
+mod coverage;
+mod faults;
+mod leader;
+mod leading;
+mod log;
+mod machines;
+mod metadata;
 mod network;
 mod node;
 mod planted;
+mod promises;
 mod scenario;
+mod server;
 mod store;
 mod trace;
+mod traffic;
 mod world;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use coverage::Coverage;
 use planted::Planted;
 use world::World;
 
@@ -35,45 +53,89 @@ fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// What came of a seed.
+#[derive(Debug, PartialEq)]
+struct Ran {
+    result: Result<(), String>,
+    trace: String,
+}
+
 /// Runs one seed; a broken assertion is a fault like any other.
-fn run(seed: u64, planted: Option<Planted>, traced: bool) -> (Result<(), String>, String) {
+fn run(seed: u64, planted: Option<Planted>, traced: bool) -> (Ran, Coverage) {
     let mut world = World::new(seed, planted, traced);
     let run = std::panic::AssertUnwindSafe(|| world.run());
     let result = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.unwrap_or_else(|| "an assertion failed".to_owned()))
     });
-    (result, world.trace.text().to_owned())
+    let mut coverage = world.coverage.clone();
+    coverage.set_rows(&world.metadata.rows);
+    (Ran { result, trace: world.trace.text().to_owned() }, coverage)
+}
+
+/// Runs all seeds below `end`, on as many threads as there are processors; what the lowest of those that
+/// fail came to, if one does, and what happened in all.
+fn run_all(end: u64) -> (Option<(u64, String)>, Coverage) {
+    let next = AtomicU64::new(0);
+    let found = Mutex::new((None::<(u64, String)>, Coverage::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let (ran, coverage) = run(seed, None, false);
+            let mut found = found.lock().expect("nothing panics under it");
+            found.1.add(&coverage);
+            if let Err(why) = ran.result
+                && found.0.as_ref().is_none_or(|(lowest, _)| seed < *lowest)
+            {
+                next.fetch_max(end, Ordering::Relaxed);
+                found.0 = Some((seed, why));
+            }
+        }
+    };
+    std::thread::scope(|threads| {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..count).for_each(|_| drop(threads.spawn(work)));
+    });
+    found.into_inner().expect("nothing panics under it")
 }
 
 #[test]
 fn every_answer_can_be_explained_under_all_faults() {
-    let seeds = match given("SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..given("SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let (result, trace) = run(seed, None, given("SIM_TRACE").is_some());
-        print!("{trace}");
-        if let Err(why) = result {
-            panic!("{why}\nrepeat it: cargo xtask sim --seed {seed} --trace");
+    let failed = if let Some(seed) = given("SIM_SEED") {
+        let (ran, coverage) = run(seed, None, given("SIM_TRACE").is_some());
+        println!("{}{coverage}", ran.trace);
+        ran.result.err().map(|why| (seed, why))
+    } else {
+        let seeds = given("SIM_SEEDS").unwrap_or(SEEDS);
+        let (failed, coverage) = run_all(seeds);
+        println!("{coverage}");
+        let missing = coverage.missing();
+        if failed.is_none() && seeds >= SEEDS {
+            assert!(missing.is_empty(), "never happened in {seeds} seeds: {missing:#?}");
         }
+        failed
+    };
+    if let Some((seed, why)) = failed {
+        panic!("{why}\nrepeat it: cargo xtask sim --seed {seed} --trace");
     }
 }
 
 #[test]
 fn a_seed_repeats_byte_for_byte() {
     for seed in [3, 8] {
-        let runs = [(); 2].map(|()| run(seed, None, true));
-        assert!(!runs[0].1.is_empty());
+        let runs = [(); 2].map(|()| run(seed, None, true).0);
+        assert!(!runs[0].trace.is_empty());
         assert!(runs[0] == runs[1], "seed {seed} took two ways");
     }
 }
 
 /// The simulation finds `planted`.
 fn is_found(planted: Planted) {
-    let found =
-        (0..PLANTED_SEEDS).find_map(|seed| Some((seed, run(seed, Some(planted), false).0.err()?)));
+    let found = (0..PLANTED_SEEDS)
+        .find_map(|seed| Some((seed, run(seed, Some(planted), false).0.result.err()?)));
     let (seed, why) = found.unwrap_or_else(|| panic!("{planted:?} passes {PLANTED_SEEDS} seeds"));
     println!("{planted:?} is found by seed {seed}: {}", why.lines().next().unwrap_or(""));
 }
@@ -116,4 +178,39 @@ fn a_resync_that_compares_nothing_is_found() {
 #[test]
 fn a_retry_without_its_tag_is_found() {
     is_found(Planted::RetryWithoutTag);
+}
+
+#[test]
+fn a_flush_that_makes_nothing_durable_is_found() {
+    is_found(Planted::FlushSkipped);
+}
+
+#[test]
+fn a_message_from_before_a_refusal_is_found() {
+    is_found(Planted::AnyAttempt);
+}
+
+#[test]
+fn a_lease_counted_from_its_answer_is_found() {
+    is_found(Planted::LeaseFromAnswer);
+}
+
+#[test]
+fn a_change_before_a_lease_is_over_is_found() {
+    is_found(Planted::ChangedTooEarly);
+}
+
+#[test]
+fn a_finish_before_its_flush_is_found() {
+    is_found(Planted::FinishedUnflushed);
+}
+
+#[test]
+fn a_restart_that_nobody_noticed_is_found() {
+    is_found(Planted::RestartIgnored);
+}
+
+#[test]
+fn a_stale_member_that_takes_over_is_found() {
+    is_found(Planted::StaleTakesOver);
 }

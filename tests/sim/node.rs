@@ -1,20 +1,21 @@
-//! A simulated storage server with one target: carries out the core's effects on the model store and the
+//! One target of a simulated storage server: carries out the core's effects on the model store and the
 //! network, and loses what a real one loses.
 
 use std::collections::BTreeMap;
 
 use emberfs_chain_replication::target::{
-    Answer, Ask, CallId, Durable, Effect, EndedSessions, Input, Loaded, Millis, OpId, Reply,
-    RequestId, StoreError, Target, Which,
+    Answer, Ask, CallId, Durable, Effect, EndedSessions, Input, OpId, Reply, RequestId, StoreError,
+    Target, VersionState, Which,
 };
-use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset, ClientId, TargetId};
+use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset};
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
-use emberfs_wire::cluster::Chain;
+use emberfs_wire::cluster::{Chain, TargetReport};
 use emberfs_wire::replica::{AskCommittedReply, ChunkSummary, ComparePageReply};
 
-use crate::network::{Address, Message};
+use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
+use crate::server::{Clock, News};
 use crate::store::{Store, Work};
 
 /// A syncing member answers with pages as short as this, so that resync takes several.
@@ -50,9 +51,14 @@ enum From {
 
 pub(crate) struct Node {
     pub(crate) at: usize,
+    pub(crate) server: usize,
     pub(crate) chain: usize,
+    /// How many times it began.
     pub(crate) boot: u64,
-    pub(crate) paused_until: u64,
+    /// Whether its disk has failed, for this process.
+    pub(crate) disk_failed: bool,
+    /// Until when its disk is slow.
+    pub(crate) slow_until: u64,
     pub(crate) store: Store,
     core: Option<Target>,
     planted: Option<Planted>,
@@ -60,47 +66,38 @@ pub(crate) struct Node {
     requests: BTreeMap<RequestId, From>,
     next_request: u64,
     version: ChainVersion,
-    /// Up to where it has heard the list of ended sessions.
-    ended_to: usize,
-    /// Its clock: hundredths of the true speed, and where it began.
-    clock: (u64, u64),
+    clock: Clock,
 }
 
 impl Node {
+    /// It begins when its server first hears of its chain.
     pub(crate) fn new(
         at: usize,
+        server: usize,
         chain: usize,
-        clock: (u64, u64),
+        clock: Clock,
         planted: Option<Planted>,
     ) -> Self {
-        let core = Target::new(Self::target_of(at), Loaded::default());
         Self {
             at,
+            server,
             chain,
-            boot: 1,
-            paused_until: 0,
+            boot: 0,
+            disk_failed: false,
+            slow_until: 0,
             store: Store::default(),
-            core: Some(core),
+            core: None,
             planted,
             begun: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
             version: ChainVersion::NONE,
-            ended_to: 0,
             clock,
         }
     }
 
-    fn target_of(at: usize) -> TargetId {
-        TargetId(u32::try_from(at).expect("few"))
-    }
-
     pub(crate) fn runs(&self) -> bool {
         self.core.is_some()
-    }
-
-    fn local(&self, now: u64) -> u64 {
-        self.clock.1 + now * self.clock.0 / 100
     }
 
     /// The power goes; of what the store had begun, `lucky` says what was through.
@@ -114,24 +111,23 @@ impl Node {
         }
         self.store.lose_power();
         self.core = None;
+        self.disk_failed = false;
         self.requests.clear();
     }
 
-    /// A new start, which was told what has `ended` before.
-    pub(crate) fn restart(&mut self, ended: EndedSessions) {
+    /// It begins, and was told what has `ended` before.
+    fn restart(&mut self, ended: EndedSessions) {
         self.boot += 1;
-        self.ended_to = 0;
+        self.version = ChainVersion::NONE;
         let mut loaded = self.store.load(ended);
         if self.planted == Some(Planted::TagsForgotten) {
             loaded.tags.clear();
         }
-        self.core = Some(Target::new(Self::target_of(self.at), loaded));
+        self.core = Some(Target::new(target_of(self.at), loaded));
     }
 
-    pub(crate) fn heartbeat(&self, now: u64) -> Option<Message> {
-        let report = self.core.as_ref()?.report();
-        let (node, boot, sent) = (self.at, self.boot, self.local(now));
-        Some(Message::Beat { node, boot, report, sent, ended: self.ended_to })
+    pub(crate) fn report(&self) -> Option<TargetReport> {
+        Some(self.core.as_ref()?.report())
     }
 
     pub(crate) fn tick(&mut self, now: u64) -> Vec<Want> {
@@ -155,13 +151,7 @@ impl Node {
                 self.asked(id, ask)
             }
             Message::AskReply { call, answer } => Input::Answer { call, answer },
-            Message::BeatReply { sent, chain, ended, ended_to } => {
-                return self.heard(now, sent, chain, ended, ended_to);
-            }
-            Message::Answered { .. }
-            | Message::Beat { .. }
-            | Message::Route { .. }
-            | Message::RouteReply { .. } => unreachable!("not for a server"),
+            other => unreachable!("{other:?} to a target"),
         };
         self.step(now, input)
     }
@@ -170,6 +160,9 @@ impl Node {
         match ask {
             Ask::Forward { mut update, data } => {
                 self.forge(&mut update.replica);
+                if self.planted == Some(Planted::AnyAttempt) {
+                    update.attempt = None;
+                }
                 Input::Forward { id, update, data }
             }
             Ask::Committed(mut ask) => {
@@ -192,42 +185,52 @@ impl Node {
         }
     }
 
-    /// The answer to a heartbeat: the lease counts from when that was sent.
-    fn heard(
-        &mut self,
-        now: u64,
-        sent: u64,
-        chain: Option<Chain>,
-        ended: Vec<ClientId>,
-        ended_to: usize,
-    ) -> Vec<Want> {
-        let mut until = Millis(sent + crate::controller::LEASE_MS / 2);
-        if self.planted == Some(Planted::LeaseForEver) {
-            until = Millis(u64::MAX);
+    /// Its server has heard: of its chain, of ended sessions, of a lease, and passes them on in this order.
+    pub(crate) fn follow(&mut self, now: u64, chain: Chain, news: &News) -> Vec<Want> {
+        if !self.runs() {
+            self.restart(news.gone.clone());
         }
-        let mut wants = self.step(now, Input::Lease { until });
-        if ended_to > self.ended_to {
-            self.ended_to = ended_to;
-            wants.extend(self.step(now, Input::Ended(ended)));
-        }
-        if let Some(chain) = chain {
-            self.version = self.version.max(chain.version);
+        let mut wants = Vec::new();
+        if chain.version > self.version {
+            self.version = chain.version;
             wants.extend(self.step(now, Input::Chain(chain)));
         }
+        if !news.ended.is_empty() {
+            wants.extend(self.step(now, Input::Ended(news.ended.clone())));
+        }
+        wants.extend(self.step(now, Input::Lease { until: news.lease_until }));
         wants
     }
 
     /// Something that the store had begun is through.
     pub(crate) fn finished(&mut self, now: u64, op: OpId, fails: bool) -> Vec<Want> {
         let Some(begun) = self.begun.remove(&op) else { return Vec::new() };
+        let failed = || StoreError::Failed { text: "the disk has failed".to_owned() };
         let input = match begun {
-            Begun::Change(_) if fails => Input::Stored { op, outcome: Err(StoreError::NoSpace) },
+            Begun::Change(work) if self.disk_failed => {
+                // It may have come through all the same.
+                if op.0.is_multiple_of(2) {
+                    drop(self.store.apply(work));
+                } else {
+                    self.store.give_up(&work);
+                }
+                Input::Stored { op, outcome: Err(failed()) }
+            }
+            Begun::Read { .. } if self.disk_failed => {
+                Input::ReadDone { op, outcome: Err(failed()) }
+            }
+            Begun::Change(work) if fails && work.takes_room() => {
+                self.store.give_up(&work);
+                Input::Stored { op, outcome: Err(StoreError::NoSpace) }
+            }
+            Begun::Change(Work::Flush) if self.planted == Some(Planted::FlushSkipped) => {
+                Input::Stored { op, outcome: Ok(Durable::done()) }
+            }
             Begun::Change(work) => {
-                let durable = self.store.apply(work).map_or_else(Durable::done, |put| {
-                    let (state, lens) = put;
-                    Durable::put(state, lens)
-                });
-                Input::Stored { op, outcome: Ok(durable) }
+                let durable = |put: Option<(VersionState, Vec<ChunkOffset>)>| {
+                    put.map_or_else(Durable::done, |(state, lens)| Durable::put(state, lens))
+                };
+                Input::Stored { op, outcome: self.store.apply(work).map(durable) }
             }
             Begun::Settle(chunk) => {
                 self.store.settle(chunk);
@@ -241,7 +244,7 @@ impl Node {
     }
 
     fn step(&mut self, now: u64, input: Input) -> Vec<Want> {
-        let clock = Millis(self.local(now));
+        let clock = self.clock.at(now);
         let Some(core) = &mut self.core else { return Vec::new() };
         let mut effects = Vec::new();
         core.step(clock, input, &self.store, &mut effects);
@@ -265,6 +268,15 @@ impl Node {
                     self.begin(op, Begun::Change(Work::Put(chunk, new)), wants);
                 }
             }
+            Effect::Install { op, chunk, installed }
+                if self.planted == Some(Planted::FinishedUnflushed) =>
+            {
+                self.store.show_installed(chunk, installed);
+                wants.extend(self.step(now, Input::Stored { op, outcome: Ok(Durable::done()) }));
+            }
+            Effect::Flush { op } if self.planted == Some(Planted::FinishedUnflushed) => {
+                wants.extend(self.step(now, Input::Stored { op, outcome: Ok(Durable::done()) }));
+            }
             Effect::Install { op, chunk, installed } => {
                 self.begin(op, Begun::Change(Work::Install(chunk, installed)), wants);
             }
@@ -284,7 +296,7 @@ impl Node {
                 }
                 None => {
                     let message = Message::Ask { node: self.at, boot: self.boot, call, ask };
-                    let to = Address::Node(to.0 as usize);
+                    let to = Address::Node(node_of(to));
                     wants.push(Want::Send { to, boot: None, message: Box::new(message) });
                 }
             },
@@ -293,11 +305,15 @@ impl Node {
                 let at = self.at;
                 wants.push(Want::Fault(format!("node {at}: {chunk} differs in {version}")));
             }
+            Effect::Failed { .. } if self.disk_failed => {}
             Effect::Failed { text } => wants.push(Want::Fault(text)),
         }
     }
 
     fn begin(&mut self, op: OpId, begun: Begun, wants: &mut Vec<Want>) {
+        if let Begun::Change(work) = &begun {
+            self.store.begin(work);
+        }
         self.begun.insert(op, begun);
         wants.push(Want::Finish(op));
     }

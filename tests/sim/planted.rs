@@ -1,4 +1,4 @@
-//! Faults that are built into the simulated servers or clients on purpose: each breaks one rule
+//! Faults that are built into the simulated servers, leaders or clients on purpose: each breaks one rule
 //! that the core relies on or keeps, and the simulation must find each.
 
 /// One broken rule.
@@ -20,4 +20,18 @@ pub(crate) enum Planted {
     NothingCompared,
     /// A client tries again under a new number.
     RetryWithoutTag,
+    /// The store says that commits and discards are durable, and makes none so.
+    FlushSkipped,
+    /// A replica takes what its predecessor sent before the latest refusal.
+    AnyAttempt,
+    /// A server counts its lease from the answer, not from when it asked.
+    LeaseFromAnswer,
+    /// The leader changes a chain before T has passed.
+    ChangedTooEarly,
+    /// A member that returns says that it has everything before that is durable.
+    FinishedUnflushed,
+    /// A server that started anew is taken for its earlier process.
+    RestartIgnored,
+    /// When no member of the last serving set is there, any other takes over.
+    StaleTakesOver,
 }

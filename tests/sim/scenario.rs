@@ -9,18 +9,58 @@ use crate::planted::Planted;
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    Crash { node: usize, down_ms: u64 },
-    CrashAll { down_ms: u64 },
-    Pause { node: usize, ms: u64 },
-    Cut { node: usize, from: Vec<Address> },
+    Crash {
+        server: usize,
+        down_ms: u64,
+    },
+    CrashAll {
+        down_ms: u64,
+    },
+    /// All crash, and the tail of a chain stays away for longer than it is waited for.
+    TailAway {
+        chain: usize,
+        down_ms: u64,
+    },
+    Pause {
+        server: usize,
+        ms: u64,
+    },
+    Cut {
+        server: usize,
+        from: Vec<Address>,
+    },
     Mend,
-    SessionEnds { client: usize },
+    /// A disk fails, until its server starts anew.
+    DiskFails {
+        node: usize,
+    },
+    DiskSlow {
+        node: usize,
+        ms: u64,
+    },
+    /// What the leader answers a server comes late.
+    LateLeases {
+        server: usize,
+        ms: u64,
+    },
+    LeaderFails {
+        ms: u64,
+    },
+    LeaderHangs {
+        ms: u64,
+        replaced_after: Option<u64>,
+    },
+    SessionEnds {
+        client: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    /// Targets of each chain.
-    pub(crate) chains: Vec<usize>,
+    /// The servers of each chain, head first.
+    pub(crate) chains: Vec<Vec<usize>>,
+    /// With fewer serving members writes wait.
+    pub(crate) min_serving: Vec<u8>,
     pub(crate) chunks: u32,
     pub(crate) clients: usize,
     /// Requests at a time of each client.
@@ -31,6 +71,8 @@ pub(crate) struct Scenario {
     pub(crate) disk_ms: u64,
     /// How often the disk has no room.
     pub(crate) no_room: f64,
+    /// For how many blocks each target's store has room, until all faults end.
+    pub(crate) blocks_max: Vec<Option<usize>>,
     pub(crate) faults: Vec<(u64, Fault)>,
     /// When all faults end.
     pub(crate) heal_at: u64,
@@ -40,20 +82,31 @@ pub(crate) struct Scenario {
 /// When the last fault strikes at the latest, in milliseconds.
 const FAULTS_MS: u64 = 12_000;
 
+/// From the last fault until all are healed, in milliseconds.
+const REST_MS: u64 = 3_000;
+
+/// The same after a fault that lasts for longer than a tail is waited for, and after which clients go on.
+const LONG_REST_MS: u64 = 85_000;
+
 impl Scenario {
     pub(crate) fn draw(rng: &mut StdRng, planted: Option<Planted>) -> Self {
-        let chains: Vec<usize> = match rng.random_range(0..10) {
-            0 => vec![1],
-            1 | 2 => vec![2],
-            3 => vec![3, 2],
-            _ => vec![3],
+        let chains: Vec<Vec<usize>> = match rng.random_range(0..12) {
+            0 => vec![vec![0]],
+            1 | 2 => vec![vec![0, 1]],
+            3 => vec![vec![0, 1, 2], vec![1, 0]],
+            4 => vec![vec![0, 1, 2], vec![2, 0, 1]],
+            5 => vec![vec![0, 1, 2, 3]],
+            _ => vec![vec![0, 1, 2]],
         };
         let (chunks, clients) = (rng.random_range(1..=4), rng.random_range(2..=4));
-        let targets = chains.iter().sum();
+        let min_serving = chains.iter().map(|chain| {
+            let most = u8::try_from((chain.len() - 1).max(1)).expect("few");
+            if rng.random_bool(0.3) { 1 } else { most }
+        });
+        let min_serving = min_serving.collect();
         let count = rng.random_range(0..=9);
-        let faults =
-            (0..count).flat_map(|_| Self::fault(rng, targets, clients)).collect::<Vec<_>>();
-        Self {
+        let mut scenario = Self {
+            min_serving,
             chunks,
             clients,
             slots: rng.random_range(1..=2),
@@ -61,36 +114,95 @@ impl Scenario {
             think_ms: [50, 400, 1_200][rng.random_range(0..3)],
             disk_ms: [2, 10, 60][rng.random_range(0..3)],
             no_room: if rng.random_bool(0.1) { 0.05 } else { 0.0 },
+            blocks_max: Vec::new(),
             chains,
-            faults,
-            heal_at: FAULTS_MS + 3_000,
+            faults: Vec::new(),
+            heal_at: FAULTS_MS + REST_MS,
             planted,
+        };
+        scenario.blocks_max = scenario.small_stores(rng);
+        scenario.faults = (0..count).flat_map(|_| scenario.fault(rng)).collect();
+        if rng.random_bool(0.04) {
+            scenario.send_tail_away(rng);
         }
+        scenario
+    }
+
+    /// The server and chain of each target, in the order of their numbers.
+    pub(crate) fn places(&self) -> Vec<(usize, usize)> {
+        let chains = 0..self.chains.len();
+        let of = |server: usize| {
+            let here = chains.clone().filter(move |chain| self.chains[*chain].contains(&server));
+            here.map(move |chain| (server, chain))
+        };
+        (0..self.servers()).flat_map(of).collect()
+    }
+
+    pub(crate) fn servers(&self) -> usize {
+        self.chains.iter().flatten().max().map_or(0, |last| last + 1)
+    }
+
+    /// Stores of different sizes, some of which run full again and again.
+    fn small_stores(&self, rng: &mut StdRng) -> Vec<Option<usize>> {
+        let targets = self.places().len();
+        // What is wrong with refusals is found where there are any.
+        if self.planted != Some(Planted::AnyAttempt) && rng.random_bool(0.7) {
+            return vec![None; targets];
+        }
+        let most = self.chunks as usize + 1;
+        (0..targets).map(|_| rng.random_bool(0.8).then(|| rng.random_range(1..=most))).collect()
     }
 
     /// One fault with its time, and the end of it where it has one.
-    fn fault(rng: &mut StdRng, targets: usize, clients: usize) -> Vec<(u64, Fault)> {
+    fn fault(&self, rng: &mut StdRng) -> Vec<(u64, Fault)> {
         let at = rng.random_range(300..FAULTS_MS);
-        let node = rng.random_range(0..targets);
+        let server = rng.random_range(0..self.servers());
+        let node = rng.random_range(0..self.places().len());
         let short = rng.random_range(1..300);
         let long = rng.random_range(300..3_500);
         let ms = if rng.random_bool(0.5) { short } else { long };
-        match rng.random_range(0..10) {
-            0..4 => vec![(at, Fault::Crash { node, down_ms: ms })],
-            4 => vec![(at, Fault::CrashAll { down_ms: ms })],
-            5 | 6 => vec![(at, Fault::Pause { node, ms })],
-            7 | 8 => {
-                let others = (0..targets).filter(|other| *other != node).map(Address::Node);
-                let clients = (0..clients).map(Address::Client);
-                let all = others.chain(clients).chain([Address::Controller]);
-                let from: Vec<Address> = if rng.random_bool(0.4) {
-                    vec![Address::Controller]
-                } else {
-                    all.filter(|_| rng.random_bool(0.5)).collect()
-                };
-                vec![(at, Fault::Cut { node, from }), (at + ms, Fault::Mend)]
+        let fault = match rng.random_range(0..20) {
+            0..6 => Fault::Crash { server, down_ms: ms },
+            6..8 => Fault::CrashAll { down_ms: ms },
+            8..11 => Fault::Pause { server, ms },
+            11..13 => {
+                let from = self.some_others(rng, server);
+                return vec![(at, Fault::Cut { server, from }), (at + ms, Fault::Mend)];
             }
-            _ => vec![(at, Fault::SessionEnds { client: rng.random_range(0..clients) })],
+            13 => Fault::DiskFails { node },
+            14 => Fault::DiskSlow { node, ms },
+            15 => Fault::LateLeases { server, ms },
+            16 | 17 => Fault::LeaderFails { ms },
+            18 => {
+                let replaced_after = rng.random_bool(0.5).then(|| rng.random_range(200..1_500));
+                let hangs = (at, Fault::LeaderHangs { ms, replaced_after });
+                // Two starts of one server may stand in what it has yet to read.
+                let starts = if rng.random_bool(0.3) { vec![at + 1, at + ms / 2] } else { vec![] };
+                let crash = |at| (at, Fault::Crash { server, down_ms: 20 });
+                return [hangs].into_iter().chain(starts.into_iter().map(crash)).collect();
+            }
+            _ => Fault::SessionEnds { client: rng.random_range(0..self.clients) },
+        };
+        vec![(at, fault)]
+    }
+
+    /// From whom a server is cut off: often from the metadata group alone.
+    fn some_others(&self, rng: &mut StdRng, server: usize) -> Vec<Address> {
+        if rng.random_bool(0.4) {
+            return vec![Address::Metadata];
         }
+        let others = (0..self.servers()).filter(|other| *other != server).map(Address::Server);
+        let clients = (0..self.clients).map(Address::Client);
+        let all = others.chain(clients).chain([Address::Metadata]);
+        all.filter(|_| rng.random_bool(0.5)).collect()
+    }
+
+    fn send_tail_away(&mut self, rng: &mut StdRng) {
+        let at = rng.random_range(2_000..FAULTS_MS);
+        let chain = rng.random_range(0..self.chains.len());
+        let down_ms = rng.random_range(62_000..75_000);
+        self.faults.push((at, Fault::TailAway { chain, down_ms }));
+        self.think_ms = 4_000;
+        self.heal_at = FAULTS_MS + LONG_REST_MS;
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A put, install or sweep is durable when it is done; one that is under way when the power goes may have
 //! happened or not. Marks of commits and discards show at once, and are durable with a later put of the
-//! same chunk, with a flush, or by luck with any other batch.
+//! same chunk, with a flush, or by luck with any other batch. It may have room for so many versions with
+//! bytes: each takes a block of its own.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use emberfs_chain_replication::target::{
     Change, ChunkState, Chunks, EndedSessions, Installed, Loaded, NewVersion, ReadResult,
     StoreError, VersionState, Which,
 };
-use emberfs_layout::{BlockSize, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, DataId};
+use emberfs_layout::{BlockSize, ByteLen, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, DataId};
 use emberfs_wire::chunk::ChunkEnd;
 use emberfs_wire::replica::AppliedTag;
 
@@ -35,6 +36,10 @@ struct Record {
 pub(crate) struct Store {
     shown: BTreeMap<ChunkId, Record>,
     durable: BTreeMap<ChunkId, Record>,
+    /// For how many blocks there is room, if there is a limit.
+    pub(crate) blocks_max: Option<usize>,
+    /// Puts under way that may take a block.
+    promised: usize,
 }
 
 /// A change of the store that takes time.
@@ -47,20 +52,43 @@ pub(crate) enum Work {
 }
 
 impl Store {
-    /// Carries a change out; for a put, returns the version and the lengths after each change.
-    pub(crate) fn apply(&mut self, work: Work) -> Option<(VersionState, Vec<ChunkOffset>)> {
+    /// A change begins that may take room.
+    pub(crate) fn begin(&mut self, work: &Work) {
+        self.promised += usize::from(work.takes_room());
+    }
+
+    /// It has come to nothing.
+    pub(crate) fn give_up(&mut self, work: &Work) {
+        self.promised -= usize::from(work.takes_room());
+    }
+
+    fn blocks(&self) -> usize {
+        let has_bytes = |version: &&Version| !version.bytes.is_empty();
+        let of = |record: &Record| {
+            [&record.committed, &record.pending].into_iter().flatten().filter(has_bytes).count()
+        };
+        self.shown.values().map(of).sum()
+    }
+
+    /// Carries a change out that was begun; for a put, returns the version and the lengths after each
+    /// change.
+    pub(crate) fn apply(
+        &mut self,
+        work: Work,
+    ) -> Result<Option<(VersionState, Vec<ChunkOffset>)>, StoreError> {
+        self.give_up(&work);
+        let full = self.blocks_max.is_some_and(|most| self.blocks() >= most);
+        if full && work.takes_room() {
+            return Err(StoreError::NoSpace);
+        }
         match work {
             Work::Put(chunk, new) => {
                 let stored = self.show(chunk, new);
                 self.settle(chunk);
-                return Some(stored);
+                return Ok(Some(stored));
             }
             Work::Install(chunk, installed) => {
-                let Installed { state, tags, data, .. } = installed;
-                let bytes = data.map_or_else(Vec::new, |data| data.bytes().to_vec());
-                assert_eq!(digest(&bytes, state.removed), state.digest, "installed bytes");
-                let version = Version { state, bytes: Rc::new(bytes), tags };
-                self.shown.insert(chunk, Record { committed: Some(version), pending: None });
+                self.show_installed(chunk, installed);
                 self.settle(chunk);
             }
             Work::Sweep(chunk) => {
@@ -69,7 +97,7 @@ impl Store {
             }
             Work::Flush => self.durable = self.shown.clone(),
         }
-        None
+        Ok(None)
     }
 
     /// A put that shows before it is durable: what [`Store::settle`] is for.
@@ -116,6 +144,23 @@ impl Store {
         (state, lens)
     }
 
+    /// An install that shows before it is durable.
+    pub(crate) fn show_installed(&mut self, chunk: ChunkId, installed: Installed) {
+        let Installed { state, tags, data, .. } = installed;
+        let bytes = data.map_or_else(Vec::new, |data| data.bytes().to_vec());
+        assert_eq!(digest(&bytes, state.removed), state.digest, "installed bytes");
+        let version = Version { state, bytes: Rc::new(bytes), tags };
+        self.shown.insert(chunk, Record { committed: Some(version), pending: None });
+    }
+
+    /// The latest version of a chunk that no loss of power takes.
+    pub(crate) fn durable_version(&self, chunk: ChunkId) -> ChunkVersion {
+        let record = self.durable.get(&chunk);
+        let latest =
+            record.and_then(|record| record.pending.as_ref().or(record.committed.as_ref()));
+        latest.map_or(ChunkVersion::NONE, |version| version.state.version)
+    }
+
     /// What shows of a chunk is durable.
     pub(crate) fn settle(&mut self, chunk: ChunkId) {
         match self.shown.get(&chunk) {
@@ -142,6 +187,7 @@ impl Store {
 
     /// The power goes: what is not durable is lost.
     pub(crate) fn lose_power(&mut self) {
+        self.promised = 0;
         self.shown = self.durable.clone();
     }
 
@@ -206,6 +252,31 @@ impl Chunks for Store {
             (!state.removed).then_some(ChunkEnd { index: chunk.index, len: state.len })
         });
         there.next_back()
+    }
+
+    fn has_room(&self, room: ByteLen, block: BlockSize) -> bool {
+        let wanted =
+            self.promised + usize::try_from(room.get()).expect("small") / block.bytes() as usize;
+        let fits = |most| self.blocks() + wanted <= most;
+        room == ByteLen::ZERO || self.blocks_max.is_none_or(fits)
+    }
+}
+
+impl Work {
+    /// Whether it takes a block.
+    pub(crate) fn takes_room(&self) -> bool {
+        match self {
+            Self::Put(_, new) => {
+                let takes = |(_, change): &(_, Change)| match change {
+                    Change::Write(_) => true,
+                    Change::Cut(len) => *len != ChunkOffset(0),
+                    Change::Remove => false,
+                };
+                new.changes.iter().any(takes)
+            }
+            Self::Install(_, installed) => installed.data.is_some(),
+            Self::Sweep(_) | Self::Flush => false,
+        }
     }
 }
 

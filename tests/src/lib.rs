@@ -1,2 +1,15 @@
 //! Model, simulation, cluster, conformance and fault tests: the only place that sees every crate.
+//!
+//! The tests are targets of their own beside this. Here is what several of them use:
+//!
+//! * [`local`], [`process`]: a cluster of real processes, and its single servers.
+//! * [`load`]: writers and readers that know what they may count on. [`tree`]: a file tree from a seed.
+//! * [`replicas`]: what each replica has for itself.
 #![forbid(unsafe_code)]
+#![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
+
+pub mod load;
+pub mod local;
+pub mod process;
+pub mod replicas;
+pub mod tree;

@@ -1,12 +1,12 @@
 //! Asking: a handle on a connection, by which any number of callers send requests.
 //!
-//! [`Peer::call`] waits for a free slot, sends, and waits for the reply. Dropped half-way, it tells
-//! the peer that nobody waits any more.
+//! [`Peer::call`] waits for a free slot, sends, and waits for the reply; with [`Peer::call_into`] the reply's
+//! payload lands in memory of the caller. Dropped half-way, it tells the peer that nobody waits any more.
 
+use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{CallError, Closed};
 use crate::frame::{Draft, Incoming, Outgoing};
+use crate::landing::{Lease, Loan, Room};
 use crate::limits::Limits;
 
 /// A handle on a connection; clones share it. It does not keep the connection open: that is its task's
@@ -41,11 +42,33 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send a request, and pass its answer on.
-    Call { request: RequestId, frame: Outgoing, answer: oneshot::Sender<Incoming> },
+    Call { request: RequestId, frame: Outgoing, asker: Asker },
     /// Nobody waits for this answer any more.
     Cancel(RequestId),
     /// End the connection.
     Close,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) answer: oneshot::Sender<Incoming>,
+    pub(crate) landing: Option<Landing>,
+}
+
+/// Where the payload of a reply lands.
+pub(crate) struct Landing {
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) lens: Lens,
+}
+
+/// How many bytes of a payload go to each room, as the reply's message says; `None` if it is unreadable.
+type Lens = Box<dyn FnOnce(&[u8]) -> Option<Vec<usize>> + Send>;
+
+impl fmt::Debug for Landing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Landing").field(&self.lease).finish()
+    }
 }
 
 /// How a request is sent.
@@ -68,8 +91,10 @@ pub struct CallOptions {
 pub struct Reply<T> {
     /// The message.
     pub message: T,
-    /// The payload, to be bound to the sums in the message; empty if there is none.
+    /// The payload, to be bound to the sums in the message; empty if there is none, or if it landed.
     pub payload: Bytes,
+    /// Whether the payload landed in the rooms of [`Peer::call_into`]; it is still to be checked.
+    pub landed: bool,
 }
 
 /// Tells the peer that nobody waits, unless the answer came. The permits go after that, so that the
@@ -116,17 +141,32 @@ impl Peer {
         payload: Bytes,
         options: &CallOptions,
     ) -> Result<Reply<R::Reply>, CallError> {
-        let deadline = options.wait.map(|wait| Instant::now() + wait);
-        let exchange = self.exchange(request, payload, options, deadline);
-        let frame = match deadline {
-            None => exchange.await?,
-            Some(at) => timeout_at(at, exchange).await.map_err(|_| CallError::Deadline)??,
-        };
-        let message = frame.message();
-        match frame.header.kind {
-            FrameKind::Failure => Err(CallError::Failed(decode::<WireError>(&message)?)),
-            _ => Ok(Reply { message: decode(&message)?, payload: frame.payload }),
-        }
+        self.ask(request, payload, options, None).await
+    }
+
+    /// Sends `request` and waits for the reply, whose payload lands in `rooms` if it fits them: `lens` says how
+    /// many of its bytes go to each, in order. The rooms come back with the reply; if that does not say that
+    /// it [landed](Reply::landed), their contents are undefined. Safe to drop at any time: nothing is written to
+    /// the rooms then.
+    ///
+    /// # Panics
+    /// When there is no room, or they are not of one [`Ground::rooms`](crate::Ground::rooms).
+    ///
+    /// # Errors
+    /// As for [`Self::call`].
+    pub async fn call_into<'g, R: Request>(
+        &self,
+        request: &R,
+        rooms: Vec<Room<'g>>,
+        lens: fn(&R::Reply) -> Vec<usize>,
+        options: &CallOptions,
+    ) -> (Result<Reply<R::Reply>, CallError>, Vec<Room<'g>>) {
+        let loan = Loan::new(rooms);
+        let lens = move |message: &[u8]| Some(lens(&decode(message).ok()?));
+        let landing = Landing { lease: loan.lease(), lens: Box::new(lens) };
+        let reply = self.ask(request, Bytes::new(), options, Some(landing)).await;
+        let (rooms, landed) = loan.end();
+        (reply.map(|reply| Reply { landed, ..reply }), rooms)
     }
 
     /// Ends the connection; open calls get [`Closed::ByUs`].
@@ -148,12 +188,33 @@ impl Peer {
         self.shared.bytes.close();
     }
 
+    async fn ask<R: Request>(
+        &self,
+        request: &R,
+        payload: Bytes,
+        options: &CallOptions,
+        landing: Option<Landing>,
+    ) -> Result<Reply<R::Reply>, CallError> {
+        let deadline = options.wait.map(|wait| Instant::now() + wait);
+        let exchange = self.exchange(request, payload, options, deadline, landing);
+        let frame = match deadline {
+            None => exchange.await?,
+            Some(at) => timeout_at(at, exchange).await.map_err(|_| CallError::Deadline)??,
+        };
+        let message = frame.message();
+        match frame.header.kind {
+            FrameKind::Failure => Err(CallError::Failed(decode::<WireError>(&message)?)),
+            _ => Ok(Reply { message: decode(&message)?, payload: frame.payload, landed: false }),
+        }
+    }
+
     async fn exchange<R: Request>(
         &self,
         request: &R,
         payload: Bytes,
         options: &CallOptions,
         deadline: Option<Instant>,
+        landing: Option<Landing>,
     ) -> Result<Incoming, CallError> {
         let mut message = Vec::new();
         encode(request, &mut message);
@@ -174,7 +235,8 @@ impl Peer {
         let frame = draft.seal().map_err(CallError::TooLarge)?;
         let (answer, answered) = oneshot::channel();
         let mut waiting = Waiting { peer: self, request, answered: false, _permits: permits };
-        self.send(Command::Call { request, frame, answer });
+        let asker = Asker { answer, landing };
+        self.send(Command::Call { request, frame, asker });
         let frame = answered.await.map_err(|_| self.why_closed());
         waiting.answered = true;
         Ok(frame?)

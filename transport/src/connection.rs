@@ -8,18 +8,20 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use emberfs_buffer::Pool;
 use emberfs_wire::header::RequestId;
-use emberfs_wire::{FrameKind, Method, WireError, encode};
+use emberfs_wire::{FrameHeader, FrameKind, Method, WireError, encode};
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::call::{Command, Peer};
+use crate::call::{Asker, Command, Landing, Peer};
 use crate::error::Closed;
 use crate::frame::{Draft, Incoming, Outgoing};
+use crate::landing::Lease;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::reader::FrameReader;
@@ -39,7 +41,7 @@ pub struct Connection<S> {
 struct State {
     outbox: Outbox,
     /// Who waits for which answer.
-    waiting: HashMap<RequestId, oneshot::Sender<Incoming>>,
+    waiting: HashMap<RequestId, Asker>,
     /// Whether anything was queued since the last tick: a side that is heard needs no ping.
     sent: bool,
     limits: Limits,
@@ -68,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closed = loop {
             let step = tokio::select! {
-                frame = reader.next() => frame.and_then(|frame| {
+                frame = reader.next(|h, m| land(&mut state.waiting, h, m)) => frame.and_then(|frame| {
                     state.on_frame(frame, &mut serving, |frame| {
                         IncomingCall::new(frame, peer.clone()).map(|call| handler.handle(call))
                     })
@@ -87,6 +89,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         peer.set_closed(closed.clone());
         closed
     }
+}
+
+/// In whose memory the payload of a reply lands, once its message is known.
+fn land(
+    waiting: &mut HashMap<RequestId, Asker>,
+    header: &FrameHeader,
+    message: &[u8],
+) -> Option<Arc<Lease>> {
+    let asker = waiting.get_mut(&header.request).filter(|_| header.kind == FrameKind::Reply)?;
+    let Landing { lease, lens } = asker.landing.take()?;
+    let taken = lease.take(&lens(message)?, header.payload_len as usize);
+    taken.then_some(lease)
 }
 
 impl State {
@@ -110,8 +124,8 @@ impl State {
             }
             FrameKind::Reply | FrameKind::Failure => {
                 // The answer to a cancelled call crossed the cancellation: nobody waits for it.
-                if let Some(answer) = self.waiting.remove(&request) {
-                    let _gone = answer.send(frame);
+                if let Some(asker) = self.waiting.remove(&request) {
+                    let _gone = asker.answer.send(frame);
                 }
             }
             FrameKind::Cancel => serving.cancel(request),
@@ -130,8 +144,8 @@ impl State {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Call { request, frame, answer } => {
-                    self.waiting.insert(request, answer);
+                Command::Call { request, frame, asker } => {
+                    self.waiting.insert(request, asker);
                     self.send(frame);
                 }
                 Command::Cancel(request) => {
@@ -197,6 +211,7 @@ impl State {
     fn push(&mut self, draft: Draft) {
         self.send(draft.seal().expect("a bare frame or a failure with bounded words"));
     }
+
     fn send(&mut self, frame: Outgoing) {
         self.outbox.push(frame);
         self.sent = true;

@@ -145,7 +145,7 @@ async fn receive<S: AsyncRead + Unpin>(
 ) -> Result<(Incoming, S), HandshakeError> {
     // What follows at once, such as a ping, is for the connection to read.
     let mut reader = FrameReader::exact(stream);
-    let frame = reader.next().await?;
+    let frame = reader.next(|_, _| None).await?;
     if frame.header.kind != kind || frame.header.method != Hello::METHOD {
         return Err(Closed::Protocol("something else than a handshake came first").into());
     }

@@ -21,14 +21,17 @@
 //!
 //! # Order
 //! Frames are sent in the order in which they were handed over; answers come in any order.
-#![forbid(unsafe_code)]
+//!
+//! `unsafe` stands in [`landing`] alone.
 
 pub mod address;
+mod arriving;
 pub mod call;
 pub mod connection;
 pub mod error;
 mod frame;
 pub mod handshake;
+pub mod landing;
 pub mod limits;
 pub mod link;
 pub mod network;
@@ -44,6 +47,7 @@ pub use call::{CallOptions, Peer, Reply};
 pub use connection::Connection;
 pub use error::{CallError, Closed, HandshakeError};
 pub use handshake::{Pending, connect};
+pub use landing::{Ground, Owned, Room, Spot, lend};
 pub use limits::Limits;
 pub use link::{Dial, Link};
 pub use network::{Network, Tcp};

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!   buffer   [ header | body | payload … ][ next header …
-//!                               └─► copied, what is there; the rest is read straight into
-//!                                   the pooled aligned buffer
+//!                               └─► copied, what is there; the rest is read straight to where it goes:
+//!                                   a pooled aligned buffer, or the memory of whoever asked
 //! ```
 //!
 //! [`FrameReader::next`] may be dropped at any await and called again: all that was read stays here.
-//! Memory for a payload is taken only after header and body have passed their checks; when the pool is
+//! Where a payload goes is settled only after header and body have passed their checks; when the pool is
 //! used up, the peer waits.
 
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -20,8 +22,10 @@ use emberfs_wire::header::HEADER_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
+use crate::arriving::{Arriving, Destination};
 use crate::error::Closed;
 use crate::frame::Incoming;
+use crate::landing::Lease;
 
 /// Read at once while the head of a frame is awaited: many small frames, and no more than this of a
 /// payload behind it, which has to be copied.
@@ -39,23 +43,15 @@ pub(crate) struct FrameReader<R> {
     /// Read at least so much at once, if it is there.
     ahead: usize,
     header: Option<FrameHeader>,
-    /// A payload in the making, behind a body that has passed its check.
-    landing: Option<Landing>,
+    arriving: Option<Arriving>,
     heard: Instant,
-}
-
-#[derive(Debug)]
-struct Landing {
-    body: Bytes,
-    payload: AlignedBuf,
-    filled: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(stream: R, pool: Pool) -> Self {
         let buffer = BytesMut::with_capacity(READ_BYTES);
         let heard = Instant::now();
-        Self { stream, pool, buffer, ahead: READ_BYTES, header: None, landing: None, heard }
+        Self { stream, pool, buffer, ahead: READ_BYTES, header: None, arriving: None, heard }
     }
 
     /// One that reads not a byte behind the frame that is asked for, so that the stream can be passed on;
@@ -75,31 +71,39 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.stream
     }
 
-    /// The next frame.
+    /// The next frame. `land` is asked, with the message of one that has a payload, in whose memory that
+    /// lands; in the pool's if in nobody's. A payload that landed is not in the frame.
     ///
     /// # Errors
     /// [`Closed`]: nothing after it can be read.
-    pub(crate) async fn next(&mut self) -> Result<Incoming, Closed> {
+    pub(crate) async fn next(
+        &mut self,
+        land: impl FnOnce(&FrameHeader, &[u8]) -> Option<Arc<Lease>>,
+    ) -> Result<Incoming, Closed> {
         let header = self.read_header().await?;
-        if self.landing.is_none() {
+        if self.arriving.is_none() {
             self.check_body(&header).await?;
             // The body leaves the buffer only after the last await that could be dropped.
-            let payload = match header.payload_len {
+            let len = header.payload_len as usize;
+            let message = &self.buffer[header.extension_len as usize..header.body_len()];
+            let to = match len {
                 0 => None,
-                len => Some(self.take_memory(len as usize).await?),
+                _ => Some(match land(&header, message) {
+                    Some(lease) => Destination::Caller(lease),
+                    None => Destination::Pool(self.take_memory(len).await?),
+                }),
             };
             let body = self.buffer.split_to(header.body_len()).freeze();
-            let Some(payload) = payload else {
+            let Some(to) = to else {
                 self.header = None;
                 return Ok(Incoming { header, body, payload: Bytes::new() });
             };
-            self.landing = Some(Landing { body, payload, filled: 0 });
+            self.arriving = Some(Arriving::new(body, len, to));
         }
-        let landing = self.landing.as_mut().expect("set above");
-        fill(landing, &mut self.buffer, &mut self.stream, &mut self.heard).await?;
-        let Landing { body, payload, .. } = self.landing.take().expect("set above");
+        self.fill().await?;
+        let (body, payload) = self.arriving.take().expect("filled above").into_parts();
         self.header = None;
-        Ok(Incoming { header, body, payload: payload.freeze() })
+        Ok(Incoming { header, body, payload })
     }
 
     async fn read_header(&mut self) -> Result<FrameHeader, Closed> {
@@ -147,26 +151,22 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
         }
     }
-}
 
-/// Fills the payload, first with what was read along with its frame's head.
-async fn fill<R: AsyncRead + Unpin>(
-    landing: &mut Landing,
-    buffer: &mut BytesMut,
-    stream: &mut R,
-    heard: &mut Instant,
-) -> Result<(), Closed> {
-    let Landing { payload, filled, .. } = landing;
-    let there = buffer.len().min(payload.len() - *filled);
-    payload[*filled..*filled + there].copy_from_slice(&buffer[..there]);
-    buffer.advance(there);
-    *filled += there;
-    while *filled < payload.len() {
-        match stream.read(&mut payload[*filled..]).await? {
-            0 => return Err(Closed::ByPeer),
-            read => *filled += read,
+    /// Completes the payload, first with what was read along with its frame's head.
+    async fn fill(&mut self) -> Result<(), Closed> {
+        let arriving = self.arriving.as_mut().expect("there is one to fill");
+        while arriving.missing() > 0 {
+            if !self.buffer.is_empty() {
+                let there = self.buffer.len().min(arriving.missing());
+                let put = arriving.put(&self.buffer[..there]);
+                self.buffer.advance(put);
+                continue;
+            }
+            if poll_fn(|cx| arriving.poll_read(&mut self.stream, cx)).await? == 0 {
+                return Err(Closed::ByPeer);
+            }
+            self.heard = Instant::now();
         }
-        *heard = Instant::now();
+        Ok(())
     }
-    Ok(())
 }

@@ -142,7 +142,7 @@ pub struct UpdateChunkReply {
 }
 
 /// Asks a replica for the last chunk of a file that its chain holds: the file's length follows from the
-/// answers of all its chains.
+/// answers of all its chains' heads. What sessions that have ended left under way is waited for (`Retry`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct LastChunk {
     /// Where.
@@ -159,6 +159,9 @@ pub struct LastChunkReply {
     /// The highest index among the chunks that exist, and that chunk's length; `None`: there are none.
     #[n(0)]
     pub last: Option<ChunkEnd>,
+    /// The highest index among the chunks that sessions are changing: those may be there soon.
+    #[n(1)]
+    pub pending: Option<ChunkIndex>,
 }
 
 /// A chunk and its length.

@@ -6,6 +6,7 @@
 //!                  ── Heartbeat ──► a lease, counted from when it was sent; what changed in the routing
 //!   client         ── GetRouting ─► what changed in the routing since the version that it has
 //!   operator       ── Administer ─► disks admitted, tables made
+//!                  ── GetStatus, GetClients ─► how servers stand, which clients there are
 //! ```
 //!
 //! # Routing
@@ -21,9 +22,10 @@ use minicbor::{Decode, Encode};
 
 use crate::codec::list;
 use crate::limits::{
-    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX, SESSIONS_MAX,
-    TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
+    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, CLIENTS_PAGE_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX,
+    SESSIONS_MAX, TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
 };
+use crate::meta::Time;
 
 /// What fails together: a node, a rack, a zone, as the operator numbered them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -214,12 +216,27 @@ pub struct Register {
 }
 
 /// Answers [`Register`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RegisterReply {
+    /// This start is one of the cluster's.
+    #[n(0)]
+    TakenIn(#[n(0)] TakenIn),
+    /// It is not, and asking again changes nothing, in words that say why and what to do.
+    #[n(1)]
+    Refused {
+        /// The words.
+        #[n(0)]
+        text: String,
+    },
+}
+
+/// What a server is told that was taken in.
 ///
 /// The leader forgets an ended session once every server has confirmed it, and a server forgets it with
 /// its process. So each start is told which sessions live: of those that were opened before
 /// [`Self::next_session`], all others have ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct RegisterReply {
+pub struct TakenIn {
     /// The node's number, for ever.
     #[n(0)]
     pub node: NodeId,
@@ -395,4 +412,53 @@ pub struct GetStatusReply {
     /// How many client sessions live.
     #[n(3)]
     pub sessions: u32,
+    /// After how long without a heartbeat a storage server is taken for gone, in milliseconds.
+    #[n(4)]
+    pub lease_ms: Option<u32>,
+}
+
+/// Asks which clients there are, page by page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetClients {
+    /// The last client of the page before; number 0 for the first page.
+    #[n(0)]
+    pub after: ClientId,
+}
+
+/// Answers [`GetClients`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetClientsReply {
+    /// Sessions that live, by number.
+    #[cbor(n(0), decode_with = "list::<CLIENTS_PAGE_MAX, _, _>")]
+    pub clients: Vec<ClientStatus>,
+    /// Whether more follow.
+    #[n(1)]
+    pub more: bool,
+    /// After how long without a sign of life a session is ended, in milliseconds.
+    #[n(2)]
+    pub lease_ms: u32,
+}
+
+/// One client's session, as the leader knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ClientStatus {
+    /// Which session.
+    #[n(0)]
+    pub client: ClientId,
+    /// The client's machine, as it said.
+    #[n(1)]
+    pub host: String,
+    /// What the client is, as it said: a mount and its path, a program's name.
+    #[n(2)]
+    pub what: String,
+    /// When the session was opened, by the leader's clock.
+    #[n(3)]
+    pub opened: Time,
+    /// How long ago it last gave a sign of life, in milliseconds, counted in whole seconds; `None`: not
+    /// since this leader began.
+    #[n(4)]
+    pub heard_ms_ago: Option<u32>,
+    /// How many handles it has open for writing.
+    #[n(5)]
+    pub writers: u32,
 }

@@ -43,6 +43,8 @@ pub const ROUTING_PAGE_MAX: usize = 4096;
 /// Sessions that live (a count): twice as many as a leader opens, as some may be on their way to be
 /// opened when it counts.
 pub const SESSIONS_MAX: usize = 1 << 18;
+/// Clients on a page of their list (a count): with the words that each says of itself under 1 MiB.
+pub const CLIENTS_PAGE_MAX: usize = 1024;
 /// Ended sessions in one answer to a heartbeat (a count).
 pub const ENDED_MAX: usize = 4096;
 /// One name in a directory: what Linux allows.

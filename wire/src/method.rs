@@ -12,8 +12,8 @@ use crate::chunk::{
     LastChunk, LastChunkReply, ReadChunks, ReadChunksReply, UpdateChunk, UpdateChunkReply,
 };
 use crate::cluster::{
-    Administer, AdministerReply, GetRouting, GetRoutingReply, GetStatus, GetStatusReply, Heartbeat,
-    HeartbeatReply, Register, RegisterReply,
+    Administer, AdministerReply, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
+    GetStatus, GetStatusReply, Heartbeat, HeartbeatReply, Register, RegisterReply,
 };
 use crate::handshake::{Hello, HelloReply};
 use crate::meta::{
@@ -100,6 +100,7 @@ methods! {
     0x0302 GetRouting => GetRoutingReply, ChangesNothing;
     0x0303 Administer => AdministerReply, Tagged;
     0x0304 GetStatus => GetStatusReply, ChangesNothing;
+    0x0305 GetClients => GetClientsReply, ChangesNothing;
     0x0400 OpenSession => OpenSessionReply, Tagged;
     0x0401 RenewSession => RenewSessionReply, ChangesNothing;
     0x0402 EndSession => RenewSessionReply, Tagged;

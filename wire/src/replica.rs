@@ -36,7 +36,8 @@ pub struct TaggedChange {
 }
 
 /// Makes one new version of a chunk out of changes that the head ordered; sent to the successor,
-/// answered when it and all behind it have the version durably.
+/// answered when it and all behind it have the version durably. Refused (`NoSpace`, `Io`), neither it nor
+/// any behind it has the version or will have it: the sender takes it back.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ForwardUpdate {
     /// The receiver.
@@ -61,6 +62,11 @@ pub struct ForwardUpdate {
     /// chunk's others, so that all replicas keep the same.
     #[cbor(n(6), decode_with = "list::<TAGS_MAX, _, _>")]
     pub kept: Vec<Tag>,
+    /// The sender's number of this message, higher than those of all that it sent before: a receiver that
+    /// refuses a version for good takes no earlier message any more. `None`: of a sender that goes on until
+    /// it succeeds.
+    #[n(7)]
+    pub attempt: Option<Sequence>,
 }
 
 /// Answers [`ForwardUpdate`]: the version is durable from here to the tail, and so committed.

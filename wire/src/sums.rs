@@ -5,7 +5,7 @@
 //! [`Unchecked`], which cannot be read before it is checked.
 
 use bytes::Bytes;
-use emberfs_buffer::{Crc32c, Malformed, Payload, Unchecked};
+use emberfs_buffer::{Crc32c, Malformed, Payload, Unchecked, Unfit, check_in_place};
 use emberfs_layout::{BlockSize, ChunkOffset};
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
@@ -49,11 +49,25 @@ impl PayloadSums {
     /// # Errors
     /// [`Malformed`] if `bytes` are not as many as described, or not with as many sums.
     pub fn bind(&self, bytes: Bytes) -> Result<Unchecked, Malformed> {
-        let (start, len, sums) = (self.start, bytes.len(), self.sums.0.len());
-        if len != self.len.get() as usize {
-            return Err(Malformed { start, len, sums, expected: 0 });
+        self.counts(bytes.len())?;
+        Unchecked::new(bytes, self.start, self.block, self.sums.0.as_slice())
+    }
+
+    /// Compares `bytes`, which came straight to where they are wanted, with what is described.
+    ///
+    /// # Errors
+    /// [`Unfit`]; the bytes are not to be used then.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), Unfit> {
+        self.counts(bytes.len())?;
+        check_in_place(bytes, self.start, self.block, &self.sums.0)
+    }
+
+    fn counts(&self, len: usize) -> Result<(), Malformed> {
+        let (start, sums) = (self.start, self.sums.0.len());
+        match len == self.len.get() as usize {
+            true => Ok(()),
+            false => Err(Malformed { start, len, sums, expected: 0 }),
         }
-        Unchecked::new(bytes, start, self.block, self.sums.0.as_slice())
     }
 }
 
@@ -99,6 +113,8 @@ mod tests {
             prop_assert_eq!(&decoded, &described);
             prop_assert!(decoded.bind(bytes.clone()).expect("fits").check().is_ok());
             prop_assert!(decoded.bind(bytes.slice(1..)).is_err());
+            prop_assert_eq!(decoded.check(&bytes), Ok(()));
+            prop_assert!(decoded.check(&bytes[1..]).is_err());
         }
     }
 }

@@ -34,7 +34,7 @@ enum Command {
     Check,
     /// Everything that CI runs: check, then the tests that span crates
     Test,
-    /// The replica core under its simulator
+    /// The replica and membership cores under their simulator
     Sim(sim::Seeds),
 }
 

@@ -12,6 +12,9 @@ use crate::local::process;
 
 /// Formats a directory of this machine, by the storage server's own command.
 pub(super) async fn format(connection: &Connection, directory: &Path) -> Result<()> {
+    if directory.exists() && !directory.is_dir() {
+        bail!("{} is no directory: give an empty or a new one", directory.display());
+    }
     let address = connection.address()?;
     let cluster = match address.cluster {
         Some(cluster) => cluster,

@@ -1,4 +1,4 @@
-//! `node|disk|target|chain list`.
+//! `node|disk|target|chain|client list`.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use emberfs_client::{ChainMember, GetStatusReply, LocalState, PublicState};
 use emberfs_layout::{DiskId, NodeId, TargetId};
 use serde_json::{Value, json};
 
+use super::files::time;
 use crate::connection::Connection;
 use crate::listing::Listing;
 
@@ -106,13 +107,30 @@ pub(super) async fn chains(connection: &Connection, json: bool) -> Result<()> {
     Ok(listing.print(json)?)
 }
 
+pub(super) async fn clients(connection: &Connection, json: bool) -> Result<()> {
+    let clients = connection.cluster().await?.clients().await?;
+    let columns = &["id", "host", "what", "since", "heard ms ago", "open for writing"];
+    let mut listing = Listing::new("clients", columns);
+    for client in clients {
+        listing.push(vec![
+            json!(client.client.get()),
+            json!(client.host),
+            json!(client.what),
+            json!(time(client.opened)),
+            json!(client.heard_ms_ago),
+            json!(client.writers),
+        ]);
+    }
+    Ok(listing.print(json)?)
+}
+
 /// A member, head first: `12:serving`.
 pub(super) fn member(member: &ChainMember) -> Value {
     json!(format!("{}:{}", member.target.get(), public(member.state)))
 }
 
 /// The words for the states of a chain's member, as the glossary has them.
-fn public(state: PublicState) -> &'static str {
+pub(super) fn public(state: PublicState) -> &'static str {
     match state {
         PublicState::Serving => "serving",
         PublicState::Syncing => "syncing",

@@ -2,29 +2,34 @@
 
 pub(crate) mod chain_table;
 mod cluster;
+mod config;
 pub(crate) mod disk;
 mod files;
 mod lists;
 mod status;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use etcetera::{BaseStrategy, choose_base_strategy};
 
-use crate::args::{Args, ChainTableCommand, ClusterCommand, Command, DiskCommand, ListCommand};
+use crate::args::{
+    Args, ChainTableCommand, ClusterCommand, Command, ConfigCommand, DiskCommand, ListCommand,
+    Named,
+};
 use crate::connection::Connection;
 use crate::exit::End;
 use crate::{local, mountpoint};
 
 /// Carries a command out, to its end.
-pub(crate) fn run(args: Args) -> Result<End> {
+pub(crate) fn run(args: Args, named: Named) -> Result<End> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
     let Args { cluster, json, timeout, command } = args;
     log_to_stderr();
-    let connection = Connection { cluster, timeout };
+    let connection = Connection { cluster, named, timeout };
     let end = runtime.block_on(dispatch(&connection, json, command));
     // What still runs waits for nobody who matters: a resolver that hangs, say.
     runtime.shutdown_background();
@@ -36,12 +41,14 @@ fn log_to_stderr() {
     let level = tracing_subscriber::filter::LevelFilter::WARN.into();
     let filter = tracing_subscriber::EnvFilter::builder().with_default_directive(level);
     let lines = tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy());
-    lines.with_writer(std::io::stderr).with_target(false).compact().init();
+    let lines = lines.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    lines.with_target(false).compact().init();
 }
 
 async fn dispatch(connection: &Connection, json: bool, command: Command) -> Result<End> {
     match command {
         Command::Status => return status::run(connection, json).await,
+        Command::Check { paths } => return files::check::run(connection, json, &paths).await,
         Command::Up(args) => {
             let dir = args.dir.clone().map_or_else(default_dir, Ok)?;
             local::up::run(&dir, &args).await?;
@@ -57,6 +64,9 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Node(ListCommand::List) => lists::nodes(connection, json).await?,
         Command::Target(ListCommand::List) => lists::targets(connection, json).await?,
         Command::Chain(ListCommand::List) => lists::chains(connection, json).await?,
+        Command::Client(ListCommand::List) => lists::clients(connection, json).await?,
+        Command::Config(ConfigCommand::Show { file: None }) => config::cluster(connection, json)?,
+        Command::Config(ConfigCommand::Show { file: Some(file) }) => config::server(&file, json)?,
         Command::Disk(DiskCommand::List) => lists::disks(connection, json).await?,
         Command::Disk(DiskCommand::Format { directory }) => {
             disk::format(connection, &directory).await?;

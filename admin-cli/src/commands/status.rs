@@ -8,7 +8,7 @@ use emberfs_client::{GetStatusReply, PublicState};
 use serde_json::json;
 
 use crate::connection::Connection;
-use crate::exit::End;
+use crate::exit::{End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;
 
@@ -32,7 +32,7 @@ pub(super) async fn run(connection: &Connection, json: bool) -> Result<End> {
         Ok(answers) => answers,
         Err(error) => {
             unknown(&error, json)?;
-            return Ok(End::StatusUnknown);
+            return Ok(End::Unknown);
         }
     };
     let problems = health::problems(&status, &routing);
@@ -53,10 +53,10 @@ pub(super) async fn run(connection: &Connection, json: bool) -> Result<End> {
 fn unknown(error: &anyhow::Error, json: bool) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
-        let value = json!({ "schema": SCHEMA, "status": "unknown", "why": format!("{error:#}") });
+        let value = json!({ "schema": SCHEMA, "status": "unknown", "why": words(error) });
         writeln!(out, "{value:#}")?;
     } else {
-        writeln!(out, "cannot tell: {error:#}")?;
+        writeln!(out, "cannot tell: {}", words(error))?;
     }
     Ok(())
 }

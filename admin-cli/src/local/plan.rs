@@ -4,11 +4,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::process::Server;
 use super::{configs, ports};
+use crate::exit::Usage;
 
 /// The file.
 const FILE: &str = "local.toml";
@@ -49,16 +50,20 @@ pub(crate) struct Plan {
 impl Shape {
     /// Whether such a cluster can exist.
     pub(crate) fn check(&self) -> Result<()> {
-        ensure!(self.meta == 1, "--meta {}: only one metadata member yet", self.meta);
-        ensure!(self.storage >= 1 && self.disks >= 1, "at least one storage server and one disk");
-        ensure!(
-            (1..=self.storage).contains(&u16::from(self.replicas)),
-            "--replicas {}: copies lie on different servers, and there are {}: \
-             add --storage, or lower --replicas",
-            self.replicas,
-            self.storage
-        );
-        Ok(())
+        let Self { meta, storage, disks, replicas } = *self;
+        let wrong = if meta != 1 {
+            format!("--meta {meta}: only one metadata member yet")
+        } else if storage == 0 || disks == 0 {
+            "at least one storage server and one disk".to_owned()
+        } else if !(1..=storage).contains(&u16::from(replicas)) {
+            format!(
+                "--replicas {replicas}: copies lie on different servers, and there are {storage}: \
+                 add --storage, or lower --replicas"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Usage(wrong).into())
     }
 }
 

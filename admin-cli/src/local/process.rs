@@ -149,14 +149,14 @@ pub(crate) fn program(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs a command that prints an id, or says what is wrong.
-fn answer_of<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+/// Runs a command that prints an answer, or says what is wrong.
+pub(crate) fn answer_of<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     command: &mut Command,
 ) -> Result<T> {
     let output = command.output().context("cannot start it")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", said.trim().trim_start_matches("Error: "));
+        bail!("{}", said.trim().trim_start_matches("error: "));
     }
     let said = String::from_utf8_lossy(&output.stdout);
     said.trim().parse().with_context(|| format!("it said `{}`", said.trim()))

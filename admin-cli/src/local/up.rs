@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   plan ── metadata: configuration, format, start ── storage: the same ── admit disks ── chain table
-//!                                               ── wait until healthy ── clusters.toml ── mount
+//!                                               ── wait for the chains ── clusters.toml ── mount
 //! ```
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use emberfs_client::GetStatusReply;
 use emberfs_client::{ClientOptions, Cluster, ClusterAddress, Directory};
 use emberfs_layout::{ClusterId, DiskId};
@@ -24,7 +24,8 @@ use super::process::Server;
 use super::{configs, process};
 use crate::args::UpArgs;
 use crate::commands::{chain_table, disk};
-use crate::health::{self, Verdict};
+use crate::exit::Usage;
+use crate::health::{self, Problem};
 use crate::mountpoint;
 
 /// Targets on each disk: enough to spread a dead one's load over a handful of servers.
@@ -49,7 +50,7 @@ pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
     if cluster.routing().await?.tables().next().is_none() {
         chain_table::create(&cluster, launch.plan.shape.replicas, None, None).await?;
     }
-    launch.healthy(&cluster).await?;
+    let problems = launch.settled(&cluster).await?;
     let address = address(&launch.plan, id)?;
     Directory::of_user()?.insert(&launch.plan.name, &address)?;
     launch.mount(&address, args.mount.as_deref())?;
@@ -59,7 +60,12 @@ pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
     if let Some(path) = &plan.mount {
         println!("mounted at {}", path.display());
     }
-    println!("try: emberfs status; emberfs cp -r DIR ember:/; emberfs ls ember:/; emberfs down");
+    for problem in problems {
+        println!("{}: {}", problem.verdict.word(), problem.text);
+    }
+    let place = args.dir.as_ref().map(|_| format!(" --dir {}", plan.directory.display()));
+    let down = format!("emberfs down{}", place.unwrap_or_default());
+    println!("try: emberfs status; emberfs cp -r DIR ember:/; emberfs ls ember:/; {down}");
     Ok(())
 }
 
@@ -74,13 +80,13 @@ fn plan(directory: &Path, args: &UpArgs) -> Result<Plan> {
         return Plan::make(directory, args.name.as_deref().unwrap_or("local"), shape);
     };
     let same = |what: &str, asked: Option<u16>, there: u16| {
-        let fits = asked.is_none_or(|asked| asked == there);
-        ensure!(
-            fits,
-            "the cluster in {} has {what} {there}: leave {what} out, or choose another --dir",
-            plan.directory.display()
-        );
-        Ok(())
+        if asked.is_none_or(|asked| asked == there) {
+            return Ok(());
+        }
+        let at = plan.directory.display();
+        Err(Usage(format!(
+            "the cluster in {at} has {what} {there}: leave {what} out, or choose another --dir"
+        )))
     };
     let shape = plan.shape;
     same("--meta", args.meta, shape.meta)?;
@@ -206,18 +212,17 @@ impl Launch {
         disk::add(cluster, &new, TARGETS_PER_DISK).await
     }
 
-    async fn healthy(&mut self, cluster: &Cluster) -> Result<()> {
+    /// Waits until all that may pass has passed; what is left is for the operator: a full disk, say.
+    async fn settled(&mut self, cluster: &Cluster) -> Result<Vec<Problem>> {
         let begin = Instant::now();
         loop {
             let (status, routing) = (cluster.status().await?, cluster.routing().await?);
             let problems = health::problems(&status, &routing);
-            if health::verdict(&problems) == Verdict::Healthy {
-                return Ok(());
-            }
-            let first = problems.into_iter().next().map(|problem| problem.text);
-            let waiting = first.unwrap_or_default();
-            self.still_waiting(begin, &waiting)?;
-            self.say(waiting);
+            let Some(passing) = problems.iter().find(|problem| problem.passes) else {
+                return Ok(problems);
+            };
+            self.still_waiting(begin, &passing.text)?;
+            self.say(passing.text.clone());
             tokio::time::sleep(ASK_EVERY).await;
         }
     }

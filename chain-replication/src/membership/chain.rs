@@ -5,14 +5,15 @@ use emberfs_wire::cluster::PublicState::{LastServing, Offline, Serving, Syncing,
 use emberfs_wire::cluster::{Chain, ChainMember, LocalState, PublicState, TargetReport};
 
 use super::leases::Life;
-use super::table::{Outlook, Standing, becomes};
+use super::table::{Outlook, Standing, becomes, row_of};
 
 /// What the leader knows of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberFacts {
     /// Whether its server answers.
     pub life: Life,
-    /// Whether its server started anew since the member got its present state.
+    /// Whether its server started anew since the member got its present state, and its latest start was heard
+    /// of by this leader: only then is the one before surely gone.
     pub restarted: bool,
     /// What its server reported last, under its latest start and to this leader; `None`: nothing yet. A
     /// server reports a target that it should have and lacks as [`LocalState::Offline`].
@@ -40,6 +41,13 @@ pub fn next(chain: &Chain, facts: &[MemberFacts], tail_first: bool) -> Option<Ch
     let next = Chain { version: chain.version.next(), members, ..chain.clone() };
     debug_assert!(well_formed(&next) || !well_formed(chain), "{chain:?} became {next:?}");
     Some(next)
+}
+
+/// The row of the table that [`next`] goes by, of each member.
+pub(super) fn rows(chain: &Chain, facts: &[MemberFacts], tail_first: bool) -> Vec<usize> {
+    let (stands, outlook) = look(chain, facts, tail_first);
+    let pairs = chain.members.iter().zip(stands);
+    pairs.filter_map(|(member, stands)| row_of(member.state, stands, outlook)).collect()
 }
 
 /// The members that served and do not any more: their servers get no lease until they hear of it.

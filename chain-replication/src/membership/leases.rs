@@ -8,6 +8,9 @@
 //! it has stopped long before the leader takes it for lapsed, whatever a pause or the clocks' drift
 //! makes of it. A new leader does not know what the one before answered, and counts T from its election.
 //!
+//! The server's clock goes on while its machine sleeps. The leader's may stand still: then it waits longer
+//! than T, which is safe, and after its own sleep does not take for lapsed whoever it could not hear.
+//!
 //! A lease is for the routing that goes with it: no answer grants one that does not also tell the
 //! server of every change that ended one of its members' service. So the leader holds back leases of those
 //! whom a change concerns from before it proposes it until it is applied ([`Leases::hold`]), and grants
@@ -53,6 +56,12 @@ impl LeaseTerm {
     #[must_use]
     pub const fn new(ms: u32) -> Option<Self> {
         if ms < 2 { None } else { Some(Self { ms }) }
+    }
+
+    /// T, in milliseconds.
+    #[must_use]
+    pub const fn ms(self) -> u32 {
+        self.ms
     }
 
     /// What is granted: T/2, in milliseconds.

@@ -31,18 +31,21 @@
 //! * One member syncs at a time, directly behind the last that serves.
 //! * A server that starts anew has lost what was not durable: its members come back through [`Syncing`].
 //!
-//! That a member was fenced before others go on without it is the affair of [`Leases`].
+//! That a member was fenced before others go on without it is the affair of [`Leases`]; [`Heard`] puts them, the
+//! table and what servers report together.
 //!
 //! [`Serving`]: emberfs_wire::cluster::PublicState::Serving
 //! [`Syncing`]: emberfs_wire::cluster::PublicState::Syncing
 //! [`LastServing`]: emberfs_wire::cluster::PublicState::LastServing
 
 mod chain;
+mod heard;
 mod leases;
 mod outages;
 pub mod table;
 
 pub use chain::{MemberFacts, next, served_before, well_formed};
+pub use heard::{Answered, Change, Edition, Heard, Place};
 pub use leases::{LeaseTerm, Leases, Life};
 pub use outages::{Outages, TAIL_FIRST_MS};
 

@@ -39,11 +39,16 @@ pub enum Outlook {
 }
 
 /// One transition.
-pub(super) struct Row {
-    pub(super) was: &'static [PublicState],
-    pub(super) stands: &'static [Standing],
-    pub(super) outlook: &'static [Outlook],
-    pub(super) becomes: PublicState,
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The states that it is from.
+    pub was: &'static [PublicState],
+    /// How the member stands.
+    pub stands: &'static [Standing],
+    /// What becomes of the chain.
+    pub outlook: &'static [Outlook],
+    /// The state that it leads to.
+    pub becomes: PublicState,
 }
 
 const ANY: &[Outlook] = &[Served, Doubtful, Lost];
@@ -58,7 +63,7 @@ const fn row(
 }
 
 /// All transitions.
-pub(super) const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     // A serving member stays while it may be serving, and goes only if another serves for certain.
     row(&[Serving], &[Here, Silent], ANY, Serving),
     row(&[Serving], &[Behind], &[Served], Waiting),

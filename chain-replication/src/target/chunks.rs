@@ -12,7 +12,9 @@
 //! [`Effect::Flush`]: super::Effect::Flush
 
 use emberfs_buffer::{ChunkDigest, Payload};
-use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, DataId};
+use emberfs_layout::{
+    BlockSize, ByteLen, ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, DataId,
+};
 use emberfs_wire::Tag;
 use emberfs_wire::chunk::ChunkEnd;
 use emberfs_wire::replica::AppliedTag;
@@ -27,6 +29,11 @@ pub trait Chunks {
 
     /// The last chunk of a file whose committed version is not removed.
     fn last_chunk(&self, data: DataId) -> Option<ChunkEnd>;
+
+    /// Whether a put that takes `room` in blocks of this size will find it, whatever the puts under way
+    /// take. A put may fail all the same where something else fills the disk; that of a version that takes no
+    /// room never does.
+    fn has_room(&self, room: ByteLen, block: BlockSize) -> bool;
 }
 
 /// How a chunk stands.
@@ -82,6 +89,9 @@ pub struct NewVersion {
     pub kept: Vec<AppliedTag>,
     /// Whether it is stored as committed (at the tail), or as pending.
     pub commit: bool,
+    /// Whether a part of a corrupt block may be written, as those behind have it whole. The block is corrupt
+    /// after it as before.
+    pub keep_damage: bool,
 }
 
 /// A whole chunk as the predecessor has it, to replace whatever is there, a pending version too.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emberfs_buffer::Payload;
-use emberfs_layout::{ChunkId, ChunkVersion};
+use emberfs_layout::{ByteLen, ChunkId, ChunkVersion, Sequence};
 use emberfs_wire::chunk::{ChunkChange, UpdateChunkReply};
 use emberfs_wire::replica::{AppliedTag, ForwardReply, ForwardUpdate};
 use emberfs_wire::{FsError, Tag, WireError};
@@ -55,12 +55,16 @@ impl Target {
             if work.version != update.version || work.changes != update.changes {
                 return Err(retry(format!("{chunk} is at {} here", work.version)));
             }
+            work.attempt = work.attempt.max(update.attempt);
             let oldest = join(&mut work.upstream, id);
             turn.out.extend(oldest.map(|old| Effect::refuse(old, retry("sent again".into()))));
             return Ok(());
         }
         if self.holds(turn, id, chunk, update.version)? {
             return Ok(());
+        }
+        if update.attempt.is_some() && update.attempt <= self.refused_to {
+            return Err(retry(format!("{chunk}: overtaken by what was refused")));
         }
         let blocked = self.works.len() >= WORKS_MAX
             || self.is_orphaned(chunk)
@@ -70,9 +74,10 @@ impl Target {
             return Err(retry(format!("{} is busy", self.id)));
         }
         self.tags.retain(chunk, |applied| update.kept.contains(&applied.tag));
-        let ForwardUpdate { version, chunk_size, changes, kept, .. } = update;
+        let ForwardUpdate { version, chunk_size, changes, kept, attempt, .. } = update;
         let mut work = Work::new(version, chunk_size, changes, data, kept);
         work.upstream.push(id);
+        work.attempt = attempt;
         self.start(turn, chunk, work);
         Ok(())
     }
@@ -99,13 +104,20 @@ impl Target {
         }
     }
 
-    /// Stores a version here while it is forwarded.
+    /// Stores a version here while it is forwarded; before that, if there may be no room for it.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, mut work: Work) {
         let view = self.view.as_ref().expect("whoever starts a version has a duty");
         work.as_committed = view.successor.is_none();
+        let room = ByteLen(turn.taken.get() + work.room().get());
+        let fits = turn.chunks.has_room(room, work.chunk_size.block_size());
+        if !fits && !work.as_committed {
+            work.forward = Forward::AfterPut;
+        }
         self.works.insert(chunk, work);
         self.put(turn, chunk);
-        self.send_forward(turn, chunk);
+        if fits {
+            self.send_forward(turn, chunk);
+        }
     }
 
     fn put(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
@@ -113,6 +125,7 @@ impl Target {
         let view = self.view.as_ref().expect("whoever stores a version has a duty");
         let work = self.works.get_mut(&chunk).expect("it is the work's put");
         work.put = Put::Running;
+        turn.taken = ByteLen(turn.taken.get() + work.room().get());
         if !work.as_committed {
             self.pending.insert(chunk, work.version);
         }
@@ -123,6 +136,7 @@ impl Target {
             changes: work.to_store(),
             kept: self.tags.of(chunk).to_vec(),
             commit: work.as_committed,
+            keep_damage: matches!(work.forward, Forward::Done(_)),
         };
         turn.out.push(Effect::Put { op, chunk, new });
     }
@@ -144,9 +158,12 @@ impl Target {
             return;
         }
         let view = self.view.as_ref().expect("it has a successor");
-        let update = work.message(view, self.id, successor.target, chunk);
+        let attempt = Sequence(self.last_call + 1);
+        let update = work.message(view, self.id, successor.target, chunk, attempt);
+        work.handed_on = true;
         let ask = Ask::Forward { update, data: work.data.clone() };
         let call = self.send(turn, successor.target, Call::Forward(chunk), ask);
+        assert_eq!(call.0, attempt.get(), "a message is named by its call");
         self.works.get_mut(&chunk).expect("it was there above").forward = Forward::Sent(call);
     }
 
@@ -166,16 +183,16 @@ impl Target {
                 self.record(chunk, tags, &durable);
                 let work = self.works.get_mut(&chunk).expect("looked at above");
                 work.put = Put::Done(durable);
+                let waits = matches!(work.forward, Forward::AfterPut);
                 for asker in readers {
                     self.read_pending(turn, asker, version);
                 }
+                if waits {
+                    self.send_forward(turn, chunk);
+                }
                 self.advance(turn, chunk);
             }
-            Err(error) => {
-                work.put = Put::Failed { again: turn.now.after(AGAIN_MS) };
-                let full = error == StoreError::NoSpace;
-                self.stuck(turn, chunk, if full { FsError::NoSpace } else { FsError::Io });
-            }
+            Err(error) => self.put_failed(turn, chunk, &error),
         }
     }
 
@@ -187,25 +204,12 @@ impl Target {
         }
     }
 
-    /// Tells all who wait for this chunk why it cannot be written, as there is no room or a block to be
-    /// written in part is corrupt; the version itself stays under way.
-    fn stuck(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: FsError) {
-        let Some(work) = self.works.get_mut(&chunk) else { return };
-        let clients = work.clients.iter_mut().flat_map(std::mem::take);
-        let readers = work.readers.drain(..).map(|asker| asker.request());
-        let waiters: Vec<RequestId> =
-            clients.chain(work.upstream.drain(..)).chain(readers).collect();
-        let why = WireError::from(why);
-        turn.out.extend(waiters.into_iter().map(|id| Effect::refuse(id, why.clone())));
-        self.refuse_waiting(turn, chunk, &why);
-    }
-
     pub(super) fn forward_answered(
         &mut self,
         turn: &mut Turn<'_>,
         chunk: ChunkId,
         call: CallId,
-        answer: Result<ForwardReply, WireError>,
+        answer: &Result<ForwardReply, WireError>,
     ) {
         let Some(work) = self.works.get_mut(&chunk) else { return };
         if !matches!(work.forward, Forward::Sent(sent) if sent == call) {
@@ -213,23 +217,23 @@ impl Target {
         }
         match answer {
             Ok(reply) if reply.version == work.version => {
-                work.forward = Forward::Done(reply);
+                work.forward = Forward::Done(*reply);
                 self.advance(turn, chunk);
             }
-            other => {
-                work.forward = Forward::Due { again: turn.now.after(AGAIN_MS) };
-                if let Err(WireError::Refuse { why: why @ (FsError::NoSpace | FsError::Io) }) =
-                    other
-                {
-                    self.stuck(turn, chunk, why);
-                }
+            Err(WireError::Refuse { why: why @ (FsError::NoSpace | FsError::Io) }) => {
+                self.refused_behind(turn, chunk, *why);
             }
+            _ => work.forward = Forward::Due { again: turn.now.after(AGAIN_MS) },
         }
     }
 
-    /// Ends a version that is durable here and behind: commits, acknowledges, and starts the next.
+    /// Ends a version that is durable here and behind: commits, acknowledges, and starts the next. One
+    /// that is refused behind is taken back.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let Some(work) = self.works.get(&chunk) else { return };
+        if let Forward::Refused(why) = work.forward {
+            return self.take_back(turn, chunk, why);
+        }
         let settled = matches!(work.forward, Forward::None | Forward::Done(_));
         if !settled || !work.is_durable() {
             return;
@@ -324,6 +328,7 @@ impl Target {
                 gone.extend(work.clients.iter_mut().flat_map(std::mem::take));
             }
             turn.out.extend(gone.into_iter().map(|id| Effect::refuse(id, why.clone())));
+            work.attempt = None;
         }
         if !head {
             let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
@@ -334,9 +339,15 @@ impl Target {
         }
         for chunk in chunks {
             let work = self.works.get_mut(&chunk).expect("nothing ended since it was listed");
-            work.inherited = last;
-            work.forward = Forward::None; // nothing was sent under this version of the chain
-            self.send_forward(turn, chunk);
+            if matches!(work.put, Put::Undoing(_)) {
+                continue;
+            }
+            work.inherited = last && work.handed_on;
+            // Nothing was sent under this version of the chain.
+            if work.is_durable() || !matches!(work.forward, Forward::AfterPut) {
+                work.forward = Forward::None;
+                self.send_forward(turn, chunk);
+            }
             self.advance(turn, chunk);
         }
     }
@@ -391,7 +402,7 @@ impl Target {
                     turn.out.push(Effect::refuse(*id, why.clone()));
                     return false;
                 }
-                Op::Transfer(_) => return false,
+                Op::Transfer(_) | Op::Undo(_) => return false,
                 Op::Read(_) => return true,
             };
             self.orphans.insert(*op, orphan);

@@ -20,6 +20,10 @@ pub(super) const WORKS_MAX: usize = 1024;
 /// Changes that wait for the version before theirs (a count, all chunks).
 pub(super) const WAITING_MAX: usize = 4096;
 
+/// Refusals that are remembered (a count): some for each of many sessions. Beyond it a change that was taken
+/// back is to be tried again.
+pub(super) const REFUSED_MAX: usize = 4096;
+
 /// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
 pub(super) const JOINED_MAX: usize = 4;
 

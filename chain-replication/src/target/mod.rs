@@ -42,8 +42,8 @@
 //! driver may report the target as merely online: then it is brought up to date through syncing.
 //!
 //! # No room
-//! A version for which some replica has no room stays under way and is tried again: it cannot be taken back,
-//! as another replica may have it. Those who wait for it are told; reads and other chunks go on.
+//! See `undo`: a version that some replica cannot store is taken back by all before it, and its clients
+//! are refused. Reads, removals and other chunks go on.
 
 mod chain_view;
 pub mod chunks;
@@ -56,13 +56,16 @@ mod predecessor;
 mod read;
 mod returning;
 mod tags;
+#[cfg(test)]
+mod tests;
+mod undo;
 mod work;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use emberfs_buffer::ChunkDigest;
-use emberfs_layout::{ChainVersion, ChunkId, ChunkVersion, TargetId};
+use emberfs_layout::{ByteLen, ChainVersion, ChunkId, ChunkVersion, Sequence, TargetId};
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
 use emberfs_wire::replica::AppliedTag;
@@ -110,12 +113,15 @@ pub struct Target {
     pending: BTreeMap<ChunkId, ChunkVersion>,
     /// Chunks that are not as the tail has them, with the tail's digest.
     differing: BTreeMap<ChunkId, ChunkDigest>,
+    /// The predecessor's latest message whose version was refused for good, under this version of the chain:
+    /// what it sent before begins nothing any more.
+    refused_to: Option<Sequence>,
     ops: BTreeMap<OpId, Op>,
     /// Puts and installs under way for which nobody waits any more.
     orphans: BTreeMap<OpId, Orphan>,
     calls: BTreeMap<CallId, (Millis, Call)>,
     next_op: u64,
-    next_call: u64,
+    last_call: u64,
     resync: Option<Resync>,
     returning: Option<Returning>,
 }
@@ -125,6 +131,8 @@ enum Op {
     Put(ChunkId),
     Install(InstallUnderWay),
     Flush(RequestId),
+    /// A version that is taken back: its discard is made durable.
+    Undo(ChunkId),
     Read(ReadUnderWay),
     /// A chunk is read to be installed at the successor.
     Transfer(ChunkId),
@@ -160,6 +168,8 @@ struct Turn<'a> {
     out: &'a mut Vec<Effect>,
     /// What this step commits: the store shows it only once the effects are carried out.
     commits: BTreeMap<ChunkId, VersionState>,
+    /// What the puts of this step take: the store counts them once they have begun.
+    taken: ByteLen,
 }
 
 impl Turn<'_> {
@@ -193,11 +203,12 @@ impl Target {
             waiting_count: 0,
             pending: loaded.pending.into_iter().collect(),
             differing: BTreeMap::new(),
+            refused_to: None,
             ops: BTreeMap::new(),
             orphans: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_op: 0,
-            next_call: 0,
+            last_call: 0,
             resync: None,
             returning: None,
         }
@@ -220,7 +231,7 @@ impl Target {
     /// Takes one event in and pushes what is to be done. `now` is the server's monotonic clock, read
     /// after the event was taken from its queue.
     pub fn step(&mut self, now: Millis, input: Input, chunks: &dyn Chunks, out: &mut Vec<Effect>) {
-        let turn = &mut Turn { now, chunks, out, commits: BTreeMap::new() };
+        let turn = &mut Turn { now, chunks, out, commits: BTreeMap::new(), taken: ByteLen::ZERO };
         match input {
             Input::Update { id, update, data } => self.on_update(turn, id, update, data),
             Input::Read { id, read } => self.on_read(turn, id, &read),
@@ -288,8 +299,8 @@ impl Target {
     }
 
     fn send(&mut self, turn: &mut Turn<'_>, to: TargetId, call: Call, ask: Ask) -> CallId {
-        self.next_call += 1;
-        let id = CallId(self.next_call);
+        self.last_call += 1;
+        let id = CallId(self.last_call);
         self.calls.insert(id, (turn.now, call));
         turn.out.push(Effect::Send { call: id, to, ask });
         id
@@ -310,6 +321,7 @@ impl Target {
             Some(Op::Put(chunk)) => self.put_done(turn, chunk, outcome),
             Some(Op::Install(install)) => self.install_done(turn, install, outcome),
             Some(Op::Flush(id)) => self.flush_done(turn, id, outcome),
+            Some(Op::Undo(chunk)) => self.undone(turn, chunk, &outcome),
             Some(Op::Read(_) | Op::Transfer(_)) => unreachable!("a read ends in ReadDone"),
             None => {} // of a work that a failure ended
         }
@@ -338,10 +350,10 @@ impl Target {
         };
         match (asked, answer) {
             (Call::Forward(chunk), Ok(Answer::Forward(reply))) => {
-                self.forward_answered(turn, chunk, call, Ok(reply));
+                self.forward_answered(turn, chunk, call, &Ok(reply));
             }
             (Call::Forward(chunk), other) => {
-                self.forward_answered(turn, chunk, call, Err(failure(other)));
+                self.forward_answered(turn, chunk, call, &Err(failure(other)));
             }
             (Call::Committed(asker), Ok(Answer::Committed(reply))) => {
                 self.committed_answered(turn, asker, reply.version);
@@ -354,7 +366,7 @@ impl Target {
             (Call::Install(chunk), Ok(Answer::Installed(_))) => self.transferred(turn, chunk),
             (Call::Finish, Ok(Answer::Finished(_))) => self.resync_finished(),
             (Call::Page | Call::Finish, _) => self.resync_again(turn.now),
-            (Call::Install(chunk), _) => self.transfer_again(turn.now, chunk),
+            (Call::Install(chunk), answer) => self.transfer_failed(turn, chunk, &failure(answer)),
         }
     }
 
@@ -377,6 +389,8 @@ impl Target {
         self.complete &= view.duty == Duty::Serving || view.last_to_serve;
         self.resync = None;
         self.returning = None;
+        self.refused_to = None;
+        self.tags.forget_refusals();
         self.view = Some(view);
         self.drop_calls(turn);
         match self.duty() {

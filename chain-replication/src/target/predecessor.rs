@@ -12,11 +12,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use emberfs_buffer::ChunkDigest;
-use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, TargetId};
-use emberfs_wire::PayloadSums;
+use emberfs_layout::{
+    ByteLen, ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, TargetId,
+};
 use emberfs_wire::replica::{
     ChunkSummary, ComparePage, ComparePageReply, FinishSync, InstallChunk,
 };
+use emberfs_wire::{FsError, PayloadSums, WireError};
 
 use super::chain_view::Successor;
 use super::chunks::{ReadResult, StoreError, VersionState, Which};
@@ -24,7 +26,7 @@ use super::effect::{Ask, Effect};
 use super::input::{Millis, OpId};
 use super::limits::{AGAIN_MS, AHEAD_MAX, PAGE_MAX, TRANSFERS_MAX};
 use super::returning::summary;
-use super::work::Forward;
+use super::work::{Forward, Work};
 use super::{Call, Op, Target, Turn};
 
 /// Up to where the syncing member has what it should.
@@ -89,7 +91,7 @@ impl Resync {
 impl Target {
     /// Carries resync as far as it goes now.
     pub(super) fn pump_resync(&mut self, turn: &mut Turn<'_>) {
-        let committing = self.works.values().any(super::Work::ends_here);
+        let committing = self.works.values().any(Work::ends_here);
         let unsettled = committing || !self.orphans.is_empty();
         let Some(resync) = &mut self.resync else { return };
         let due: Vec<ChunkId> = resync
@@ -263,6 +265,19 @@ impl Target {
         let held = self.works.get(&chunk).is_some_and(|work| matches!(work.forward, Forward::Held));
         if held {
             self.send_forward(turn, chunk);
+        }
+    }
+
+    /// The syncing member did not take a chunk. Without room for that it has none for what is held behind it
+    /// either, which it was not sent; what takes no room waits.
+    pub(super) fn transfer_failed(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: &WireError) {
+        self.transfer_again(turn.now, chunk);
+        let held =
+            |work: &Work| matches!(work.forward, Forward::Held) && work.room() > ByteLen::ZERO;
+        if let WireError::Refuse { why: why @ FsError::NoSpace } = why
+            && self.works.get(&chunk).is_some_and(held)
+        {
+            self.refused_behind(turn, chunk, *why);
         }
     }
 

@@ -10,7 +10,7 @@ use super::chunks::{ReadResult, StoreError, VersionState, Which};
 use super::effect::{Ask, Effect, Reply};
 use super::input::{Answer, RequestId};
 use super::limits::READS_MAX;
-use super::work::{Forward, Put};
+use super::work::{Forward, Put, Work};
 use super::{Call, Op, Target, Turn, retry};
 
 /// A client's read.
@@ -120,7 +120,13 @@ impl Target {
         }
         // Before the version was sent to it, the syncing member cannot have it, and what it says of a
         // chunk that it was not sent yet is of its earlier life. It is not promoted before all is sent.
-        work.filter(|work| !matches!(work.forward, Forward::None | Forward::Held))?;
+        let unsent = |work: &&Work| {
+            matches!(
+                work.forward,
+                Forward::None | Forward::AfterPut | Forward::Held | Forward::Refused(_)
+            )
+        };
+        work.filter(|work| !unsent(work))?;
         view.successor.map(|next| next.target)
     }
 
@@ -145,7 +151,7 @@ impl Target {
                 Put::Running | Put::Failed { .. } if work.readers.len() < READS_MAX => {
                     work.readers.push(asker);
                 }
-                Put::Running | Put::Failed { .. } => {
+                Put::Running | Put::Failed { .. } | Put::Undoing(_) => {
                     turn.out.push(Effect::refuse(asker.request(), retry("busy".into())));
                 }
             },
@@ -240,17 +246,25 @@ impl Target {
     }
 
     /// Exact at the head once the file's writers have ended: it alone knows of every change under way.
+    /// What sessions that live have under way is theirs to report; what ended ones left ends soon.
     pub(super) fn on_last_chunk(&mut self, turn: &mut Turn<'_>, id: RequestId, ask: &LastChunk) {
         let checked = self.serving(turn.now, &ask.replica).map(|_| ());
         let first = ChunkId::new(ask.data, ChunkIndex(0));
         let last = ChunkId::new(ask.data, ChunkIndex(u32::MAX));
-        let dirty = self.works.range(first..=last).next().is_some()
-            || self.pending.range(first..=last).next().is_some()
+        let mut works = self.works.range(first..=last);
+        let left = |work: &Work| work.changes.iter().any(|c| self.tags.has_ended(c.tag.client));
+        let found = self.pending.range(first..=last).map(|(chunk, _)| chunk);
+        let settles = works.clone().any(|(_, work)| left(work))
+            || found.clone().any(|chunk| !self.works.contains_key(chunk))
             || self.orphans.values().any(|orphan| orphan.chunk.data == ask.data);
         let reply = match checked {
-            Ok(()) if dirty => Err(retry(format!("{} is being written", ask.data))),
+            Ok(()) if settles => Err(retry(format!("{} settles", ask.data))),
             Ok(()) => {
-                Ok(Reply::LastChunk(LastChunkReply { last: turn.chunks.last_chunk(ask.data) }))
+                let changed = works.next_back().map(|(chunk, _)| chunk.index);
+                let waits = self.waiting.range(first..=last).next_back();
+                let pending = changed.max(waits.map(|(chunk, _)| chunk.index));
+                let last = turn.chunks.last_chunk(ask.data);
+                Ok(Reply::LastChunk(LastChunkReply { last, pending }))
             }
             Err(why) => Err(why),
         };

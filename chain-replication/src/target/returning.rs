@@ -11,13 +11,13 @@
 
 use emberfs_buffer::Payload;
 use emberfs_layout::{ChunkId, ChunkOffset, ChunkVersion};
-use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::limits::CHUNKS_PAGE_MAX;
 use emberfs_wire::replica::{
     AppliedTag, ChunkSummary, ComparePage, ComparePageReply, FinishSync, FinishSyncReply,
     InstallChunk, InstallChunkReply,
 };
+use emberfs_wire::{FsError, WireError};
 
 use super::chain_view::{Duty, refresh};
 use super::chunks::{ChunkState, Installed, StoreError, VersionState};
@@ -159,6 +159,7 @@ impl Target {
                 let answer = Answer::Installed(InstallChunkReply { version });
                 turn.out.push(Effect::synced(id, answer, &durable));
             }
+            Err(StoreError::NoSpace) => turn.out.push(Effect::refuse(id, FsError::NoSpace.into())),
             Err(error) => turn.out.push(Effect::refuse(id, retry(error.to_string()))),
         }
     }

@@ -1,4 +1,5 @@
-//! Which changes were applied, so that none is applied twice.
+//! Which changes were applied, so that none is applied twice, and which were refused, so that none is
+//! applied after that.
 //!
 //! A tag lives with its chunk, in the store and here, until its session says that it has the reply (the
 //! low-water mark) or has ended. Which of a chunk's earlier tags still live is settled by the head with
@@ -6,15 +7,17 @@
 //!
 //! Marks are kept in memory only. That is enough: a mark guards against a message that was overtaken, and
 //! one sent to an earlier start or under an earlier version of the chain is refused for that. Ended sessions
-//! a start learns from the leader, all of them.
+//! a start learns from the leader, all of them. Refusals of changes that were taken back are kept likewise,
+//! as long as this version of the chain: a copy of the request that comes late gets the same answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_layout::{ChunkId, ChunkVersion, ClientId, Sequence};
-use emberfs_wire::Tag;
 use emberfs_wire::replica::AppliedTag;
+use emberfs_wire::{FsError, Tag};
 
 use super::ended::EndedSessions;
+use super::limits::REFUSED_MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Tags {
@@ -23,6 +26,7 @@ pub(super) struct Tags {
     places: BTreeMap<ClientId, BTreeSet<(Sequence, ChunkId)>>,
     marks: BTreeMap<ClientId, Sequence>,
     ended: EndedSessions,
+    refused: BTreeMap<(ClientId, Sequence), FsError>,
 }
 
 impl Tags {
@@ -48,6 +52,7 @@ impl Tags {
         let known = self.marks.entry(client).or_default();
         *known = mark.max(*known);
         let mark = *known;
+        self.forget_refused(client, mark);
         while let Some((sequence, chunk)) = self.first_of(client).filter(|(s, _)| *s < mark) {
             self.forget(chunk, Tag { client, sequence });
         }
@@ -59,10 +64,39 @@ impl Tags {
             return;
         }
         self.marks.remove(&client);
+        self.forget_refused(client, Sequence(u64::MAX));
         while let Some((sequence, chunk)) = self.first_of(client) {
             self.forget(chunk, Tag { client, sequence });
         }
         self.ended.add(client);
+    }
+
+    /// The change is refused for good; `false` if too many are remembered to promise that.
+    pub(super) fn refuse(&mut self, tag: Tag, why: FsError) -> bool {
+        let fits = self.refused.len() < REFUSED_MAX;
+        if fits && !self.is_over(tag) {
+            self.refused.insert((tag.client, tag.sequence), why);
+        }
+        fits
+    }
+
+    /// Why the change was refused for good, if it was.
+    pub(super) fn refusal(&self, tag: Tag) -> Option<FsError> {
+        self.refused.get(&(tag.client, tag.sequence)).copied()
+    }
+
+    /// The chain has another version: copies of what was refused under the one before go by that.
+    pub(super) fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
+    fn forget_refused(&mut self, client: ClientId, below: Sequence) {
+        while let Some((tag, _)) =
+            self.refused.range((client, Sequence::NONE)..(client, below)).next()
+        {
+            let tag = *tag;
+            self.refused.remove(&tag);
+        }
     }
 
     /// The live tags of a chunk.
@@ -157,6 +191,25 @@ mod tests {
         assert_eq!(tags.of(chunk(0)).len(), 1);
         tags.end(ClientId(6));
         assert!(tags.of(chunk(0)).is_empty() && tags.is_over(applied(6, 4, 1).tag));
+    }
+
+    #[test]
+    fn what_was_refused_stays_refused_until_its_session_knows() {
+        let mut tags = Tags::default();
+        let [first, second, other] = [(1, 4), (1, 5), (2, 4)].map(|(c, s)| applied(c, s, 1).tag);
+        assert!([first, second, other].into_iter().all(|tag| tags.refuse(tag, FsError::NoSpace)));
+        tags.learn(ClientId(1), Sequence(5));
+        assert_eq!((tags.refusal(first), tags.refusal(second)), (None, Some(FsError::NoSpace)));
+        tags.end(ClientId(1));
+        assert_eq!((tags.refusal(second), tags.refusal(other)), (None, Some(FsError::NoSpace)));
+        for sequence in 5.. {
+            if !tags.refuse(applied(2, sequence, 1).tag, FsError::Io) {
+                assert_eq!(tags.refused.len(), REFUSED_MAX);
+                break;
+            }
+        }
+        tags.forget_refusals();
+        assert_eq!(tags.refusal(other), None);
     }
 
     #[test]

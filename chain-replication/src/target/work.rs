@@ -1,16 +1,18 @@
 //! One version of one chunk on its way through this replica.
 //!
 //! ```text
-//!   put:      Running ──► Done (durable)          Failed ──► Running (no room: tried again)
-//!   forward:  Held (behind a transfer) ──► Due ──► Sent ──► Done          None at the end of the path
+//!   put:      Running ──► Done (durable) ──► Undoing (refused behind) ──► refused upstream, gone
+//!                └─► Failed ──► Running       no room, and it was handed on: tried again
+//!   forward:  AfterPut, Held (behind a transfer) ──► Due ──► Sent ──► Done or Refused
+//!             None at the end of the path
 //!   both done ──► committed, answered upstream, gone
 //! ```
 
 use emberfs_buffer::Payload;
-use emberfs_layout::{ChunkId, ChunkOffset, ChunkSize, ChunkVersion, TargetId};
-use emberfs_wire::Tag;
+use emberfs_layout::{ByteLen, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, Sequence, TargetId};
 use emberfs_wire::chunk::ChunkChange;
 use emberfs_wire::replica::{ForwardReply, ForwardUpdate, TaggedChange};
+use emberfs_wire::{FsError, Tag};
 
 use super::chain_view::ChainView;
 use super::chunks::Change;
@@ -21,17 +23,21 @@ use super::read::Asker;
 /// How the store stands with it.
 pub(super) enum Put {
     Running,
-    /// No room; to be tried again then.
+    /// It was not stored; to be tried again then.
     Failed {
         again: Millis,
     },
     Done(Durable),
+    /// It is taken back for this reason; the discard is on its way to the disk.
+    Undoing(FsError),
 }
 
 /// How the successor stands with it.
 pub(super) enum Forward {
     /// There is none, or it gets the version otherwise.
     None,
+    /// It must be durable here first: the store may have no room for it.
+    AfterPut,
     /// The successor must have the version before first.
     Held,
     Due {
@@ -39,6 +45,8 @@ pub(super) enum Forward {
     },
     Sent(CallId),
     Done(ForwardReply),
+    /// Nobody behind has it or will have it, for this reason.
+    Refused(FsError),
 }
 
 pub(super) struct Work {
@@ -53,6 +61,8 @@ pub(super) struct Work {
     pub(super) clients: Vec<Vec<RequestId>>,
     /// The predecessor's requests that wait.
     pub(super) upstream: Vec<RequestId>,
+    /// The latest of the predecessor's messages that brought it.
+    pub(super) attempt: Option<Sequence>,
     /// Who waits until the version can be read here.
     pub(super) readers: Vec<Asker>,
     pub(super) put: Put,
@@ -62,6 +72,8 @@ pub(super) struct Work {
     /// in the path before may have committed it, and given it to readers.
     pub(super) inherited: bool,
     pub(super) forward: Forward,
+    /// Whether somebody behind may have it, or may have had it under an earlier version of the chain.
+    pub(super) handed_on: bool,
 }
 
 impl Work {
@@ -80,11 +92,13 @@ impl Work {
             data,
             kept,
             upstream: Vec::new(),
+            attempt: None,
             readers: Vec::new(),
             put: Put::Running,
             as_committed: false,
             inherited: false,
             forward: Forward::None,
+            handed_on: false,
         }
     }
 
@@ -99,6 +113,18 @@ impl Work {
 
     pub(super) fn is_durable(&self) -> bool {
         matches!(self.put, Put::Done(_))
+    }
+
+    /// How much room it takes in the store at most, in bytes of whole blocks.
+    pub(super) fn room(&self) -> ByteLen {
+        let block = self.chunk_size.block_size();
+        let blocks = |from, to| u64::from(block.round_up(to).get() - block.round_down(from).get());
+        let writes = self.data.iter().map(|payload| blocks(payload.start(), payload.end()));
+        let cuts = self.changes.iter().map(|change| match change.change {
+            ChunkChange::Cut(len) => blocks(len, len),
+            ChunkChange::Write(_) | ChunkChange::Remove => 0,
+        });
+        ByteLen(writes.chain(cuts).sum())
     }
 
     /// The changes as the store takes them.
@@ -123,6 +149,7 @@ impl Work {
         from: TargetId,
         to: TargetId,
         chunk: ChunkId,
+        attempt: Sequence,
     ) -> ForwardUpdate {
         ForwardUpdate {
             replica: view.replica(to),
@@ -132,6 +159,7 @@ impl Work {
             version: self.version,
             changes: self.changes.clone(),
             kept: self.kept.clone(),
+            attempt: Some(attempt),
         }
     }
 
@@ -139,7 +167,7 @@ impl Work {
     pub(super) fn lens(&self) -> &[ChunkOffset] {
         match &self.put {
             Put::Done(durable) => durable.lens(),
-            Put::Running | Put::Failed { .. } => &[],
+            Put::Running | Put::Failed { .. } | Put::Undoing(_) => &[],
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Waiting {
     chunk_size: ChunkSize,
     data: Option<Payload>,
     clients: Vec<RequestId>,
+    /// Whether it makes a version of its own: one with others was refused.
+    alone: bool,
 }
 
 impl Target {
@@ -98,6 +100,9 @@ impl Target {
             turn.out.extend(oldest.map(|old| Effect::refuse(old, retry("sent again".into()))));
             return Ok(true);
         }
+        if let Some(why) = self.tags.refusal(tag) {
+            return Err(why.into());
+        }
         let Some(applied) = self.tags.find(chunk, tag) else { return Ok(false) };
         match turn.committed(chunk).filter(|state| applied.version <= state.version) {
             Some(state) => {
@@ -147,7 +152,7 @@ impl Target {
     ) {
         let UpdateChunk { tag, low_water, chunk, chunk_size, change, .. } = update;
         let change = TaggedChange { tag, low_water, change };
-        let waiting = Waiting { change, chunk_size, data, clients: vec![id] };
+        let waiting = Waiting { change, chunk_size, data, clients: vec![id], alone: false };
         self.waiting.entry(chunk).or_default().push_back(waiting);
         self.waiting_count += 1;
         if !self.works.contains_key(&chunk) {
@@ -186,17 +191,48 @@ impl Target {
                 continue;
             }
             bytes += waiting.data.as_ref().map_or(0, Payload::len);
-            if batch.len() == CHANGES_MAX || bytes > PAYLOAD_BYTES_MAX as usize {
+            let full = batch.len() == CHANGES_MAX || bytes > PAYLOAD_BYTES_MAX as usize;
+            if full || (waiting.alone && !batch.is_empty()) {
                 queue.push_front(waiting);
                 break;
             }
+            let alone = waiting.alone;
             batch.push(waiting);
+            if alone {
+                break;
+            }
         }
         if !queue.is_empty() {
             self.waiting_count += queue.len();
             self.waiting.insert(chunk, queue);
         }
         batch
+    }
+
+    /// The changes of a version that was taken back, before all that waits: each makes its own. Those that
+    /// nobody waits for are dropped; a retry begins them anew.
+    pub(super) fn each_alone(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, work: Work) {
+        let Work { chunk_size, changes, data, clients, .. } = work;
+        let mut data = data.into_iter();
+        let mut again = Vec::new();
+        for (change, clients) in changes.into_iter().zip(clients) {
+            let is_write = matches!(change.change, ChunkChange::Write(_));
+            let data = if is_write { data.next() } else { None };
+            if clients.is_empty() {
+                continue;
+            }
+            if self.waiting_count == WAITING_MAX {
+                let refuse = |id| Effect::refuse(id, retry(format!("{} is busy", self.id)));
+                turn.out.extend(clients.into_iter().map(refuse));
+                continue;
+            }
+            self.waiting_count += 1;
+            again.push(Waiting { change, chunk_size, data, clients, alone: true });
+        }
+        if !again.is_empty() {
+            let queue = self.waiting.entry(chunk).or_default();
+            again.into_iter().rev().for_each(|waiting| queue.push_front(waiting));
+        }
     }
 
     /// Nothing that waits for this chunk will be ordered here.

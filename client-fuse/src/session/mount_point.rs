@@ -43,6 +43,18 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// One of ours is there, without its daemon.
+    #[error("{0} is a mount without a daemon: `emberfs umount --force {0}`", path.display())]
+    Dead {
+        /// Where.
+        path: PathBuf,
+    },
+    /// One of ours is there, and works.
+    #[error("{} is mounted already", path.display())]
+    Mounted {
+        /// Where.
+        path: PathBuf,
+    },
     /// The kernel's module is not loaded, or not for us.
     #[error("/dev/fuse: {source} (`modprobe fuse`?)")]
     Device {
@@ -76,10 +88,17 @@ pub enum MountError {
 impl MountPoint {
     /// Mounts; the descriptor by which the kernel asks.
     pub(super) fn mount(options: &MountOptions) -> Result<(Self, OwnedFd), MountError> {
-        let at = |source| MountError::Path { path: options.path.clone(), source };
+        let at = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotConnected => MountError::Dead { path: options.path.clone() },
+            _ => MountError::Path { path: options.path.clone(), source },
+        };
         let path = std::fs::canonicalize(&options.path).map_err(at)?;
+        let mode = std::fs::metadata(&path).map_err(at)?.mode();
+        if topmost(&mounts(), &path).is_some_and(|(_, kind)| kind == TYPE) {
+            return Err(MountError::Mounted { path });
+        }
         let device =
-            if is_root() { by_itself(&path, options)? } else { by_helper(&path, options)? };
+            if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
         let id = mount_id(&path);
         Ok((Self { path, id }, device))
     }
@@ -119,11 +138,10 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn by_itself(path: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
+fn by_itself(path: &Path, mode: u32, options: &MountOptions) -> Result<OwnedFd, MountError> {
     let refused = |source| MountError::Refused { what: "mount", path: path.to_owned(), source };
     let device = File::options().read(true).write(true).open("/dev/fuse");
     let device = OwnedFd::from(device.map_err(|source| MountError::Device { source })?);
-    let mode = std::fs::metadata(path).map_err(refused)?.mode();
     let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
     let others = if options.allow_other { ",allow_other" } else { "" };
     let data = format!(
@@ -192,16 +210,22 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
 
 /// The kernel's number of the topmost mount at a path.
 fn mount_id(path: &Path) -> Option<u64> {
-    topmost(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, path)
+    topmost(&mounts(), path).map(|(id, _)| id)
 }
 
-fn topmost(mounts: &str, path: &Path) -> Option<u64> {
+fn mounts() -> String {
+    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
+
+/// Its number, and the type of the file system.
+fn topmost<'a>(mounts: &'a str, path: &Path) -> Option<(u64, &'a str)> {
     let path = path.to_str()?;
     // The kernel writes these four in octal, so that they part no words and lines.
     let escaped = path.replace('\\', "\\134").replace(' ', "\\040");
     let escaped = escaped.replace('\t', "\\011").replace('\n', "\\012");
     let here = |line: &&str| line.split(' ').nth(4) == Some(escaped.as_str());
-    mounts.lines().rfind(here)?.split(' ').next()?.parse().ok()
+    let (mount, system) = mounts.lines().rfind(here)?.split_once(" - ")?;
+    Some((mount.split(' ').next()?.parse().ok()?, system.split(' ').next()?))
 }
 
 #[cfg(test)]
@@ -214,8 +238,8 @@ mod tests {
             36 21 0:40 / /a\\040b rw - fuse.emberfs x rw\n\
             37 36 0:41 / /a\\040b rw - fuse.emberfs x rw\n\
             38 21 0:42 / /a rw - tmpfs x rw\n";
-        assert_eq!(topmost(mounts, Path::new("/a b")), Some(37));
-        assert_eq!(topmost(mounts, Path::new("/a")), Some(38));
+        assert_eq!(topmost(mounts, Path::new("/a b")), Some((37, TYPE)));
+        assert_eq!(topmost(mounts, Path::new("/a")), Some((38, "tmpfs")));
         assert_eq!(topmost(mounts, Path::new("/b")), None);
     }
 }

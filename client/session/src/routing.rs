@@ -170,6 +170,12 @@ impl RoutingTable {
         }))
     }
 
+    /// Whether a replica may be read, in this version of its chain.
+    #[must_use]
+    pub fn serves(&self, replica: &Replica) -> bool {
+        self.serving(replica.chain).is_ok_and(|mut serving| serving.any(|one| one == *replica))
+    }
+
     /// The node that has a target.
     ///
     /// # Errors
@@ -259,6 +265,11 @@ mod tests {
         let head = routing.head(ChainId(1)).expect("serves");
         assert_eq!((head.target, head.version), (TargetId(1), ChainVersion(3)));
         assert_eq!(routing.serving(ChainId(1)).expect("known").count(), 2, "not who is syncing");
+        let older = Replica { version: ChainVersion(2), ..head };
+        let (syncing, unknown) =
+            (Replica { target: TargetId(3), ..head }, Replica { chain: ChainId(3), ..head });
+        assert!(routing.serves(&head));
+        assert!(![older, syncing, unknown].iter().any(|replica| routing.serves(replica)));
         assert_eq!(routing.head(ChainId(2)), Err(RouteError::NoneServing { chain: ChainId(2) }));
         assert_eq!(routing.head(ChainId(3)), Err(RouteError::UnknownChain { chain: ChainId(3) }));
         let target = TargetId(1);

@@ -1,37 +1,61 @@
 //! Numbers of a session's chunk writes, and the mark below which all have their replies.
 //!
-//! A write takes the next number, keeps it over all its retries, and gives it back when it has its reply.
-//! The low-water mark is the lowest number that is still out: servers forget the tags below it, and
-//! refuse writes below it that come late.
+//! A write takes the next number, keeps it over all its retries, and gives it back when it is settled: done,
+//! or refused. The low-water mark is the lowest number that is still out: servers forget the tags below it,
+//! and refuse writes below it that come late.
 //!
-//! A write that is *given up* (its caller went away or its time was over) may still be on its way. Its
-//! number is given back too, or the mark would stand still for ever; but until the mark has passed it, a late
-//! copy would still be applied. So a further write to the same chunk waits until the mark has passed:
-//! then it carries a mark that shuts the late copy out wherever it is applied itself.
+//! Writes of one client to a chunk are applied in their order, also where nobody waits for the first any more.
+//! So two writes hold the next to their chunk:
+//!
+//! | write | until | because |
+//! | --- | --- | --- |
+//! | given up: its caller went away | it is settled | it goes on in the background |
+//! | refused, after it was sent more than once | the mark has passed it | a late copy would be done; the next write carries a mark that shuts it out wherever it is applied itself |
+//!
+//! A late copy of a write that was done does no harm: servers know its tag until the mark has passed it.
+//!
+//! Writes that were given up keep their bytes, and there are limits: beyond them no write begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use emberfs_layout::{ChunkId, Sequence};
+use emberfs_layout::{ByteLen, ChunkId, Sequence};
+
+/// Writes that were given up and go on, at most (a count) before none begins: what callers had under way at
+/// that time may still come on top. Beyond this a chain is not slow but gone.
+pub const GIVEN_UP_MAX: usize = 1024;
+/// The same in bytes: what a program can spare for what it no longer waits for.
+pub const GIVEN_UP_BYTES_MAX: ByteLen = ByteLen(64 << 20);
 
 /// The numbers of one session.
 #[derive(Clone, Debug)]
 pub struct Tags {
     next: Sequence,
     open: BTreeSet<Sequence>,
-    /// The highest write to a chunk that was given up, while the mark has not passed it.
-    given_up: BTreeMap<ChunkId, Sequence>,
+    /// Writes that hold the next to their chunk.
+    holding: BTreeSet<(ChunkId, Sequence)>,
+    /// Writes that were given up and go on, and all bytes of them.
+    given_up: BTreeMap<Sequence, ByteLen>,
+    given_up_bytes: ByteLen,
 }
 
-/// A write to this chunk must wait until the mark has passed an earlier one that was given up.
+/// A write must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// The number of that write.
-    pub by: Sequence,
+pub enum Blocked {
+    /// For this earlier write to its chunk.
+    By(Sequence),
+    /// For any of those that were given up: there are too many.
+    Full,
 }
 
 impl Default for Tags {
     fn default() -> Self {
-        Self { next: Sequence(1), open: BTreeSet::new(), given_up: BTreeMap::new() }
+        Self {
+            next: Sequence(1),
+            open: BTreeSet::new(),
+            holding: BTreeSet::new(),
+            given_up: BTreeMap::new(),
+            given_up_bytes: ByteLen::ZERO,
+        }
     }
 }
 
@@ -39,10 +63,15 @@ impl Tags {
     /// A number for a write to `chunk`.
     ///
     /// # Errors
-    /// [`Blocked`]: try again after the next [`Self::answered`] or [`Self::give_up`].
+    /// [`Blocked`]: try again after the next number was given back.
     pub fn begin(&mut self, chunk: ChunkId) -> Result<Sequence, Blocked> {
-        if let Some(by) = self.given_up.get(&chunk).copied() {
-            return Err(Blocked { by });
+        let of_chunk = (chunk, Sequence(0))..=(chunk, Sequence(u64::MAX));
+        if let Some((_, by)) = self.holding.range(of_chunk).next_back() {
+            return Err(Blocked::By(*by));
+        }
+        let full = self.given_up.len() >= GIVEN_UP_MAX;
+        if full || self.given_up_bytes >= GIVEN_UP_BYTES_MAX {
+            return Err(Blocked::Full);
         }
         let sequence = self.next;
         self.next = sequence.next();
@@ -50,25 +79,41 @@ impl Tags {
         Ok(sequence)
     }
 
-    /// The write has its reply, or never left.
-    pub fn answered(&mut self, sequence: Sequence) {
-        let was_open = self.open.remove(&sequence);
-        assert!(was_open, "{sequence} is given back once");
-        let mark = self.low_water();
-        self.given_up.retain(|_, given_up| *given_up >= mark);
+    /// Nobody waits for the write of `len` bytes any more, and it goes on: its number stays out.
+    pub fn give_up(&mut self, sequence: Sequence, chunk: ChunkId, len: ByteLen) {
+        assert!(self.open.contains(&sequence), "{sequence} is out");
+        self.holding.insert((chunk, sequence));
+        let before = self.given_up.insert(sequence, len);
+        assert_eq!(before, None, "{sequence} is given up once");
+        self.given_up_bytes.0 += len.0;
     }
 
-    /// Nobody waits for the write any more, and it may still arrive somewhere.
-    pub fn give_up(&mut self, sequence: Sequence, chunk: ChunkId) {
-        let highest = self.given_up.entry(chunk).or_default();
-        *highest = sequence.max(*highest);
-        self.answered(sequence);
+    /// The write is settled for good, or never left.
+    pub fn answered(&mut self, sequence: Sequence, chunk: ChunkId) {
+        self.holding.remove(&(chunk, sequence));
+        self.give_back(sequence);
     }
 
-    /// Every write below this has its reply, or nobody waits for one.
+    /// The write was refused, and an earlier copy of it may still arrive.
+    pub fn refused(&mut self, sequence: Sequence, chunk: ChunkId) {
+        self.holding.insert((chunk, sequence));
+        self.give_back(sequence);
+    }
+
+    /// Every write below this is settled.
     #[must_use]
     pub fn low_water(&self) -> Sequence {
         self.open.first().copied().unwrap_or(self.next)
+    }
+
+    fn give_back(&mut self, sequence: Sequence) {
+        let was_open = self.open.remove(&sequence);
+        assert!(was_open, "{sequence} is given back once");
+        if let Some(len) = self.given_up.remove(&sequence) {
+            self.given_up_bytes.0 -= len.0;
+        }
+        let mark = self.low_water();
+        self.holding.retain(|(_, held_by)| *held_by >= mark);
     }
 }
 
@@ -84,28 +129,46 @@ mod tests {
     }
 
     #[test]
-    fn a_write_given_up_holds_the_next_to_its_chunk_until_the_mark_has_passed() {
+    fn a_refused_write_holds_the_next_to_its_chunk_until_the_mark_has_passed() {
         let mut tags = Tags::default();
         let slow = tags.begin(chunk(0)).expect("free");
-        let lost = tags.begin(chunk(1)).expect("free");
-        tags.give_up(lost, chunk(1));
-        assert_eq!(tags.begin(chunk(1)), Err(Blocked { by: lost }));
+        let refused = tags.begin(chunk(1)).expect("free");
+        tags.refused(refused, chunk(1));
+        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(refused)));
         let other = tags.begin(chunk(2)).expect("another chunk");
         assert_eq!(tags.low_water(), slow);
-        tags.answered(slow);
+        tags.answered(slow, chunk(0));
         assert_eq!(tags.low_water(), other);
         let next = tags.begin(chunk(1)).expect("the mark has passed");
-        assert!(tags.low_water() > lost && next > lost);
+        assert!(tags.low_water() > refused && next > refused);
     }
 
     #[test]
-    fn of_two_writes_given_up_the_later_is_waited_for() {
+    fn a_write_given_up_holds_the_next_to_its_chunk_until_it_is_settled() {
         let mut tags = Tags::default();
-        let [first, other, second] = [0, 1, 0].map(|index| tags.begin(chunk(index)).expect("free"));
-        tags.give_up(second, chunk(0));
-        tags.give_up(first, chunk(0));
-        assert_eq!(tags.low_water(), other);
-        assert_eq!(tags.begin(chunk(0)), Err(Blocked { by: second }));
+        let [slow, first, second] = [0, 1, 1].map(|index| tags.begin(chunk(index)).expect("free"));
+        tags.give_up(second, chunk(1), ByteLen(9));
+        tags.give_up(first, chunk(1), ByteLen(9));
+        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(second)));
+        tags.answered(second, chunk(1));
+        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(first)));
+        tags.answered(first, chunk(1));
+        assert_eq!(tags.low_water(), slow, "it was done, whatever the mark is");
+        tags.begin(chunk(1)).expect("both are settled");
+    }
+
+    #[test]
+    fn too_much_that_was_given_up_holds_all_others() {
+        for (count, len) in [(GIVEN_UP_MAX, ByteLen(1)), (1, GIVEN_UP_BYTES_MAX)] {
+            let mut tags = Tags::default();
+            for index in 0..u32::try_from(count).expect("a few") {
+                let sequence = tags.begin(chunk(index)).expect("there is room");
+                tags.give_up(sequence, chunk(index), len);
+            }
+            assert_eq!(tags.begin(chunk(u32::MAX)), Err(Blocked::Full));
+            tags.answered(Sequence(1), chunk(0));
+            tags.begin(chunk(u32::MAX)).expect("there is room again");
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -113,13 +176,15 @@ mod tests {
         Begin(u32),
         Answer(prop::sample::Index),
         GiveUp(prop::sample::Index),
+        Refuse(prop::sample::Index),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            2 => (0_u32..3).prop_map(Step::Begin),
-            1 => any::<prop::sample::Index>().prop_map(Step::Answer),
+            3 => (0_u32..3).prop_map(Step::Begin),
+            2 => any::<prop::sample::Index>().prop_map(Step::Answer),
             1 => any::<prop::sample::Index>().prop_map(Step::GiveUp),
+            1 => any::<prop::sample::Index>().prop_map(Step::Refuse),
         ]
     }
 
@@ -130,7 +195,8 @@ mod tests {
         ) {
             let mut tags = Tags::default();
             let mut open: Vec<(Sequence, ChunkId)> = Vec::new();
-            let mut lost: Vec<(Sequence, ChunkId)> = Vec::new();
+            let mut given_up: BTreeSet<(Sequence, ChunkId)> = BTreeSet::new();
+            let mut refused: Vec<(Sequence, ChunkId)> = Vec::new();
             let (mut taken, mut mark) = (0, tags.low_water());
             for step in steps {
                 match step {
@@ -138,18 +204,29 @@ mod tests {
                         taken += 1;
                         prop_assert_eq!(sequence, Sequence(taken), "none is skipped");
                         open.push((sequence, chunk(index)));
-                        let late = lost.iter().filter(|(_, of)| *of == chunk(index));
-                        prop_assert!(late.clone().all(|(late, _)| *late < tags.low_water()));
-                    }
-                    Step::Answer(which) if !open.is_empty() => {
-                        tags.answered(open.swap_remove(which.index(open.len())).0);
+                        let of_chunk = |(_, of): &&(Sequence, ChunkId)| *of == chunk(index);
+                        prop_assert!(!given_up.iter().any(|one| of_chunk(&one)));
+                        let mut late = refused.iter().filter(of_chunk);
+                        prop_assert!(late.all(|(late, _)| *late < tags.low_water()));
                     }
                     Step::GiveUp(which) if !open.is_empty() => {
-                        let (sequence, chunk) = open.swap_remove(which.index(open.len()));
-                        tags.give_up(sequence, chunk);
-                        lost.push((sequence, chunk));
+                        let (sequence, chunk) = open[which.index(open.len())];
+                        if given_up.insert((sequence, chunk)) {
+                            tags.give_up(sequence, chunk, ByteLen(1));
+                        }
                     }
-                    Step::Answer(_) | Step::GiveUp(_) => {}
+                    Step::Answer(which) if !open.is_empty() => {
+                        let (sequence, chunk) = open.swap_remove(which.index(open.len()));
+                        given_up.remove(&(sequence, chunk));
+                        tags.answered(sequence, chunk);
+                    }
+                    Step::Refuse(which) if !open.is_empty() => {
+                        let (sequence, chunk) = open.swap_remove(which.index(open.len()));
+                        given_up.remove(&(sequence, chunk));
+                        tags.refused(sequence, chunk);
+                        refused.push((sequence, chunk));
+                    }
+                    Step::Answer(_) | Step::GiveUp(_) | Step::Refuse(_) => {}
                 }
                 prop_assert!(tags.low_water() >= mark, "it only grows");
                 mark = tags.low_water();

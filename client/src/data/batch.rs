@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use emberfs_buffer::Payload;
-use emberfs_client_session::{FileStripe, RouteError, RoutingTable, choose};
-use emberfs_layout::{ChunkId, ChunkOffset, ChunkSpan, NodeId, TargetId};
-use emberfs_transport::{CallOptions, Peer, Reply};
+use emberfs_buffer::Unfit;
+use emberfs_client_session::RoutingTable;
+use emberfs_layout::{ChunkOffset, NodeId, TargetId};
+use emberfs_transport::{CallOptions, Peer, Reply, Room};
 use emberfs_wire::Capability;
 use emberfs_wire::chunk::{ChunkRead, ReadChunks, ReadChunksReply, ReadOutcome, Replica};
 use emberfs_wire::handshake::ShardIndex;
@@ -14,33 +13,22 @@ use emberfs_wire::limits::READS_MAX;
 use emberfs_wire::meta::inode::FileData;
 use futures_util::future::join_all;
 
+use super::attempt::attempt;
+use super::part::Part;
 use super::read::READ_WAIT;
 use crate::error::Try;
-use crate::links::StorageLinks;
+use crate::links::{MetaLinks, StorageLinks};
+use crate::routes::Routes;
 
 /// Bytes of one batch: a streaming read is answered in several, so that memory and servers are shared.
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// A part of a chunk that is to be read, and what was learned on the way.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    /// Which of the caller's ranges it belongs to.
-    pub(super) target: usize,
-    /// Which part; its `at` is a place in that range.
-    pub(super) span: ChunkSpan,
-    /// Replicas that answered without all of its bytes.
-    pub(super) lacking: Vec<TargetId>,
-    /// Replicas that failed lately.
-    pub(super) avoid: Vec<TargetId>,
-    /// How often it failed.
-    pub(super) tries: u32,
-}
-
-/// A part whose replica was chosen.
+/// A part whose replica was chosen, and where its bytes land.
 #[derive(Debug)]
-pub(super) struct Chosen {
+pub(super) struct Chosen<'g> {
     pub(super) part: Part,
     pub(super) replica: Replica,
+    pub(super) room: Room<'g>,
 }
 
 /// A part that could not be read, and from whom.
@@ -53,59 +41,30 @@ pub(super) struct Failed {
 
 /// Parts that go in one request.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct Batch<'g> {
     peer: Peer,
-    pub(super) parts: Vec<Chosen>,
+    parts: Vec<Chosen<'g>>,
 }
 
 /// What a replica said of a part.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// It has these bytes of it, checked; from its start, perhaps none.
-    Bytes(Option<Payload>),
+    /// It has so many bytes of it, from its start, perhaps none; they are checked, and where they belong.
+    Bytes(u32),
+    /// It gave bytes that do not match their sums.
+    Unfit(Unfit),
     /// It failed.
     Failed(Try),
 }
 
-/// Which replica a part is read from.
-#[derive(Debug)]
-pub(super) enum Choice {
-    Of(Replica),
-    /// Every serving replica answered without all of its bytes.
-    Exhausted,
-    /// Those that are left failed lately, or none serves.
-    Nobody(RouteError),
-}
-
-impl Part {
-    pub(super) fn chunk(&self, data: &FileData) -> ChunkId {
-        ChunkId::new(data.id, self.span.index)
-    }
-
-    pub(super) fn choose(&self, routing: &RoutingTable, stripe: &FileStripe) -> Choice {
-        let chain = stripe.chain_of(self.span.index);
-        let serving = match routing.serving(chain) {
-            Ok(serving) => serving.collect::<Vec<_>>(),
-            Err(why) => return Choice::Nobody(why),
-        };
-        let lacks = |replica: &Replica| self.lacking.contains(&replica.target);
-        if !serving.is_empty() && serving.iter().all(lacks) {
-            return Choice::Exhausted;
-        }
-        let no = [&self.lacking[..], &self.avoid].concat();
-        let chosen = choose(serving.into_iter(), &no, rand::random());
-        chosen.map_or(Choice::Nobody(RouteError::NoneServing { chain }), Choice::Of)
-    }
-}
-
 /// Connects to the shards that have the chosen replicas, and gathers what goes to the same.
-pub(super) async fn gather(
-    chosen: Vec<Chosen>,
+pub(super) async fn gather<'g>(
+    chosen: Vec<Chosen<'g>>,
     routing: &RoutingTable,
     storage: &StorageLinks,
     failed: &mut Vec<Failed>,
-) -> Vec<Batch> {
-    let mut by_target: BTreeMap<TargetId, Vec<Chosen>> = BTreeMap::new();
+) -> Vec<Batch<'g>> {
+    let mut by_target: BTreeMap<TargetId, Vec<Chosen<'_>>> = BTreeMap::new();
     for one in chosen {
         by_target.entry(one.replica.target).or_default().push(one);
     }
@@ -116,25 +75,23 @@ pub(super) async fn gather(
         };
         (parts, peer)
     }));
-    let mut by_shard: BTreeMap<(NodeId, ShardIndex), (Peer, Vec<Chosen>)> = BTreeMap::new();
+    let mut by_shard: BTreeMap<(NodeId, ShardIndex), (Peer, Vec<Chosen<'_>>)> = BTreeMap::new();
     for (parts, peer) in connected.await {
         match peer {
             Ok((node, shard, peer)) => {
                 let of_shard = by_shard.entry((node, shard)).or_insert((peer, Vec::new()));
                 of_shard.1.extend(parts);
             }
-            Err(why) => failed.extend(parts.into_iter().map(|Chosen { part, replica }| Failed {
-                part,
-                from: Some(replica),
-                why: why.clone(),
+            Err(why) => failed.extend(parts.into_iter().map(|Chosen { part, replica, .. }| {
+                Failed { part, from: Some(replica), why: why.clone() }
             })),
         }
     }
     by_shard.into_values().flat_map(|(peer, parts)| cut(&peer, parts)).collect()
 }
 
-fn cut(peer: &Peer, parts: Vec<Chosen>) -> Vec<Batch> {
-    let mut batches: Vec<Batch> = Vec::new();
+fn cut<'g>(peer: &Peer, parts: Vec<Chosen<'g>>) -> Vec<Batch<'g>> {
+    let mut batches: Vec<Batch<'g>> = Vec::new();
     let mut bytes = 0;
     for chosen in parts {
         let len = u64::from(chosen.part.span.len);
@@ -152,10 +109,15 @@ fn cut(peer: &Peer, parts: Vec<Chosen>) -> Vec<Batch> {
     batches
 }
 
-impl Batch {
-    /// Sends it; what came of each part, in order.
-    pub(super) async fn send(self, data: &FileData) -> (Vec<Chosen>, Vec<Answer>) {
-        let reads = self.parts.iter().map(|Chosen { part, replica }| ChunkRead {
+impl Batch<'_> {
+    /// Sends it; what the replica said of each part, in order.
+    pub(super) async fn send(
+        self,
+        data: &FileData,
+        routes: &Routes,
+        meta: &MetaLinks,
+    ) -> Vec<(Part, Replica, Answer)> {
+        let reads = self.parts.iter().map(|Chosen { part, replica, .. }| ChunkRead {
             replica: *replica,
             chunk: part.chunk(data),
             start: part.span.start,
@@ -163,39 +125,61 @@ impl Batch {
         });
         let request = ReadChunks { capability: Capability::default(), reads: reads.collect() };
         let options = CallOptions { wait: Some(READ_WAIT), ..CallOptions::default() };
-        let reply = self.peer.call(&request, Bytes::new(), &options).await;
-        let answers = match reply.map_err(Try::from).and_then(|reply| split(reply, &request)) {
-            Ok(answers) => answers,
-            Err(why) => self.parts.iter().map(|_| Answer::Failed(why.clone())).collect(),
+        let (parts, rooms): (Vec<_>, Vec<_>) =
+            self.parts.into_iter().map(|one| ((one.part, one.replica), one.room)).unzip();
+        let call = self.peer.call_into(&request, rooms, lens, &options);
+        let serve = |now: &RoutingTable| parts.iter().all(|(_, replica)| now.serves(replica));
+        let answers = match attempt(call, serve, routes, meta).await {
+            Some((reply, mut rooms)) => {
+                reply.map_err(Try::from).and_then(|reply| split(reply, &request, &mut rooms))
+            }
+            None => Err(Try::Slow),
         };
-        (self.parts, answers)
+        let answers = answers
+            .unwrap_or_else(|why| parts.iter().map(|_| Answer::Failed(why.clone())).collect());
+        parts.into_iter().zip(answers).map(|((part, of), answer)| (part, of, answer)).collect()
     }
 }
 
-/// Gives each read its bytes of the payload, checked.
-fn split(reply: Reply<ReadChunksReply>, request: &ReadChunks) -> Result<Vec<Answer>, Try> {
+/// How many bytes of a reply's payload are of each read.
+fn lens(reply: &ReadChunksReply) -> Vec<usize> {
+    let len = |outcome: &ReadOutcome| match outcome {
+        ReadOutcome::Found { data, .. } => data.len.get() as usize,
+        ReadOutcome::Absent | ReadOutcome::Failed(_) => 0,
+    };
+    reply.outcomes.iter().map(len).collect()
+}
+
+/// Checks the bytes of each read where they belong; a payload that did not land there is copied there first.
+fn split(
+    reply: Reply<ReadChunksReply>,
+    request: &ReadChunks,
+    rooms: &mut [Room<'_>],
+) -> Result<Vec<Answer>, Try> {
     let damaged = |what: &str| Try::Damaged(what.to_owned());
-    let outcomes = reply.message.outcomes;
+    let Reply { message: ReadChunksReply { outcomes }, payload: mut rest, landed } = reply;
     if outcomes.len() != request.reads.len() {
         return Err(damaged("a reply to another number of reads"));
     }
-    let mut rest = reply.payload;
     let mut answers = Vec::with_capacity(outcomes.len());
-    for (outcome, read) in outcomes.into_iter().zip(&request.reads) {
+    for ((outcome, read), room) in outcomes.into_iter().zip(&request.reads).zip(rooms) {
         answers.push(match outcome {
             ReadOutcome::Found { data, .. } => {
                 let len = data.len.get() as usize;
-                if data.start != read.start || data.len > read.len || len > rest.len() {
+                if data.start != read.start || data.len > read.len || (!landed && len > rest.len())
+                {
                     return Err(damaged("bytes that were not asked for"));
                 }
-                let bound = data.bind(rest.split_to(len)).map_err(|error| error.to_string());
-                let checked = bound.and_then(|data| data.check().map_err(|e| e.to_string()));
-                checked.map_or_else(
-                    |why| Answer::Failed(Try::Damaged(why)),
-                    |payload| Answer::Bytes(Some(payload)),
-                )
+                let bytes = &mut room.bytes()[..len];
+                if !landed {
+                    bytes.copy_from_slice(&rest.split_to(len));
+                }
+                match data.check(bytes) {
+                    Ok(()) => Answer::Bytes(data.len.get()),
+                    Err(unfit) => Answer::Unfit(unfit),
+                }
             }
-            ReadOutcome::Absent => Answer::Bytes(None),
+            ReadOutcome::Absent => Answer::Bytes(0),
             ReadOutcome::Failed(error) => Answer::Failed(Try::Answered(error)),
         });
     }

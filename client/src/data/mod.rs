@@ -1,15 +1,19 @@
 //! Moving bytes between the caller's memory and chunks.
 //!
 //! ```text
-//!   read    ranges ─► parts of chunks ─► batches by shard ─► check ─► the caller's memory
+//!   read    ranges ─► parts of chunks ─► batches by shard ─► the caller's memory ─► check
 //!   write   bytes  ─► parts of chunks ─► sums, a number each ─► the head of each chain
 //! ```
 //!
-//! A byte is used only after its block's checksum was compared ([`emberfs_buffer::Unchecked`]), and is copied
-//! once, from the buffer in which it was received.
+//! A byte counts as read only after its block's checksum was compared, where it lies. It goes from the socket
+//! straight into the caller's memory ([`emberfs_transport::landing`]); bytes of many small parts, and the first
+//! of a payload, which came along with its message, are copied once.
 
+mod attempt;
 mod batch;
+mod part;
 mod read;
+mod targets;
 mod write;
 
 use emberfs_wire::FsError;
@@ -18,10 +22,11 @@ use emberfs_wire::meta::inode::FileData;
 
 use crate::error::ClientError;
 
-pub(crate) use read::{Target, read};
+pub(crate) use read::read;
+pub(crate) use targets::Targets;
 pub(crate) use write::write;
 
 /// Where a file's bytes are.
-fn data_of(attributes: &Attributes) -> Result<FileData, ClientError> {
+pub(crate) fn data_of(attributes: &Attributes) -> Result<FileData, ClientError> {
     Ok(attributes.data.ok_or(FsError::InvalidArgument)?)
 }

@@ -6,34 +6,34 @@
 //!
 //! So is the end of the file: a range that reaches past the length that is known asks for the length, along
 //! with the bytes.
+//!
+//! A replica that says that its copy is damaged, or whose bytes twice do not match their sums, is not asked again
+//! under that version of its chain. When no other is left the chunk is given up as damaged; as long as one is
+//! merely out of reach, it is waited for.
 
 use std::time::Duration;
 
-use emberfs_client_session::{Missing, Next, Work, decide, missing, parts};
-use emberfs_layout::{ByteLen, ChunkSize, FileOffset};
+use emberfs_client_session::{FileStripe, Missing, Next, Work, decide, missing};
+use emberfs_layout::{ByteLen, ChainId, ChunkSize};
+use emberfs_wire::chunk::Replica;
 use emberfs_wire::meta::Attributes;
 use emberfs_wire::meta::inode::FileData;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::batch::{Answer, Choice, Chosen, Failed, Part, gather};
+use super::batch::{Answer, Chosen, Failed, gather};
 use super::data_of;
+use super::part::{Choice, Part};
+use super::targets::Targets;
 use crate::error::{ClientError, Try, WaitingFor};
 use crate::file::OpenFile;
 use crate::patience::Patience;
 
 /// How long one replica may take to answer before another is asked: far beyond what a busy disk takes.
 pub(super) const READ_WAIT: Duration = Duration::from_secs(10);
-/// Batches of one call under way (a count): enough to keep several servers busy, and with 4 MiB each
-/// within the memory of the default options.
+/// Batches of one call under way (a count): enough to keep several servers busy, and with 4 MiB each, should
+/// none land in the caller's memory, within that of the default options.
 const BATCHES_MAX: usize = 8;
-
-/// A range of a file, and where its bytes go.
-#[derive(Debug)]
-pub(crate) struct Target<'b> {
-    pub(crate) offset: FileOffset,
-    pub(crate) buf: &'b mut [u8],
-}
 
 /// A part of which a replica has only the first bytes.
 #[derive(Debug)]
@@ -44,26 +44,18 @@ struct Short {
     exhausted: bool,
 }
 
-impl Target<'_> {
-    /// How many bytes of the range a file of this size has.
-    fn within(&self, size: ByteLen) -> u64 {
-        size.get().saturating_sub(self.offset.get()).min(self.buf.len() as u64)
-    }
-}
-
 /// Reads all of `targets`, and says how many bytes each got: fewer than its buffer has at the end of the
 /// file.
 pub(crate) async fn read(
     file: &OpenFile,
-    targets: &mut [Target<'_>],
+    targets: &mut Targets<'_>,
     patience: &mut Patience,
 ) -> Result<Vec<usize>, ClientError> {
     let mut known = file.attributes();
     loop {
         let data = data_of(&known)?;
-        let beyond = targets.iter().any(|t| t.within(known.size) < t.buf.len() as u64);
-        let wanted = cut(&data, targets, ByteLen::ZERO, known.size)?;
-        let (mut short, asked) = if beyond {
+        let wanted = targets.cut(data.layout.chunk_size, ByteLen::ZERO, known.size)?;
+        let (mut short, asked) = if targets.reach_past(known.size) {
             let mut other = patience.clone();
             let bytes = fetch(file, &data, wanted, targets, patience);
             let (bytes, asked) = tokio::join!(bytes, file.refresh(&mut other));
@@ -72,7 +64,7 @@ pub(crate) async fn read(
             (fetch(file, &data, wanted, targets, patience).await?, None)
         };
         let fresh = match asked {
-            None if short.is_empty() => return Ok(lens(targets, known.size)),
+            None if short.is_empty() => return Ok(targets.lens(known.size)),
             Some(asked) if short.is_empty() => asked,
             _ => file.refresh(patience).await?,
         };
@@ -82,45 +74,14 @@ pub(crate) async fn read(
             continue;
         }
         if fresh.size > known.size {
-            let more = cut(&now, targets, known.size, fresh.size)?;
+            let more = targets.cut(now.layout.chunk_size, known.size, fresh.size)?;
             short.extend(fetch(file, &now, more, targets, patience).await?);
         }
         match settle(file, &fresh, short, targets, patience).await? {
-            None => return Ok(lens(targets, fresh.size)),
+            None => return Ok(targets.lens(fresh.size)),
             Some(changed) => known = changed,
         }
     }
-}
-
-fn lens(targets: &[Target<'_>], size: ByteLen) -> Vec<usize> {
-    let len = |target: &Target<'_>| {
-        usize::try_from(target.within(size)).expect("not more than the buffer has")
-    };
-    targets.iter().map(len).collect()
-}
-
-/// The parts of all ranges that lie between `from` and `to` of the file.
-fn cut(
-    data: &FileData,
-    targets: &[Target<'_>],
-    from: ByteLen,
-    to: ByteLen,
-) -> Result<Vec<Part>, ClientError> {
-    let mut all = Vec::new();
-    for (target, Target { offset, buf }) in targets.iter().enumerate() {
-        let end = offset.get().saturating_add(buf.len() as u64).min(to.get());
-        let start = offset.get().max(from.get());
-        let len = ByteLen(end.saturating_sub(start));
-        if len == ByteLen::ZERO {
-            continue;
-        }
-        for mut span in parts(data.layout.chunk_size, FileOffset(start), len)? {
-            span.at = ByteLen(span.at.get() + (start - offset.get()));
-            let (lacking, avoid) = (Vec::new(), Vec::new());
-            all.push(Part { target, span, lacking, avoid, tries: 0 });
-        }
-    }
-    Ok(all)
 }
 
 /// Decides what missing bytes are; `Some` if the file changed meanwhile and all is to be read again.
@@ -128,7 +89,7 @@ async fn settle(
     file: &OpenFile,
     fresh: &Attributes,
     mut short: Vec<Short>,
-    targets: &mut [Target<'_>],
+    targets: &mut Targets<'_>,
     patience: &mut Patience,
 ) -> Result<Option<Attributes>, ClientError> {
     let data = data_of(fresh)?;
@@ -140,7 +101,7 @@ async fn settle(
             clip(&mut part, data.layout.chunk_size, fresh.size);
             match missing(data.layout.chunk_size, &part.span, have, data.dense_to) {
                 Missing::None => {}
-                Missing::Zeros => place(&part, targets)[have as usize..].fill(0),
+                Missing::Zeros => targets.bytes_of(&part)[have as usize..].fill(0),
                 Missing::Lost if exhausted => lost = Some(part),
                 Missing::Lost => {
                     part.span.len = whole;
@@ -167,19 +128,13 @@ fn clip(part: &mut Part, size: ChunkSize, file_size: ByteLen) {
     part.span.len = part.span.len.min(covered.saturating_sub(part.span.start.get()));
 }
 
-/// Where a part's bytes go.
-fn place<'t>(part: &Part, targets: &'t mut [Target<'_>]) -> &'t mut [u8] {
-    let at = usize::try_from(part.span.at.get()).expect("within the caller's buffer");
-    &mut targets[part.target].buf[at..at + part.span.len as usize]
-}
-
 /// Reads parts, each from some serving replica, until each was answered; those of which bytes are missing
 /// are returned.
 async fn fetch(
     file: &OpenFile,
     data: &FileData,
     mut todo: Vec<Part>,
-    targets: &mut [Target<'_>],
+    targets: &mut Targets<'_>,
     patience: &mut Patience,
 ) -> Result<Vec<Short>, ClientError> {
     let mut short = Vec::new();
@@ -196,33 +151,26 @@ async fn fetch(
         let (mut chosen, mut failed) = (Vec::new(), Vec::new());
         for mut part in todo {
             match part.choose(&routing, &stripe) {
-                Choice::Of(replica) => chosen.push(Chosen { part, replica }),
+                Choice::Of(replica) => chosen.push((part, replica)),
                 Choice::Exhausted => short.push(Short { part, have: 0, exhausted: true }),
+                Choice::Damaged => return Err(damaged(&part, data, &stripe)),
                 Choice::Nobody(why) => {
                     part.avoid.clear();
                     failed.push(Failed { part, from: None, why: why.into() });
                 }
             }
         }
+        let rooms = targets.rooms(chosen.iter().map(|(part, _)| part));
+        let chosen = chosen.into_iter().zip(rooms);
+        let chosen = chosen.map(|((part, replica), room)| Chosen { part, replica, room }).collect();
         let gathering = gather(chosen, &routing, &session.storage, &mut failed);
         let batches = patience.wait(what, gathering).await?;
-        let mut answers =
-            stream::iter(batches).map(|batch| batch.send(data)).buffer_unordered(BATCHES_MAX);
-        while let Some((parts, answers)) = patience.wait(what, answers.next()).await? {
-            for (Chosen { mut part, replica }, answer) in parts.into_iter().zip(answers) {
-                match answer {
-                    Answer::Failed(why) => failed.push(Failed { part, from: Some(replica), why }),
-                    Answer::Bytes(payload) => {
-                        let bytes = payload.as_ref().map_or(&[][..], |payload| payload.bytes());
-                        place(&part, targets)[..bytes.len()].copy_from_slice(bytes);
-                        let have = u32::try_from(bytes.len()).expect("not more than was asked");
-                        if have < part.span.len {
-                            part.lacking.push(replica.target);
-                            short.push(Short { part, have, exhausted: false });
-                        }
-                    }
-                }
-            }
+        let routes = &file.inner().routes;
+        let sent = batches.into_iter().map(|batch| batch.send(data, routes, &session.meta));
+        // Collected, as a future that holds a closure over lifetimes is not seen to be `Send`.
+        let mut answers = stream::iter(sent.collect::<Vec<_>>()).buffer_unordered(BATCHES_MAX);
+        while let Some(answers) = patience.wait(what, answers.next()).await? {
+            take_in(answers, &mut short, &mut failed);
         }
         drop(answers);
         if let Some(failure) = failed.first() {
@@ -233,14 +181,49 @@ async fn fetch(
     Ok(short)
 }
 
+/// Sorts out what is not there, and what failed.
+fn take_in(
+    answers: Vec<(Part, Replica, Answer)>,
+    short: &mut Vec<Short>,
+    failed: &mut Vec<Failed>,
+) {
+    for (mut part, replica, answer) in answers {
+        let why = match answer {
+            Answer::Bytes(have) if have < part.span.len => {
+                part.lacking.push(replica.target);
+                short.push(Short { part, have, exhausted: false });
+                continue;
+            }
+            Answer::Bytes(_) => continue,
+            Answer::Unfit(unfit) => {
+                part.was_unfit(replica);
+                Try::Damaged(unfit.to_string())
+            }
+            Answer::Failed(why) => {
+                part.failed(replica, &why);
+                why
+            }
+        };
+        failed.push(Failed { part, from: Some(replica), why });
+    }
+}
+
+/// No serving replica is left that might have a chunk whole.
+fn damaged(part: &Part, data: &FileData, stripe: &FileStripe) -> ClientError {
+    let (chunk, chain) = (part.chunk(data), stripe.chain_of(part.span.index));
+    tracing::error!(%chunk, %chain, "every copy is damaged");
+    ClientError::Damaged { chunk, chain }
+}
+
 /// Pauses and refreshes as the failures ask for; the parts that are tried again.
 async fn again(
     file: &OpenFile,
     failed: Vec<Failed>,
-    chain: emberfs_layout::ChainId,
+    chain: ChainId,
     patience: &mut Patience,
 ) -> Result<Vec<Part>, ClientError> {
-    let (mut pause, mut refresh, mut last) = (Duration::ZERO, false, None::<Try>);
+    let (mut pause, mut refresh, mut silent) = (Duration::ZERO, false, false);
+    let mut last = None::<Try>;
     let mut parts = Vec::with_capacity(failed.len());
     for Failed { mut part, from, why } in failed {
         let decision = decide(Work::Read, why.as_failure(), part.tries, rand::random());
@@ -248,7 +231,10 @@ async fn again(
         match decision.next {
             Next::Refused(why) => return Err(why.into()),
             Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
-            Next::Elsewhere => part.avoid.extend(from.map(|replica| replica.target)),
+            Next::Elsewhere => {
+                part.avoid.extend(from.map(|replica| replica.target));
+                silent |= why.is_silence();
+            }
             Next::Refresh => refresh = true,
             Next::Again => {}
         }
@@ -259,10 +245,14 @@ async fn again(
     let Some(last) = last else { return Ok(parts) };
     tracing::debug!(%chain, why = %last, parts = parts.len(), "reading again");
     patience.pause(|| WaitingFor::Chain { chain, last: last.to_string() }, pause).await?;
-    if refresh {
+    if refresh || silent {
         let session = file.inner().session(patience).await?;
-        let seen = file.inner().routes.now().version();
-        file.inner().routes.refresh(seen, &session.meta, patience).await?;
+        let routes = &file.inner().routes;
+        match refresh {
+            true => routes.refresh(routes.now().version(), &session.meta, patience).await?,
+            // Another replica may do; the next read should know better whom to ask.
+            false => routes.look_behind(&session),
+        }
     }
     Ok(parts)
 }

@@ -1,151 +1,246 @@
 //! Writing: each part of a chunk goes to the head of its chain, under a number of its own, until it is
-//! answered.
+//! settled: done, or refused for good.
+//!
+//! ```text
+//!   number ─► sent ─► answered                     its caller waits
+//!               │       ▲
+//!               └► given up: carried on            nobody waits: the caller went away, or its time is over
+//! ```
+//! Nothing that was sent is left to itself: a copy that nobody knows of could arrive when the file was cut or
+//! has another length. What was never sent ends with its caller. A session that ended ends all: servers refuse
+//! whatever still comes.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_buffer::Payload;
-use emberfs_client_session::{FileStripe, Next, Work, decide, parts};
-use emberfs_layout::{ByteLen, ChainId, ChunkId, ChunkSpan, FileOffset};
+use emberfs_client_session::{FileStripe, Next, RoutingTable, Work, decide, parts};
+use emberfs_layout::{ByteLen, ChainId, ChunkId, ChunkSize, ChunkSpan, FileOffset};
 use emberfs_transport::CallOptions;
 use emberfs_wire::chunk::{ChunkChange, UpdateChunk};
+use emberfs_wire::meta::WrittenRange;
 use emberfs_wire::meta::inode::FileData;
 use emberfs_wire::{Capability, FsError, PayloadSums, Tag};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
+use super::attempt::attempt;
 use super::data_of;
 use crate::error::{ClientError, Try, WaitingFor};
-use crate::file::OpenFile;
+use crate::file::{OpenFile, WriteCall};
 use crate::patience::Patience;
+use crate::routes::Routes;
 use crate::session::{Session, WriteNumber};
 
 /// Parts of one call under way (a count): with 4 MiB each what one connection may have open.
 const PARTS_MAX: usize = 8;
 
-/// How long a head may take to answer before newer routing is asked for: a head that hangs is replaced, and
-/// its connection may stand all the same. The write is sent again under its number.
+/// How long a head may take to answer before the write is sent again under its number, though the routing
+/// still names it: longer than anything takes that ends well.
 const WRITE_WAIT: Duration = Duration::from_secs(15);
 
-/// One part of one chunk, summed.
-struct Part<'a> {
-    file: &'a OpenFile,
-    session: &'a Session,
-    data: &'a FileData,
-    chunk: ChunkId,
+/// One part of one chunk, summed, under its number.
+#[derive(Debug)]
+struct Part {
+    number: WriteNumber,
+    routes: Arc<Routes>,
+    chunk_size: ChunkSize,
     chain: ChainId,
+    range: WrittenRange,
     payload: Payload,
     sums: PayloadSums,
+    /// How often it was sent.
+    copies: AtomicU32,
+    /// What is waited for, or what the last try said.
+    last: Mutex<String>,
+    call: Arc<WriteCall>,
 }
 
-/// Writes all of `bytes` at `offset`: when it returns, every replica has them on stable storage.
+/// What the parts of one call have in common.
+struct Parts<'a> {
+    call: &'a Arc<WriteCall>,
+    routes: &'a Arc<Routes>,
+    data: &'a FileData,
+    stripe: &'a FileStripe,
+    offset: FileOffset,
+    bytes: &'a Bytes,
+}
+
+/// Writes all of `bytes` at `offset`: when it returns, every replica has them on stable storage. After a
+/// refusal nothing of it is under way any more.
 pub(crate) async fn write(
     file: &OpenFile,
     offset: FileOffset,
     bytes: &Bytes,
     patience: &mut Patience,
 ) -> Result<(), ClientError> {
-    let data = data_of(&file.attributes())?;
+    let data = &data_of(&file.attributes())?;
     let spans = parts(data.layout.chunk_size, offset, ByteLen(bytes.len() as u64))?;
-    let (session, _) = file.writer()?;
-    let stripe = file.stripe(&data, patience).await?;
-    let (data, stripe, patience) = (&data, &*stripe, &*patience);
-    stream::iter(spans)
-        .map(|span| async move {
-            let part = Part::new(file, session, data, stripe, &span, bytes);
-            part.write(patience.clone()).await
-        })
-        .buffer_unordered(PARTS_MAX)
-        .try_collect()
-        .await
+    let call = &WriteCall::begin(file.writer()?, patience).await?;
+    let stripe = &file.stripe(data, patience).await?;
+    let parts = &Parts { call, routes: &file.inner().routes, data, stripe, offset, bytes };
+    let patience = &*patience;
+    let mut each = stream::iter(spans)
+        .map(|span| async move { parts.write(&span, patience.clone()).await })
+        .buffer_unordered(PARTS_MAX);
+    let mut result = Ok(());
+    while let Some(done) = each.next().await {
+        if done.is_err() {
+            call.fail();
+            result = result.and(done);
+        }
+    }
+    result
 }
 
-impl<'a> Part<'a> {
-    fn new(
-        file: &'a OpenFile,
-        session: &'a Session,
-        data: &'a FileData,
-        stripe: &FileStripe,
-        span: &ChunkSpan,
-        bytes: &Bytes,
-    ) -> Self {
-        let at = usize::try_from(span.at.get()).expect("within the caller's bytes");
-        let part = bytes.slice(at..at + span.len as usize);
-        let block = data.layout.chunk_size.block_size();
-        let payload = Payload::compute(part, span.start, block).expect("within a chunk");
-        let sums = PayloadSums::of(&payload);
-        let chunk = ChunkId::new(data.id, span.index);
-        Self { file, session, data, chunk, chain: stripe.chain_of(span.index), payload, sums }
+impl Parts<'_> {
+    async fn write(&self, span: &ChunkSpan, mut patience: Patience) -> Result<(), ClientError> {
+        if self.call.has_failed() {
+            return Ok(());
+        }
+        let chunk = ChunkId::new(self.data.id, span.index);
+        let number = self.call.writer.session.write_number(chunk, &mut patience).await?;
+        let part = Arc::new(self.part(number, span));
+        let settled = part.session().carry(part.clone().settle(), || part.give_up());
+        patience.wait_quietly(|| part.waiting_for(), settled).await?
     }
 
-    async fn write(self, mut patience: Patience) -> Result<(), ClientError> {
-        let mut number = self.session.write_number(self.chunk, &mut patience).await?;
+    fn part(&self, number: WriteNumber, span: &ChunkSpan) -> Part {
+        let at = usize::try_from(span.at.get()).expect("within the caller's bytes");
+        let bytes = self.bytes.slice(at..at + span.len as usize);
+        let start = FileOffset(self.offset.get() + span.at.get());
+        let end = FileOffset(start.get() + u64::from(span.len));
+        let block = self.data.layout.chunk_size.block_size();
+        let payload = Payload::compute(bytes, span.start, block).expect("within a chunk");
+        Part {
+            number,
+            routes: self.routes.clone(),
+            chunk_size: self.data.layout.chunk_size,
+            chain: self.stripe.chain_of(span.index),
+            range: WrittenRange { start, end },
+            sums: PayloadSums::of(&payload),
+            payload,
+            copies: AtomicU32::new(0),
+            last: Mutex::default(),
+            call: self.call.clone(),
+        }
+    }
+}
+
+impl Part {
+    /// Sends it until it is settled; the end of the session settles it too.
+    async fn settle(self: Arc<Self>) -> Result<(), ClientError> {
+        let settled = tokio::select! {
+            biased;
+            settled = self.try_on() => settled,
+            ended = self.session().ended() => Err(ended),
+        };
+        match &settled {
+            Ok(()) => self.call.done(self.range),
+            Err(error) if self.call.is_given_up() => {
+                let (chunk, chain) = (self.number.chunk, self.chain);
+                tracing::warn!(%chunk, %chain, %error, "a write that was given up was not done");
+            }
+            Err(_) => {}
+        }
+        settled
+    }
+
+    async fn try_on(&self) -> Result<(), ClientError> {
+        // Whoever waits has a deadline of its own.
+        let mut patience = Patience::new(None);
         for tries in 0.. {
-            self.session.check()?;
-            let seen = self.file.inner().routes.now().version();
-            let why = match self.once(&mut number, &mut patience).await? {
-                Ok(()) => {
-                    number.answered();
-                    return Ok(());
-                }
+            let seen = self.routes.now().version();
+            let why = match self.once(&mut patience).await? {
+                Ok(()) => return Ok(()),
                 Err(why) => why,
             };
             let decision = decide(Work::Write, why.as_failure(), tries, rand::random());
             match decision.next {
-                Next::Refused(FsError::Stale) => {
-                    self.session.check_stale(&mut patience).await?;
-                    return Err(FsError::Stale.into());
+                Next::Refused(no) => return self.refused(no, &mut patience).await,
+                Next::Fault => {
+                    self.number.doubt();
+                    return Err(ClientError::Fault { text: why.to_string() });
                 }
-                // The write is given up: a full disk may keep it under way, an earlier copy may come still.
-                Next::Refused(why) => return Err(why.into()),
-                Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
                 Next::Again | Next::Refresh | Next::Elsewhere => {}
             }
-            tracing::debug!(chunk = %self.chunk, chain = %self.chain, %why, "writing again");
-            patience.pause(|| self.waiting_for(&why.to_string()), decision.pause).await?;
+            let (chunk, chain) = (self.number.chunk, self.chain);
+            tracing::debug!(%chunk, %chain, %why, "writing again");
+            self.waits_for(why.to_string());
+            patience.pause(|| self.waiting_for(), decision.pause).await?;
             if decision.next != Next::Again {
-                let meta = &self.session.meta;
-                self.file.inner().routes.refresh(seen, meta, &mut patience).await?;
+                self.routes.refresh(seen, &self.session().meta, &mut patience).await?;
             }
         }
         unreachable!("tries are counted to no end")
     }
 
+    /// Of the copy that was answered nothing is left; an earlier one may come still.
+    async fn refused(&self, no: FsError, patience: &mut Patience) -> Result<(), ClientError> {
+        if self.copies.load(Ordering::Relaxed) > 1 {
+            self.number.doubt();
+        }
+        if no == FsError::Stale {
+            self.session().check_stale(patience).await?;
+        }
+        Err(no.into())
+    }
+
     /// One try: the outer error is final.
-    async fn once(
-        &self,
-        number: &mut WriteNumber<'_>,
-        patience: &mut Patience,
-    ) -> Result<Result<(), Try>, ClientError> {
-        let routing = self.file.inner().routes.now();
+    async fn once(&self, patience: &mut Patience) -> Result<Result<(), Try>, ClientError> {
+        let routing = self.routes.now();
         let found = routing.head(self.chain);
         let found = found.and_then(|head| Ok((head, routing.home(head.target)?)));
         let (head, node) = match found {
             Ok(found) => found,
             Err(why) => return Ok(Err(why.into())),
         };
-        let what = || self.waiting_for(&format!("the reply of {}", head.target));
-        let peer = self.session.storage.peer(node, head.target);
-        let (_, _, peer) = match patience.wait(what, peer).await? {
+        self.waits_for(format!("the reply of {}", head.target));
+        let session = self.session();
+        let peer = session.storage.peer(node, head.target);
+        let (_, _, peer) = match patience.wait(|| self.waiting_for(), peer).await? {
             Ok(peer) => peer,
             Err(why) => return Ok(Err(why)),
         };
         let request = UpdateChunk {
             replica: head,
-            tag: Tag { client: self.session.client, sequence: number.sequence },
-            low_water: self.session.low_water(),
-            chunk: self.chunk,
-            chunk_size: self.data.layout.chunk_size,
+            tag: Tag { client: session.client, sequence: self.number.sequence },
+            low_water: session.low_water(),
+            chunk: self.number.chunk,
+            chunk_size: self.chunk_size,
             change: ChunkChange::Write(self.sums.clone()),
             capability: Capability::default(),
         };
-        number.sent = true;
+        self.copies.fetch_add(1, Ordering::Relaxed);
         let options = CallOptions { wait: Some(WRITE_WAIT), ..CallOptions::default() };
-        let payload = self.payload.bytes().clone();
-        let reply = patience.wait(what, peer.call(&request, payload, &options)).await?;
-        Ok(reply.map(|_| ()).map_err(Try::from))
+        let reply = peer.call(&request, self.payload.bytes().clone(), &options);
+        let still = |now: &RoutingTable| now.head(self.chain) == Ok(head);
+        let reply = attempt(reply, still, &self.routes, &session.meta);
+        let reply = patience.wait(|| self.waiting_for(), reply).await?;
+        Ok(reply.map_or(Err(Try::Slow), |reply| reply.map(|_| ()).map_err(Try::from)))
     }
 
-    fn waiting_for(&self, last: &str) -> WaitingFor {
-        WaitingFor::Chain { chain: self.chain, last: last.to_owned() }
+    /// Its caller goes away. Whether it goes on: if it was sent.
+    fn give_up(&self) -> bool {
+        let sent = self.copies.load(Ordering::Relaxed) > 0;
+        if sent {
+            self.number.give_up(ByteLen(self.payload.bytes().len() as u64));
+            self.call.give_up();
+        }
+        sent
+    }
+
+    fn session(&self) -> &Arc<Session> {
+        &self.call.writer.session
+    }
+
+    fn waits_for(&self, what: String) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn waiting_for(&self) -> WaitingFor {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        WaitingFor::Chain { chain: self.chain, last }
     }
 }

@@ -2,65 +2,87 @@
 //!
 //! One reports at a time, and reports all that is there; who waited meanwhile mostly finds nothing left. So
 //! many writers of one file share their reports.
+//!
+//! A report whose caller goes away is carried through, and nobody reports or changes the length before it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use emberfs_wire::meta::{
     Attributes, Mutation, MutationReply, Place, Query, QueryReply, WrittenRange,
 };
 
+use super::writer::Writer;
 use super::{OpenFile, lock};
 use crate::error::{ClientError, WaitingFor};
 use crate::meta::{change_under, inode_of, misfit};
 use crate::patience::Patience;
 
-/// How long a dropped file tries to be closed; the request that is under way then is carried on.
-const CLOSE_WAIT: Duration = Duration::from_secs(30);
-
 /// A range taken out to be reported: it goes back if that fails.
 struct Taken<'a> {
-    file: &'a OpenFile,
+    writer: &'a Writer,
     range: Option<WrittenRange>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if let Some(range) = self.range.take() {
-            lock(&self.file.written).add(range);
+            lock(&self.writer.written).add(range);
         }
     }
 }
 
-/// Closes a file that was dropped.
-pub(super) fn close_behind(file: &Arc<OpenFile>) {
-    let open = file.clone();
-    file.inner().runtime.spawn(async move {
-        if let Err(error) = open.report(true, &mut Patience::new(Some(CLOSE_WAIT))).await {
-            tracing::warn!(inode = %open.inode, %error, "a dropped file was not closed");
-        }
-    });
-}
-
-impl OpenFile {
+impl Writer {
     /// Changes something under the file's own session.
     pub(super) async fn change(
         &self,
         mutation: Mutation,
         patience: &mut Patience,
     ) -> Result<MutationReply, ClientError> {
-        let (session, _) = self.writer()?;
-        change_under(session, &self.meta.credentials, mutation, patience).await
+        self.session.check()?;
+        change_under(&self.session, &self.credentials, mutation, patience).await
+    }
+
+    /// Changes something, and whoever holds `guard` with it goes on holding it until it is through.
+    pub(super) async fn change_alone(
+        self: &Arc<Self>,
+        mutation: Mutation,
+        guard: impl Send + 'static,
+        patience: &mut Patience,
+    ) -> Result<MutationReply, ClientError> {
+        let by = self.clone();
+        let change = async move {
+            let reply = by.change(mutation, &mut Patience::new(None)).await;
+            drop(guard);
+            reply
+        };
+        let change = self.session.carry(change, || true);
+        patience.wait_quietly(|| self.session.meta.waiting_for(None), change).await?
     }
 
     /// Reports all that was written, and perhaps closes the handle.
     pub(super) async fn report(
-        &self,
+        self: &Arc<Self>,
         close: bool,
         patience: &mut Patience,
     ) -> Result<(), ClientError> {
-        let (_, handle) = self.writer()?;
-        let _turn = patience.wait(|| WaitingFor::File, self.reporting.lock()).await?;
+        self.session.check()?;
+        let turn = self.reporting.clone().lock_owned();
+        let mut closed = patience.wait(|| WaitingFor::File, turn).await?;
+        if *closed || (!close && lock(&self.written).is_empty()) {
+            return Ok(());
+        }
+        let by = self.clone();
+        let report = async move {
+            by.report_all(close).await?;
+            *closed = close;
+            Ok(())
+        };
+        let report = self.session.carry(report, || true);
+        patience.wait_quietly(|| self.session.meta.waiting_for(None), report).await?
+    }
+
+    async fn report_all(&self, close: bool) -> Result<(), ClientError> {
+        let mut patience = Patience::new(None);
         loop {
             let (range, last) = {
                 let mut written = lock(&self.written);
@@ -69,30 +91,34 @@ impl OpenFile {
             if range.is_none() && !close {
                 return Ok(());
             }
-            let mut taken = Taken { file: self, range };
+            let mut taken = Taken { writer: self, range };
             let mutation = Mutation::Report {
                 inode: self.inode,
-                handle,
+                handle: self.handle,
                 written: range,
                 close: close && last,
             };
-            let (attributes, _) = inode_of(self.change(mutation, patience).await?)?;
+            let (attributes, _) = inode_of(self.change(mutation, &mut patience).await?)?;
             taken.range = None;
-            self.learn(attributes);
+            self.known.learn(attributes);
             if last {
                 return Ok(());
             }
         }
     }
+}
 
+impl OpenFile {
     /// The attributes, asked anew; what this handle wrote is reported before.
     pub(crate) async fn refresh(&self, patience: &mut Patience) -> Result<Attributes, ClientError> {
-        if !lock(&self.written).is_empty() {
-            self.report(false, patience).await?;
+        if let Some(writer) = &self.writer
+            && !lock(&writer.written).is_empty()
+        {
+            writer.report(false, patience).await?;
         }
         let query = Query::Attributes { of: Place::inode(self.inode), follow: false };
         match self.meta.ask(query, patience).await? {
-            QueryReply::Attributes(attributes) => Ok(self.learn(attributes)),
+            QueryReply::Attributes(attributes) => Ok(self.known.learn(attributes)),
             other => Err(misfit(&other)),
         }
     }

@@ -7,9 +7,11 @@
 //! * [`File::sync`] and [`File::close`]: in any case also the length.
 //!
 //! # Dropping
-//! Any call may be dropped. A write that was dropped may be done, done in part, or be done still; a later
-//! write of this client to the same chunk is applied after it, never before. A dropped file is closed in the
-//! background, without a word about errors.
+//! Any call may be dropped. A write of which something was sent goes on in the background until the servers
+//! have done or refused what was sent, as does one whose deadline passed. It counts: a later write of this
+//! client to the same chunk is applied after it, and [`File::append`], [`File::set_len`], [`File::sync`] and
+//! [`File::close`] wait for it and report what it wrote. A dropped file is closed in the background,
+//! without a word about errors.
 //!
 //! # A lost session
 //! A file that was open for writing fails with [`ClientError::SessionLost`] and is to be opened again: its
@@ -17,27 +19,28 @@
 
 mod length;
 mod opening;
+mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use emberfs_client_session::{Failure, FileStripe, Work, Written, decide};
+use emberfs_client_session::{Failure, FileStripe, Work, decide};
 use emberfs_layout::{ByteLen, FileOffset, InodeId};
+use emberfs_transport::Owned;
 use emberfs_wire::FsError;
 use emberfs_wire::meta::inode::FileData;
-use emberfs_wire::meta::{
-    AttributeChange, Attributes, HandleId, Mutation, MutationReply, Place, WrittenRange,
-};
+use emberfs_wire::meta::{AttributeChange, Attributes, HandleId, Mutation, MutationReply, Place};
 
 use crate::client::Inner;
-use crate::data::{self, Target};
+use crate::data::{self, Targets};
 use crate::error::{ClientError, WaitingFor};
 use crate::held::Hold;
 use crate::meta::{Meta, inode_of, misfit};
 use crate::patience::Patience;
-use crate::session::Session;
 
 pub use opening::OpenOptions;
+pub(crate) use writer::WriteCall;
+use writer::{Known, Writer};
 
 /// An open file.
 #[derive(Debug)]
@@ -53,18 +56,12 @@ pub(crate) struct OpenFile {
     meta: Meta,
     inode: InodeId,
     readable: bool,
-    /// The session and the handle, if it is open for writing.
-    writer: Option<(Arc<Session>, HandleId)>,
+    /// If it is open for writing.
+    writer: Option<Arc<Writer>>,
     report_late: bool,
-    attributes: Mutex<Attributes>,
+    known: Arc<Known>,
     /// The chains of the bytes, once they were needed.
     stripe: Mutex<Option<(FileData, Arc<FileStripe>)>>,
-    written: Mutex<Written>,
-    /// Held by the one that reports.
-    reporting: tokio::sync::Mutex<()>,
-    /// Held by writers together, by one that changes the length alone: a range that was written before must
-    /// not be reported after.
-    length: tokio::sync::RwLock<()>,
     _hold: Hold,
 }
 
@@ -84,7 +81,7 @@ impl File {
     /// The handle by which the metadata group knows it, if it is open for writing.
     #[must_use]
     pub fn handle(&self) -> Option<HandleId> {
-        self.open.writer.as_ref().map(|(_, handle)| *handle)
+        self.open.writer.as_ref().map(|writer| writer.handle)
     }
 
     /// The attributes as they were last heard of; [`Self::stat`] asks.
@@ -97,58 +94,63 @@ impl File {
     /// comes back with the result; after an error its contents are undefined.
     ///
     /// # Errors
-    /// [`ClientError::Lost`] names a chunk that no replica has any more, or another [`ClientError`].
-    pub async fn read_at<B: AsMut<[u8]>>(
+    /// [`ClientError::Lost`] and [`ClientError::Damaged`] name a chunk of which no replica is left, or another
+    /// [`ClientError`].
+    pub async fn read_at<B: AsMut<[u8]> + 'static>(
         &self,
         offset: FileOffset,
-        mut buf: B,
+        buf: B,
     ) -> (Result<usize, ClientError>, B) {
-        let result = self.read_into(offset, buf.as_mut()).await;
-        (result, buf)
+        let mut memory = Owned::new(vec![buf]);
+        let mut targets = Targets::new(vec![offset], memory.ground());
+        let result = self.read_one(&mut targets).await;
+        (result, memory.into_inner().remove(0))
     }
 
     /// Reads many ranges at once: they share requests. Each comes back with its own result.
-    pub async fn read_batch<B: AsMut<[u8]>>(
+    pub async fn read_batch<B: AsMut<[u8]> + 'static>(
         &self,
-        mut reads: Vec<(FileOffset, B)>,
+        reads: Vec<(FileOffset, B)>,
     ) -> Vec<(Result<usize, ClientError>, B)> {
-        let mut targets: Vec<Target<'_>> = reads
-            .iter_mut()
-            .map(|(offset, buf)| Target { offset: *offset, buf: buf.as_mut() })
-            .collect();
-        let mut patience = self.open.meta.inner.patience();
-        let together = match self.open.readable() {
-            Ok(()) => data::read(&self.open, &mut targets, &mut patience).await,
-            Err(error) => Err(error),
-        };
-        let mut each = Vec::with_capacity(targets.len());
-        match together {
-            Ok(lens) => each.extend(lens.into_iter().map(Ok)),
-            // Which of them failed is told by each alone.
-            Err(_) => {
-                for Target { offset, buf } in targets {
-                    each.push(self.read_into(offset, buf).await);
-                }
-            }
-        }
-        each.into_iter().zip(reads).map(|(result, (_, buf))| (result, buf)).collect()
+        let (offsets, buffers): (Vec<_>, Vec<_>) = reads.into_iter().unzip();
+        let mut memory = Owned::new(buffers);
+        let results = self.read_each(Targets::new(offsets, memory.ground())).await;
+        results.into_iter().zip(memory.into_inner()).collect()
     }
 
-    pub(crate) async fn read_into(
+    /// Reads all of `targets`; each has its own result.
+    pub(crate) async fn read_each(
         &self,
-        offset: FileOffset,
-        buf: &mut [u8],
-    ) -> Result<usize, ClientError> {
+        mut targets: Targets<'_>,
+    ) -> Vec<Result<usize, ClientError>> {
+        match self.read_all(&mut targets).await {
+            Ok(lens) => lens.into_iter().map(Ok).collect(),
+            // Which of them failed is told by each alone.
+            Err(_) => {
+                let mut each = Vec::with_capacity(targets.count());
+                for target in 0..targets.count() {
+                    each.push(self.read_one(&mut targets.only(target)).await);
+                }
+                each
+            }
+        }
+    }
+
+    /// Reads the first, and only, of `targets`.
+    pub(crate) async fn read_one(&self, targets: &mut Targets<'_>) -> Result<usize, ClientError> {
+        self.read_all(targets).await.map(|lens| lens[0])
+    }
+
+    async fn read_all(&self, targets: &mut Targets<'_>) -> Result<Vec<usize>, ClientError> {
         self.open.readable()?;
-        let mut targets = [Target { offset, buf }];
-        let lens = data::read(&self.open, &mut targets, &mut self.open.meta.inner.patience()).await;
-        lens.map(|lens| lens[0])
+        data::read(&self.open, targets, &mut self.open.meta.inner.patience()).await
     }
 
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// [`ClientError`]; a part may have been written then.
+    /// [`ClientError`]; a part may have been written then. After [`ClientError::Deadline`] what was sent of it
+    /// goes on; after a refusal nothing does.
     pub async fn write_at(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
         let mut patience = self.open.meta.inner.patience();
         self.open.write(offset, bytes, &mut patience).await
@@ -161,37 +163,39 @@ impl File {
     /// [`ClientError`]; the range may be reserved then, and reads as zeros where it was not written.
     pub async fn append(&self, bytes: Bytes) -> Result<FileOffset, ClientError> {
         let mut patience = self.open.meta.inner.patience();
-        let (_, handle) = self.open.writer()?;
+        let writer = self.open.writer()?;
         // What this handle wrote before stands before what it appends.
-        self.open.report(false, &mut patience).await?;
+        writer.settle(&mut patience).await?;
+        writer.report(false, &mut patience).await?;
         if bytes.is_empty() {
             return Ok(FileOffset(self.open.refresh(&mut patience).await?.size.get()));
         }
         let len = ByteLen(bytes.len() as u64);
-        let mutation = Mutation::Reserve { inode: self.open.inode, handle, len };
-        let at = match self.open.change(mutation, &mut patience).await? {
+        let mutation = Mutation::Reserve { inode: writer.inode, handle: writer.handle, len };
+        let at = match writer.change(mutation, &mut patience).await? {
             MutationReply::Reserved { at, attributes } => {
-                self.open.learn(attributes);
+                self.open.known.learn(attributes);
                 at
             }
             other => return Err(misfit(&other)),
         };
         self.open.write(at, bytes, &mut patience).await?;
         if !self.open.report_late {
-            self.open.report(false, &mut patience).await?;
+            writer.report(false, &mut patience).await?;
         }
         Ok(at)
     }
 
-    /// Returns when the bytes and the length of all writes that returned before are on stable storage.
+    /// Returns when the bytes and the length of all writes that returned before are on stable storage, and
+    /// those that were dropped before are settled.
     ///
     /// # Errors
     /// [`ClientError`]; what could not be reported is kept for the next call.
     pub async fn sync(&self) -> Result<(), ClientError> {
-        match self.open.writer {
-            Some(_) => self.open.report(false, &mut self.open.meta.inner.patience()).await,
-            None => Ok(()),
-        }
+        let Some(writer) = &self.open.writer else { return Ok(()) };
+        let mut patience = self.open.meta.inner.patience();
+        writer.settle(&mut patience).await?;
+        writer.report(false, &mut patience).await
     }
 
     /// Changes the length: what is cut off is gone when this returns, what is new reads as zeros.
@@ -210,19 +214,20 @@ impl File {
     /// [`ClientError`].
     pub async fn set_attributes(&self, change: AttributeChange) -> Result<Attributes, ClientError> {
         let (open, mut patience) = (&self.open, self.open.meta.inner.patience());
-        let _alone = patience.wait(|| WaitingFor::File, open.length.write()).await?;
-        if open.writer.is_some() {
-            open.report(false, &mut patience).await?;
-        }
         let change = AttributeChange { handle: self.handle(), ..change };
         let mutation =
             Mutation::SetAttributes { of: Place::inode(open.inode), follow: false, change };
-        let reply = match open.writer {
-            Some(_) => open.change(mutation, &mut patience).await?,
+        let reply = match &open.writer {
+            Some(writer) => {
+                let alone = writer.length.clone().write_owned();
+                let alone = patience.wait(|| WaitingFor::File, alone).await?;
+                writer.report(false, &mut patience).await?;
+                writer.change_alone(mutation, alone, &mut patience).await?
+            }
             None => open.meta.change(mutation, &mut patience).await?,
         };
         let (attributes, _) = inode_of(reply)?;
-        Ok(open.learn(attributes))
+        Ok(open.known.learn(attributes))
     }
 
     /// The attributes, asked anew; what this handle wrote counts.
@@ -238,8 +243,8 @@ impl File {
     /// # Errors
     /// [`ClientError`] of the sync; the file is closed in the background then.
     pub async fn close(mut self) -> Result<(), ClientError> {
-        if self.open.writer.is_some() {
-            self.open.report(true, &mut self.open.meta.inner.patience()).await?;
+        if let Some(writer) = &self.open.writer {
+            writer.close(&mut self.open.meta.inner.patience()).await?;
         }
         self.closed = true;
         Ok(())
@@ -248,8 +253,8 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        if !self.closed && self.open.writer.is_some() {
-            length::close_behind(&self.open);
+        if let Some(writer) = self.open.writer.clone().filter(|_| !self.closed) {
+            writer::close_behind(self.open.clone(), writer);
         }
     }
 }
@@ -260,27 +265,18 @@ impl OpenFile {
     }
 
     pub(crate) fn attributes(&self) -> Attributes {
-        *lock(&self.attributes)
-    }
-
-    /// Takes in what was heard, unless it is older than what is known; what is known then.
-    pub(crate) fn learn(&self, heard: Attributes) -> Attributes {
-        let mut known = lock(&self.attributes);
-        if heard.change >= known.change {
-            *known = heard;
-        }
-        *known
+        self.known.now()
     }
 
     fn readable(&self) -> Result<(), ClientError> {
         if self.readable { Ok(()) } else { Err(FsError::InvalidArgument.into()) }
     }
 
-    /// The session and handle of a file that is open for writing.
-    pub(crate) fn writer(&self) -> Result<(&Arc<Session>, HandleId), ClientError> {
-        let (session, handle) = self.writer.as_ref().ok_or(FsError::InvalidArgument)?;
-        session.check()?;
-        Ok((session, *handle))
+    /// What a file that is open for writing has beyond.
+    pub(crate) fn writer(&self) -> Result<&Arc<Writer>, ClientError> {
+        let writer = self.writer.as_ref().ok_or(FsError::InvalidArgument)?;
+        writer.session.check()?;
+        Ok(writer)
     }
 
     async fn write(
@@ -289,15 +285,12 @@ impl OpenFile {
         bytes: Bytes,
         patience: &mut Patience,
     ) -> Result<(), ClientError> {
-        self.writer()?;
+        let writer = self.writer()?;
         let len = ByteLen(bytes.len() as u64);
         let end = offset.checked_add(len).ok_or(FsError::FileTooLarge)?;
-        let together = patience.wait(|| WaitingFor::File, self.length.read()).await?;
         data::write(self, offset, &bytes, patience).await?;
-        lock(&self.written).add(WrittenRange { start: offset, end });
-        drop(together);
         if !self.report_late && end.get() > self.attributes().size.get() {
-            self.report(false, patience).await?;
+            writer.report(false, patience).await?;
         }
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use emberfs_client_session::Written;
 use emberfs_layout::ChunkSize;
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{Access, Attributes, HandleId, InodeKind, Mode, Mutation, Place};
 
+use super::writer::{Known, Writer};
 use super::{File, OpenFile};
 use crate::error::ClientError;
 use crate::meta::{Meta, Position, change_under, inode_of};
@@ -181,18 +181,18 @@ impl File {
         created: bool,
         options: &OpenOptions,
     ) -> Self {
+        let (inode, known) = (attributes.inode, Known::new(attributes));
+        let new = |by| Arc::new(Writer::new(by, inode, &meta.credentials, &known));
+        let writer = writer.map(new);
         let open = OpenFile {
             meta: meta.clone(),
-            inode: attributes.inode,
+            inode,
             readable: options.read,
             writer,
             report_late: options.report_late,
-            _hold: meta.inner.held.hold(attributes.inode),
-            attributes: Mutex::new(attributes),
+            known,
             stripe: Mutex::default(),
-            written: Mutex::new(Written::default()),
-            reporting: tokio::sync::Mutex::default(),
-            length: tokio::sync::RwLock::default(),
+            _hold: meta.inner.held.hold(inode),
         };
         Self { open: Arc::new(open), created, closed: false }
     }

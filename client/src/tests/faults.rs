@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use emberfs_layout::{ChainId, ChainVersion, ChunkId, FileOffset, TargetId};
+use emberfs_layout::{ChainId, ChainVersion, ChunkId, ChunkIndex, FileOffset, TargetId};
 use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
 use emberfs_wire::cluster::GetRouting;
 use emberfs_wire::meta::Mutate;
 use emberfs_wire::{Request, WireError};
+use tokio::time::timeout;
 
 use super::server::Servers;
-use super::world::{CHAINS, Fault};
-use super::{CHUNK, both, chunk, contents, filled, pattern};
-use crate::{ClientError, ClientOptions, FsError, WaitingFor};
+use super::world::{CHAINS, Fault, layout};
+use super::{CHUNK, both, contents, filled, pattern};
+use crate::{Client, ClientError, ClientOptions, FsError, WaitingFor};
 
 fn every_fault() -> Vec<Fault> {
     let (asked, known) = (ChainVersion(1), ChainVersion(2));
@@ -131,73 +132,81 @@ async fn a_deadline_says_what_was_waited_for() {
     world.until("carried through", |state| state.namespace.changes == 2).await;
 }
 
-/// A refusal is not the last word on a write: a full disk keeps it under way, and an earlier copy may be on
-/// its way still.
-#[tokio::test]
-async fn a_refused_write_never_comes_over_a_later_one() {
-    let servers = Servers::start().await;
-    let client = servers.client().await;
-    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
-    servers.world.script(UpdateChunk::METHOD, [Fault::Hang, Fault::Fail(FsError::NoSpace.into())]);
-    let before = servers.world.calls(UpdateChunk::METHOD);
-    let hangs =
-        servers.world.until("it hangs", |state| state.calls[&UpdateChunk::METHOD] == before + 1);
-    let mut slow = Box::pin(file.write_at(FileOffset(0), pattern(CHUNK, 1)));
-    tokio::select! { _ = &mut slow => panic!("it hangs"), () = hangs => {} }
-    let second = FileOffset(CHUNK as u64);
-    tokio::select! {
-        _ = &mut slow => panic!("it hangs"),
-        full = file.write_at(second, pattern(CHUNK, 2)) => assert_eq!(full, Err(FsError::NoSpace.into())),
-    }
-    let mut later = Box::pin(file.write_at(second, pattern(CHUNK, 3)));
-    tokio::select! {
-        _ = &mut slow => panic!("it hangs"),
-        _ = &mut later => panic!("the refused one may still come"),
-        done = file.write_at(FileOffset(2 * CHUNK as u64), pattern(CHUNK, 4)) => {
-            done.expect("another chunk is free");
-        }
-    }
-    servers.world.gate.add_permits(1);
-    slow.await.expect("written");
-    later.await.expect("written");
+/// Where the first chunk of a file is that is on the first chain.
+fn on_first_chain(client: &Client) -> FileOffset {
+    let stripe = client.routing().stripe(layout()).expect("known");
+    let place = (0..2).find(|index| stripe.chain_of(ChunkIndex(*index)) == ChainId(1));
+    FileOffset(u64::from(place.expect("on either")) * CHUNK as u64)
 }
 
+/// Its connection stands, and it would answer some time; the routing says that nobody need wait for that.
 #[tokio::test]
-async fn a_write_given_up_never_comes_over_a_later_one() {
+async fn who_hangs_is_left_as_soon_as_the_routing_says_so() {
+    // Far below what a call waits where the routing stays as it is.
+    const WITHIN: Duration = Duration::from_secs(6);
     let servers = Servers::start().await;
     let client = servers.client().await;
-    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
-    // A write to each chunk hangs; that to the second is given up.
-    servers.world.script(UpdateChunk::METHOD, [Fault::Hang, Fault::Hang]);
-    let before = servers.world.calls(UpdateChunk::METHOD);
-    let slow = file.write_at(FileOffset(0), pattern(CHUNK, 1));
-    let lost = file.write_at(FileOffset(CHUNK as u64), pattern(CHUNK, 2));
-    let both_hang =
-        servers.world.until("both hang", |state| state.calls[&UpdateChunk::METHOD] == before + 2);
-    let mut slow = Box::pin(slow);
-    let mut lost = Box::pin(lost);
-    tokio::select! {
-        biased; // the slow one has the lower number, which holds the mark
-        _ = &mut slow => panic!("it hangs"),
-        _ = &mut lost => panic!("it hangs"),
-        () = both_hang => {}
-    }
-    drop(lost);
-    let later = file.write_at(FileOffset(CHUNK as u64), pattern(CHUNK, 3));
-    let mut later = Box::pin(later);
-    let other = file.write_at(FileOffset(2 * CHUNK as u64), pattern(CHUNK, 4));
-    tokio::select! {
-        _ = &mut slow => panic!("it hangs"),
-        _ = &mut later => panic!("an earlier write may still come"),
-        done = other => done.expect("another chunk is free"),
-    }
-    servers.world.gate.add_permits(2);
-    slow.await.expect("written");
-    later.await.expect("written");
-    let (read, buf) = file.read_at(FileOffset(CHUNK as u64), vec![0; CHUNK]).await;
-    assert_eq!((read, &buf[..]), (Ok(CHUNK), &pattern(CHUNK, 3)[..]));
-    let state = servers.world.state();
-    let last = state.applied.iter().rfind(|(_, id)| *id == chunk(&file, 1));
-    let highest = state.applied.iter().map(|(tag, _)| tag.sequence).max();
-    assert_eq!(last.map(|(tag, _)| tag.sequence), highest);
+    let file = filled(&client, "a", &pattern(2 * CHUNK, 1)).await;
+    let (at, bytes, world) = (on_first_chain(&client), pattern(CHUNK, 2), &servers.world);
+    world.script(UpdateChunk::METHOD, [Fault::Hang]);
+    let hangs = world.until("it hangs", |state| state.faults_left() == 0);
+    let (head, others) = CHAINS[0].split_first().expect("three");
+    let change = async {
+        hangs.await;
+        world.state().serve_only(others);
+    };
+    let write = timeout(WITHIN, file.write_at(at, bytes.clone()));
+    let (written, ()) = tokio::join!(write, change);
+    written.expect("in time").expect("written");
+    let has = |target: &u32| {
+        let state = world.state();
+        state.chunks.iter().any(|((of, _), is)| *of == TargetId(*target) && *is == bytes)
+    };
+    assert!(others.iter().all(has) && !has(head), "the others have it");
+
+    world.script(ReadChunks::METHOD, [Fault::Hang]);
+    let hangs = world.until("it hangs", |state| state.faults_left() == 0);
+    let change = async {
+        hangs.await;
+        world.state().serve_only(others);
+    };
+    let read = timeout(WITHIN, file.read_at(at, vec![0; CHUNK]));
+    let (read, ()) = tokio::join!(read, change);
+    let (read, buf) = read.expect("in time");
+    assert_eq!((read, &buf[..]), (Ok(CHUNK), &bytes[..]));
+}
+
+/// Those that wonder together ask together.
+#[tokio::test]
+async fn calls_that_are_slow_ask_for_routing_now_and_then() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(2 * CHUNK, 1)).await;
+    let (at, world) = (on_first_chain(&client), &servers.world);
+    let asked = world.calls(GetRouting::METHOD);
+    world.script(UpdateChunk::METHOD, vec![Fault::Hang; 20]);
+    let writes = (0..20).map(|i| file.write_at(FileOffset(at.get() + i * 100), pattern(9, 3)));
+    let looked =
+        world.until("they look twice", |state| state.calls[&GetRouting::METHOD] >= asked + 2);
+    let release = async {
+        looked.await;
+        world.gate.add_permits(20);
+    };
+    let (written, ()) = tokio::join!(futures_util::future::join_all(writes), release);
+    written.into_iter().for_each(|written| written.expect("written"));
+    let asked = world.calls(GetRouting::METHOD) - asked;
+    assert!(asked < 20, "{asked} questions of twenty calls");
+}
+
+/// The next read should know better whom to ask.
+#[tokio::test]
+async fn a_read_that_goes_elsewhere_asks_for_routing_as_well() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(CHUNK, 1)).await;
+    let asked = servers.world.calls(GetRouting::METHOD);
+    servers.world.script(ReadChunks::METHOD, [Fault::CloseBefore]);
+    assert_eq!(contents(&file, CHUNK).await, pattern(CHUNK, 1));
+    let world = &servers.world;
+    world.until("asked", |state| state.calls[&GetRouting::METHOD] > asked).await;
 }

@@ -1,11 +1,15 @@
 //! Tests of the client against scripted servers over loopback.
 
 mod bytes;
+mod check;
+mod damaged;
+mod example;
 mod faults;
 mod names;
 mod namespace;
 mod server;
 mod sessions;
+mod settled;
 mod threads;
 mod world;
 

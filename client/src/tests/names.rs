@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use emberfs_layout::FileOffset;
 use emberfs_wire::Request;
+use emberfs_wire::chunk::UpdateChunk;
 use emberfs_wire::meta::{Ask, InodeKind};
 
 use super::server::Servers;
@@ -79,6 +80,44 @@ async fn files_are_opened_as_asked() {
     let by_inode = client.meta(Credentials::root());
     let found = by_inode.attributes(Place::inode(file.inode()), false).await.expect("there");
     assert_eq!(found.inode, file.inode());
+}
+
+#[tokio::test]
+async fn what_is_too_long_or_too_far_is_refused() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let fs = client.fs();
+    let too_long = ClientError::Fs(FsError::NameTooLong);
+    let name = "a".repeat(255);
+    let file = filled(&client, &name, &pattern(3, 0)).await;
+    let (long_name, long_path) = ("a".repeat(256), "a/".repeat(2049));
+    for long in [&long_name, &long_path] {
+        assert_eq!(fs.open(long, &both()).await.expect_err("too long"), too_long);
+        assert_eq!(fs.mkdir(long).await, Err(too_long.clone()));
+        assert_eq!(fs.mkdir_all(long).await, Err(too_long.clone()));
+        assert_eq!(fs.remove(long).await, Err(too_long.clone()));
+        assert_eq!(fs.remove_all(long).await, Err(too_long.clone()));
+        assert_eq!(fs.rename(&name, long).await, Err(too_long.clone()));
+        assert_eq!(fs.hard_link(&name, long).await, Err(too_long.clone()));
+        assert_eq!(fs.symlink("a", long).await, Err(too_long.clone()));
+    }
+    assert_eq!(fs.stat(&long_path).await, Err(too_long.clone()));
+    assert_eq!(fs.list(&long_path).expect_err("too long"), too_long);
+    assert_eq!(fs.symlink(&long_path, "link").await, Err(too_long.clone()));
+
+    let too_large = Err(ClientError::Fs(FsError::FileTooLarge));
+    let data = file.attributes().data.expect("a file");
+    let max = data.layout.chunk_size.max_file_len().get();
+    let sent = servers.world.calls(UpdateChunk::METHOD);
+    for far in [max - 4, max, u64::MAX - 4] {
+        assert_eq!(file.write_at(FileOffset(far), pattern(5, 0)).await, too_large);
+        assert_eq!(file.read_at(FileOffset(far), vec![0; 5]).await.0, Ok(0), "behind its end");
+    }
+    assert_eq!(servers.world.calls(UpdateChunk::METHOD), sent);
+    file.write_at(FileOffset(max - 5), pattern(5, 1)).await.expect("the last bytes there can be");
+    assert_eq!(file.stat().await.expect("told").size.get(), max);
+    let (read, buf) = file.read_at(FileOffset(max - 5), vec![0; 9]).await;
+    assert_eq!((read, &buf[..5]), (Ok(5), &pattern(5, 1)[..]));
 }
 
 #[tokio::test]

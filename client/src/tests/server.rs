@@ -117,7 +117,8 @@ impl Handler for Serving {
         let fault = {
             let mut state = self.world.state();
             state.count(call.method);
-            state.next_fault(call.method)
+            let away = read(&call).filter(|request| state.is_away(request));
+            state.next_fault(call.method).or(away.map(|_: ReadChunks| Fault::CloseBefore))
         };
         self.world.came.notify_waiters();
         match fault {
@@ -137,6 +138,11 @@ impl Handler for Serving {
                 let mut bytes = payload.to_vec();
                 *bytes.last_mut().expect("a payload") ^= 1;
                 Ok((message, bytes.into()))
+            }
+            Some(Fault::Full) => {
+                let request: UpdateChunk = read(&call).expect("a write");
+                let known = self.world.state().knows(&request.tag);
+                if known { self.answer(&call) } else { Err(FsError::NoSpace.into()) }
             }
             Some(Fault::Hang) => {
                 self.world.gate.acquire().await.expect("never closed").forget();

@@ -39,6 +39,19 @@ pub(super) enum Fault {
     Damage,
     /// It is done when the gate opens.
     Hang,
+    /// There is no room, unless it was done before.
+    Full,
+}
+
+/// What is wrong with one replica's copy of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ail {
+    /// The replica says that it is corrupt.
+    Corrupt,
+    /// It has a wrong byte when it arrives.
+    Flipped,
+    /// The connection is closed when it is asked for.
+    Away,
 }
 
 /// All that the servers share.
@@ -57,6 +70,7 @@ impl Default for State {
             namespace: Namespace::default(),
             routing: routing(),
             chunks: BTreeMap::new(),
+            ails: BTreeMap::new(),
             tags: BTreeMap::new(),
             marks: BTreeMap::new(),
             applied: Vec::new(),
@@ -74,6 +88,7 @@ pub(super) struct State {
     pub(super) namespace: Namespace,
     pub(super) routing: RoutingDelta,
     pub(super) chunks: BTreeMap<(TargetId, ChunkId), Vec<u8>>,
+    pub(super) ails: BTreeMap<(TargetId, ChunkId), Ail>,
     tags: BTreeMap<Tag, UpdateChunkReply>,
     marks: BTreeMap<ClientId, Sequence>,
     /// Every change of a chunk that was made, in order.
@@ -103,7 +118,7 @@ impl World {
     }
 
     pub(super) fn faults_left(&self) -> usize {
-        self.state().faults.len()
+        self.state().faults_left()
     }
 
     /// How many requests of this kind came.
@@ -187,6 +202,10 @@ pub(super) fn layout() -> emberfs_layout::FileLayout {
 }
 
 impl State {
+    pub(super) fn faults_left(&self) -> usize {
+        self.faults.len()
+    }
+
     pub(super) fn count(&mut self, method: Method) {
         *self.calls.entry(method).or_default() += 1;
     }
@@ -218,6 +237,11 @@ impl State {
         let member = chain.members.iter().find(|member| member.target == replica.target);
         assert_eq!(member.expect("a member").state, PublicState::Serving);
         Ok(chain)
+    }
+
+    /// Whether an update was done before.
+    pub(super) fn knows(&self, tag: &Tag) -> bool {
+        self.tags.contains_key(tag)
     }
 
     /// What the whole chain does with an update: exactly once.
@@ -259,6 +283,12 @@ impl State {
         Ok(reply)
     }
 
+    /// Whether a request is one that closes its connection.
+    pub(super) fn is_away(&self, request: &ReadChunks) -> bool {
+        let of = |read: &ChunkRead| self.ails.get(&(read.replica.target, read.chunk));
+        request.reads.iter().any(|read| of(read) == Some(&Ail::Away))
+    }
+
     pub(super) fn read(&mut self, request: &ReadChunks, shard: u16) -> (ReadChunksReply, Bytes) {
         let mut bytes = Vec::new();
         let mut outcomes = Vec::new();
@@ -282,7 +312,15 @@ impl State {
         let part = &chunk[(read.start.get() as usize).min(end)..end];
         let block = layout().chunk_size.block_size();
         let payload = Payload::compute(Bytes::copy_from_slice(part), read.start, block);
+        let ail = self.ails.get(&(read.replica.target, read.chunk));
+        if ail == Some(&Ail::Corrupt) {
+            let (target, chunk) = (read.replica.target, read.chunk);
+            return ReadOutcome::Failed(WireError::Corrupt { target, chunk });
+        }
         bytes.extend_from_slice(part);
+        if ail == Some(&Ail::Flipped) {
+            *bytes.last_mut().expect("some were asked for") ^= 1;
+        }
         ReadOutcome::Found {
             version: ChunkVersion(1),
             chunk_len: ChunkOffset(u32::try_from(chunk.len()).expect("small")),

@@ -18,10 +18,13 @@
 //! behind than the log reaches, and changes of the members.
 #![forbid(unsafe_code)]
 
+mod chance;
 mod effect;
 mod entry;
 mod ids;
 mod member;
+mod questions;
+mod start;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -29,4 +32,5 @@ mod tests;
 pub use effect::{Append, Committed, Durable, Effect, Input, Leadership, PeerMessage, Refusal};
 pub use entry::{Entry, Vote};
 pub use ids::{ConfirmId, Index, MemberId, Millis, Position, ProposalId, Term};
-pub use member::{Config, ConfigError, LOG_BYTES_MAX, Member, Restored, SILENCE, TICK};
+pub use member::{LOG_BYTES_MAX, Member, SILENCE, TICK};
+pub use start::{Config, ConfigError, Restored};

@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use raft::eraftpb::{self, MessageType};
 use raft::{RawNode, ReadOnlyOption, ReadState, Ready, StateRole};
-use thiserror::Error;
 
+use crate::chance::{Chance, ELECTION_TICKS};
 use crate::effect::{Append, Committed, Effect, Input, Leadership, PeerMessage, Refusal};
 use crate::entry::{Entry, Vote};
-use crate::ids::{ConfirmId, Index, MemberId, Millis, Position, ProposalId, Term};
+use crate::ids::{ConfirmId, Index, MemberId, Millis, ProposalId, Term};
+use crate::questions::Questions;
+use crate::start::{Config, ConfigError, Restored, check};
 use crate::tail::Tail;
 
 /// Length of a tick: a heartbeat is sent with each.
 pub const TICK: Millis = Millis(100);
-
-/// Without a word from the leader for this many ticks, and up to as many again by chance, a member asks
-/// for votes. A leader that heard of no majority for as long steps down.
-const ELECTION_TICKS: usize = 10;
 
 /// For how long a member of several neither votes nor campaigns after it was killed: a leader's lease
 /// lasts no longer than a follower's patience.
@@ -32,57 +30,6 @@ const BATCH_BYTES: u64 = 4 << 20;
 
 /// Most messages with entries that are under way to one member.
 const MESSAGES_IN_FLIGHT: usize = 64;
-
-/// Who a member is.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// This member.
-    pub member: MemberId,
-    /// All that vote, this one among them.
-    pub voters: Vec<MemberId>,
-    /// Of the chance in elections.
-    pub seed: u64,
-    /// The member said on disk that it stopped cleanly, and has not run since.
-    pub stopped_cleanly: bool,
-}
-
-/// What a member finds on stable storage when it starts.
-#[derive(Clone, Debug, Default)]
-pub struct Restored {
-    /// The vote.
-    pub vote: Vote,
-    /// Where the log was cut.
-    pub cut: Position,
-    /// All behind the cut, on stable storage.
-    pub entries: Vec<Entry>,
-    /// What the state has taken in; not before the cut and not behind the last entry.
-    pub applied: Index,
-}
-
-/// A member cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ConfigError {
-    /// Member ids are not 0 and each stands once, this one among them.
-    #[error("{voters:?} cannot be the voters of a group with member {member}")]
-    Voters {
-        /// This member.
-        member: MemberId,
-        /// Who votes.
-        voters: Vec<MemberId>,
-    },
-    /// The state stands where the log does not reach.
-    #[error(
-        "the state has taken in entry {applied}, the log begins behind {cut} and ends at {last}"
-    )]
-    Apart {
-        /// What the state has taken in.
-        applied: Index,
-        /// Where the log was cut.
-        cut: Index,
-        /// Where it ends.
-        last: Index,
-    },
-}
 
 /// One member of the group.
 pub struct Member {
@@ -105,14 +52,6 @@ pub struct Member {
     /// What this member proposed in the term that it leads in, by place.
     proposals: BTreeMap<Index, ProposalId>,
     questions: Questions,
-}
-
-/// Questions for confirmation: one round at a time, for all that wait when it begins.
-#[derive(Default)]
-struct Questions {
-    waiting: Vec<ConfirmId>,
-    asked: Option<Vec<ConfirmId>>,
-    round: u64,
 }
 
 impl Member {
@@ -232,7 +171,7 @@ impl Member {
 
     fn question(&mut self, id: ConfirmId, out: &mut Vec<Effect>) {
         match self.leadership {
-            Leadership::Leader { .. } => self.questions.waiting.push(id),
+            Leadership::Leader { .. } => self.questions.put(id),
             other => out.push(Effect::Unconfirmed { id, leader: other.other() }),
         }
     }
@@ -292,9 +231,8 @@ impl Member {
         let leader = Some(MemberId(raft.leader_id)).filter(|&leader| leader != MemberId::NONE);
         let unknown = |id| Effect::Refused { id, why: Refusal::Unknown };
         out.extend(std::mem::take(&mut self.proposals).into_values().map(unknown));
-        let asked = self.questions.asked.take().unwrap_or_default();
-        let open = asked.into_iter().chain(self.questions.waiting.drain(..));
-        out.extend(open.map(|id| Effect::Unconfirmed { id, leader }));
+        let open = self.questions.give_up();
+        out.extend(open.into_iter().map(|id| Effect::Unconfirmed { id, leader }));
     }
 
     fn who_leads(&self) -> Leadership {
@@ -305,15 +243,12 @@ impl Member {
         }
     }
 
-    /// Begins a round of confirmation, if one is wanted and none is under way.
+    /// Begins a round of confirmation, if one is wanted.
     fn ask(&mut self) {
-        let questions = &mut self.questions;
         // `raft` drops a question without a word before the term's first entry is committed.
         let may = self.led.is_some() && self.raft.raft.commit_to_current_term();
-        if may && questions.asked.is_none() && !questions.waiting.is_empty() {
-            questions.asked = Some(std::mem::take(&mut questions.waiting));
-            questions.round += 1;
-            self.raft.read_index(questions.round.to_be_bytes().to_vec());
+        if may && let Some(round) = self.questions.begin() {
+            self.raft.read_index(round);
         }
     }
 
@@ -365,9 +300,7 @@ impl Member {
 
     fn confirm(&mut self, states: Vec<ReadState>, out: &mut Vec<Effect>) {
         for state in states {
-            if state.request_ctx == self.questions.round.to_be_bytes()
-                && let Some(ids) = self.questions.asked.take()
-            {
+            if let Some(ids) = self.questions.answered(&state.request_ctx) {
                 out.push(Effect::Confirmed { ids, index: Index(state.index) });
             }
         }
@@ -384,23 +317,6 @@ impl Member {
     }
 }
 
-fn check(config: &Config, restored: &Restored) -> Result<(), ConfigError> {
-    let Config { member, voters, .. } = config;
-    let mut sorted = voters.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let twice = sorted.len() != voters.len();
-    if twice || sorted.contains(&MemberId::NONE) || !sorted.contains(member) {
-        return Err(ConfigError::Voters { member: *member, voters: voters.clone() });
-    }
-    let (applied, cut) = (restored.applied, restored.cut.index);
-    let last = restored.entries.last().map_or(cut, |entry| entry.position.index);
-    if applied < cut || applied > last {
-        return Err(ConfigError::Apart { applied, cut, last });
-    }
-    Ok(())
-}
-
 fn raft_config(member: MemberId, applied: Index) -> raft::Config {
     raft::Config {
         id: member.get(),
@@ -414,20 +330,5 @@ fn raft_config(member: MemberId, applied: Index) -> raft::Config {
         pre_vote: true,
         read_only_option: ReadOnlyOption::Safe,
         ..raft::Config::default()
-    }
-}
-
-/// Where the chance in elections comes from (splitmix64): `raft` would draw from a source of its own,
-/// and no run would repeat.
-struct Chance(u64);
-
-impl Chance {
-    fn election_ticks(&mut self) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let drawn = (mixed ^ (mixed >> 31)) % ELECTION_TICKS as u64;
-        ELECTION_TICKS + usize::try_from(drawn).expect("less than a handful of ticks")
     }
 }

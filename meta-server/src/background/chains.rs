@@ -1,14 +1,13 @@
 //! Chains follow their members: what servers report, or do not report, is held against the transition table
 //! again and again, and what follows is proposed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use emberfs_layout::{BootNumber, RoutingVersion, TargetId};
+use emberfs_chain_replication::membership::Change;
+use emberfs_layout::RoutingVersion;
 use emberfs_meta_server_state::Body;
 use emberfs_meta_server_state::cluster::{self, PlacedChain};
-use emberfs_wire::cluster::Chain;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -54,12 +53,12 @@ fn tell(before: &[PlacedChain], now: &[PlacedChain]) {
 async fn look(leader: &Arc<Leader>, chains: &[PlacedChain]) -> Result<(), Lost> {
     let mut changes = JoinSet::new();
     for placed in chains {
-        let Some(next) = leader.servers.decide(placed) else { continue };
-        let (id, from) = (placed.chain.id, placed.chain.version);
-        let boots = boots(placed, &next);
+        let Some(change) = leader.servers.decide(placed) else { continue };
+        let Change { from, chain, boots } = change;
+        let id = chain.id;
         let leader = leader.clone();
         changes.spawn(async move {
-            let done = leader.group.propose(Body::SetChain { from, chain: next, boots }).await;
+            let done = leader.group.propose(Body::SetChain { from, chain, boots }).await;
             if done.is_ok() {
                 leader.servers.applied(id);
             }
@@ -70,12 +69,4 @@ async fn look(leader: &Arc<Leader>, chains: &[PlacedChain]) -> Result<(), Lost> 
         done.expect("no panic, not aborted")?;
     }
     Ok(())
-}
-
-/// The latest start of each member's server, in the order of the changed chain.
-fn boots(placed: &PlacedChain, next: &Chain) -> Vec<BootNumber> {
-    let members = placed.chain.members.iter().zip(&placed.places);
-    let known: BTreeMap<TargetId, BootNumber> =
-        members.map(|(member, place)| (member.target, place.boot)).collect();
-    next.members.iter().map(|member| known[&member.target]).collect()
 }

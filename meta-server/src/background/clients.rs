@@ -55,6 +55,12 @@ impl Clients {
         state.looks - state.seen.get(&client).map_or(0, |seen| seen.at) >= looks
     }
 
+    /// How many looks ago a session gave its last sign of life; `None`: this leader heard none.
+    pub(crate) fn silent_looks(&self, client: ClientId) -> Option<u64> {
+        let state = self.lock();
+        state.seen.get(&client).map(|seen| state.looks - seen.at)
+    }
+
     /// The connection of a session, if it stands.
     pub(crate) fn peer(&self, client: ClientId) -> Option<Peer> {
         let state = self.lock();

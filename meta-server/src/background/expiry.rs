@@ -12,7 +12,7 @@ use super::{Leader, SESSIONS_PAGE};
 use crate::chunks::Lost;
 
 /// How often silent sessions are looked for: a small part of their lease.
-const TICK_MS: u32 = 1_000;
+pub(crate) const TICK_MS: u32 = 1_000;
 /// After how many looks without a sign of life a session is ended.
 const LOOKS: u64 = (sessions::LEASE_MS / TICK_MS) as u64;
 

@@ -13,7 +13,7 @@
 
 mod chains;
 mod clients;
-mod expiry;
+pub(crate) mod expiry;
 mod files;
 mod garbage;
 mod jobs;
@@ -102,6 +102,11 @@ impl Leader {
     /// Its cluster.
     pub(crate) fn cluster(&self) -> ClusterId {
         self.identity.cluster.expect("a member knows its cluster")
+    }
+
+    /// Whether a session is this leader's own.
+    pub(crate) fn is_own(&self, client: ClientId) -> bool {
+        client == self.own
     }
 
     /// Ends what goes on for this leader.

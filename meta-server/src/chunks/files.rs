@@ -76,7 +76,7 @@ impl Chunks {
         }
         let mut end = ByteLen::ZERO;
         while let Some(last) = asking.join_next().await {
-            if let Some(last) = last.expect("no panic, not aborted")? {
+            if let Some(last) = last.expect("no panic, not aborted")?.last {
                 let size = u64::from(file.layout.chunk_size.bytes());
                 let len = u64::from(last.index.get()) * size + u64::from(last.len.get());
                 end = end.max(ByteLen(len));
@@ -101,11 +101,21 @@ async fn remove_on(
     first: ChunkIndex,
 ) -> Result<(), Lost> {
     let width = file.layout.stripe.get();
-    while let Some(last) = chunks.last(chain, file.data).await? {
+    // Removals take effect at the head in the order of all changes: what is under way there is removed too.
+    // What a writer that goes on puts behind them again is not looked for a second time.
+    let mut below = None;
+    loop {
+        let reply = chunks.last(chain, file.data).await?;
+        let last = reply.last.map(|last| last.index).max(reply.pending);
+        let Some(last) = last.map(|last| below.map_or(last, |below: ChunkIndex| last.min(below)))
+        else {
+            return Ok(());
+        };
         let mut removing = JoinSet::new();
-        let before = |steps: u32| last.index.get().checked_sub(steps.checked_mul(width)?);
+        let before = |steps: u32| last.get().checked_sub(steps.checked_mul(width)?);
         let indexes = (0..REMOVED_AT_ONCE).map_while(before).map(ChunkIndex);
         for index in indexes.take_while(|index| *index >= first) {
+            below = index.get().checked_sub(width).map(ChunkIndex);
             let (chunks, size) = (chunks.clone(), file.layout.chunk_size);
             let chunk = ChunkId::new(file.data, index);
             removing.spawn(
@@ -116,8 +126,10 @@ async fn remove_on(
             return Ok(());
         }
         all(removing).await?;
+        if below.is_none() {
+            return Ok(()); // down to the first chunk of the chain
+        }
     }
-    Ok(())
 }
 
 /// Waits for all; the first loss ends the rest.

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, TableId};
 use emberfs_meta_server_state::cluster;
 use emberfs_transport::CallOptions;
-use emberfs_wire::chunk::{ChunkChange, ChunkEnd, LastChunk, Replica, UpdateChunk};
+use emberfs_wire::chunk::{ChunkChange, LastChunk, LastChunkReply, Replica, UpdateChunk};
 use emberfs_wire::cluster::{Node, PublicState};
 use emberfs_wire::handshake::Identity;
 use emberfs_wire::{Capability, Request};
@@ -102,13 +102,8 @@ impl Chunks {
     }
 
     /// The last chunk of a file on one of its chains.
-    pub(crate) async fn last(
-        &self,
-        chain: ChainId,
-        data: DataId,
-    ) -> Result<Option<ChunkEnd>, Lost> {
-        let reply = self.ask(chain, |replica| LastChunk { replica, data }).await?;
-        Ok(reply.last)
+    pub(crate) async fn last(&self, chain: ChainId, data: DataId) -> Result<LastChunkReply, Lost> {
+        self.ask(chain, |replica| LastChunk { replica, data }).await
     }
 
     /// Sends what `request` makes to the head of `chain` until it is answered.

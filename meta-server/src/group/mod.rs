@@ -19,13 +19,14 @@ mod answer;
 mod driver;
 mod machine;
 mod metadata;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod threads;
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use emberfs_meta_server_consensus::{
@@ -36,11 +37,12 @@ use emberfs_wire::meta::Time;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use crate::store::{LogStore, StateStore, StateView, Stores};
+use crate::store::{StateStore, StateView, Stores};
 use answer::Answer;
-use driver::{Driver, Event, Order, Outlets};
+use driver::{Event, Order};
 pub use machine::{Machine, Stamp};
 pub use metadata::Metadata;
+use parts::{Parts, spawn};
 
 /// Orders and questions that are under way at a time; whoever comes next waits.
 pub const IN_FLIGHT_MAX: usize = 4096;
@@ -268,105 +270,8 @@ impl<M: Machine> Group<M> {
     }
 }
 
-/// What the threads are made of.
-struct Parts<M: Machine> {
-    machine: Arc<M>,
-    state: Arc<StateStore>,
-    events: Sender<Event<M>>,
-}
-
-impl<M: Machine> Parts<M> {
-    /// The driver's thread: runs the others, and ends after them.
-    fn run(
-        self,
-        log: LogStore,
-        member: Member,
-        options: GroupOptions,
-        inbox: &Receiver<Event<M>>,
-        leadership: watch::Sender<Leadership>,
-    ) -> Result<(), GroupError> {
-        let (log_jobs, log_inbox) = mpsc::channel();
-        let (apply_jobs, apply_inbox) = mpsc::channel();
-        let (flush_wishes, flush_inbox) = mpsc::channel();
-        let events = self.events.clone();
-        let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &events));
-        let (machine, state) = (Arc::clone(&self.machine), Arc::clone(&self.state));
-        let events = self.events.clone();
-        let applier = self.thread("meta-apply", move || {
-            threads::apply_all(&*machine, &state, &apply_inbox, &events)
-        });
-        let (state, events) = (Arc::clone(&self.state), self.events.clone());
-        let flusher =
-            self.thread("meta-flush", move || threads::flush_state(&state, &flush_inbox, &events));
-        let outlets = Outlets { log: log_jobs, apply: apply_jobs, flush: flush_wishes, leadership };
-        let driver = Driver::new(Arc::clone(&self.machine), member, outlets, options.clock);
-        let ran = driver.run(inbox);
-        // The driver has let go of their queues: they finish what is in them.
-        let (log, applied, flushed) = (join(writer), join(applier), join(flusher));
-        ran?;
-        let late = inbox.try_iter().find_map(Event::failure);
-        late.map_or(Ok(()), Err)?;
-        if let (Some(log), Some(()), Some(())) = (log, applied, flushed) {
-            self.state.flush().map_err(|error| failed(&error))?;
-            log.stop_cleanly().map_err(|error| failed(&error))?;
-        }
-        Ok(())
-    }
-
-    /// A thread whose failure becomes an event.
-    fn thread<T: Send + 'static, E: std::error::Error>(
-        &self,
-        name: &'static str,
-        body: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> JoinHandle<Option<T>> {
-        let text = format!("{name} panicked");
-        let alarm = Alarm { events: self.events.clone(), text: Some(text) };
-        spawn(name, move || {
-            let done = body();
-            alarm.settle(done)
-        })
-    }
-}
-
-/// Tells the driver when a thread ends that should not have.
-struct Alarm<M: Machine> {
-    events: Sender<Event<M>>,
-    text: Option<String>,
-}
-
-impl<M: Machine> Alarm<M> {
-    /// The thread has come to its end.
-    fn settle<T, E: std::error::Error>(mut self, done: Result<T, E>) -> Option<T> {
-        self.text = done.as_ref().err().map(ToString::to_string);
-        done.ok()
-    }
-}
-
-impl<M: Machine> Drop for Alarm<M> {
-    fn drop(&mut self) {
-        if let Some(text) = self.text.take() {
-            tracing::error!(%text, "the metadata group fails");
-            // A driver that is gone has failed before.
-            let _ = self.events.send(Event::Failed(GroupError::Failed { text }));
-        }
-    }
-}
-
 fn failed(error: &impl ToString) -> GroupError {
     GroupError::Failed { text: error.to_string() }
-}
-
-/// `None` when the thread failed or panicked.
-fn join<T>(thread: JoinHandle<Option<T>>) -> Option<T> {
-    thread.join().unwrap_or(None)
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(body).expect("a server starts before the system is out of threads")
 }
 
 fn wall_clock() -> Time {

@@ -14,7 +14,7 @@ mod listener;
 use std::net::SocketAddr;
 
 use emberfs_daemon::listen::{self, ListenError};
-use emberfs_daemon::{DirectoryKind, Held, IdentityError, identity};
+use emberfs_daemon::{DirectoryKind, Held, IdentityError, formatting, identity, sync_point};
 use emberfs_layout::{BootNumber, ClusterId, NodeId};
 use emberfs_meta_server_consensus::{ConfigError, MemberId};
 use emberfs_wire::handshake::{Identity, Role};
@@ -70,15 +70,13 @@ pub enum ServerError {
 /// # Errors
 /// [`ServerError::Directory`] if it is not empty, is formatted already or cannot be written.
 pub fn format(config: &Config, cluster: Option<ClusterId>) -> Result<ClusterId, ServerError> {
+    Ok(Held::format(&config.directory, new_member(config, cluster))?.identity().cluster)
+}
+
+fn new_member(config: &Config, cluster: Option<ClusterId>) -> emberfs_daemon::Identity {
     let cluster = cluster.unwrap_or_else(|| ClusterId(rand::random()));
-    let identity = emberfs_daemon::Identity {
-        kind: DirectoryKind::Meta,
-        cluster,
-        node: Some(config.node()),
-        disk: None,
-    };
-    Held::format(&config.directory, identity)?;
-    Ok(cluster)
+    let (kind, node) = (DirectoryKind::Meta, Some(config.node()));
+    emberfs_daemon::Identity { kind, cluster, node, disk: None }
 }
 
 /// The cluster whose member the configured directory is: that which is there, else a new member is made, as
@@ -90,16 +88,12 @@ pub fn ensure_formatted(
     config: &Config,
     cluster: Option<ClusterId>,
 ) -> Result<ClusterId, ServerError> {
-    match identity::read(&config.directory) {
-        Ok(found)
-            if found.kind == DirectoryKind::Meta
-                && found.node == Some(config.node())
-                && cluster.is_none_or(|cluster| cluster == found.cluster) =>
-        {
-            Ok(found.cluster)
-        }
-        _ => format(config, cluster),
-    }
+    let new = new_member(config, cluster);
+    let ours = |found: &emberfs_daemon::Identity| {
+        (found.kind, found.node) == (new.kind, new.node)
+            && cluster.is_none_or(|cluster| cluster == found.cluster)
+    };
+    Ok(formatting::ensure(&config.directory, ours, new)?.cluster)
 }
 
 impl Server {
@@ -125,7 +119,7 @@ impl Server {
         let stores = store::open(&StoreOptions {
             dir: config.directory.clone(),
             member: MemberId(u64::from(config.node)),
-            syncs: Syncs::from_env(),
+            syncs: Syncs::without_named(sync_point::skipped().as_deref()),
         })?;
         let group = Group::start(stores, Metadata, GroupOptions::default())?;
         let (tell, leader) = watch::channel(None);

@@ -3,10 +3,12 @@
 //! A handler turns bytes into a request, hands it to what stands behind, and turns the answer into
 //! bytes: it decides nothing. Only a leader serves; another member asks the sender to come again.
 //!
+//! * `clients`: which there are.
 //! * `names`: sessions, changes of the namespace, questions about it.
 //! * `servers`: registration, heartbeats, routing, status.
 //! * `orders`: what an operator wants done.
 
+mod clients;
 mod names;
 mod orders;
 mod servers;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use emberfs_meta_server_state::Outcome;
 use emberfs_transport::{Answer, Handler, IncomingCall};
-use emberfs_wire::cluster::{Administer, GetRouting, GetStatus, Heartbeat, Register};
+use emberfs_wire::cluster::{Administer, GetClients, GetRouting, GetStatus, Heartbeat, Register};
 use emberfs_wire::meta::{Ask, EndSession, Mutate, OpenSession, RenewSession};
 use emberfs_wire::{Request, WireError, decode, encode};
 use tokio::sync::watch;
@@ -62,6 +64,7 @@ impl Handler for Service {
             Heartbeat::METHOD => answer(&call, |r| servers::heartbeat(leader, r)).await,
             GetRouting::METHOD => answer(&call, |r| servers::routing(leader, r)).await,
             GetStatus::METHOD => answer(&call, |_: GetStatus| servers::status(leader)).await,
+            GetClients::METHOD => answer(&call, |r| clients::list(leader, r)).await,
             Administer::METHOD => answer(&call, |r| orders::administer(leader, r)).await,
             other => Err(WireError::bug(format!("{other} is not served by a metadata member"))),
         }

@@ -2,27 +2,36 @@
 
 use std::time::Duration;
 
-use emberfs_layout::{ClientId, Sequence};
-use emberfs_meta_server_state::cluster::Start;
+use emberfs_meta_server_state::cluster::{News, Start};
 use emberfs_meta_server_state::{Body, Outcome, cluster, sessions};
 use emberfs_wire::cluster::{
-    GetRouting, GetRoutingReply, GetStatusReply, Heartbeat, HeartbeatReply, Register,
-    RegisterReply, RoutingDelta,
+    GetRouting, GetRoutingReply, GetStatusReply, Heartbeat, HeartbeatReply, Node, Register,
+    RegisterReply, TakenIn,
 };
-use emberfs_wire::limits::{ENDED_MAX, ROUTING_PAGE_MAX};
+use emberfs_wire::limits::ROUTING_PAGE_MAX;
 use emberfs_wire::{FsError, WireError};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{mismatch, wire_error};
 use crate::background::Leader;
-use crate::store::StateView;
 
-/// How long a server that is not taken in waits for its answer: each try is an entry of the log.
+/// How long a server that is not taken in waits for its answer: whatever starts it again and again, each
+/// try is an entry of the log.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// For how long a registration waits for a sign that another process has its number, before it is told to
+/// come again: below the time that a server waits for an answer.
+const RIVAL_WAIT: Duration = Duration::from_secs(1);
+/// A heartbeat that comes so soon after a registration may have been on its way when its sender died, as when
+/// this process hung meanwhile.
+const RIVAL_LATE: Duration = Duration::from_millis(250);
 
 /// Takes a server in, or a new start of one.
 pub(super) async fn register(leader: &Leader, asked: Register) -> Result<RegisterReply, WireError> {
+    if let Some(text) = rival(leader, &asked).await? {
+        tracing::warn!(name = asked.name, text, "refused a server");
+        return Ok(RegisterReply::Refused { text });
+    }
     let name = asked.name.clone();
     match leader.group.propose(Body::Register(asked)).await.map_err(wire_error)? {
         Outcome::Registered(Ok(Start { node, boot })) => {
@@ -30,16 +39,50 @@ pub(super) async fn register(leader: &Leader, asked: Register) -> Result<Registe
             // A session that ends from now on stays on the list until this start has confirmed it.
             let alive = leader.group.read(|view| sessions::alive(view)).await;
             let (sessions, next_session) = alive.map_err(wire_error)?;
-            Ok(RegisterReply { node, boot, sessions, next_session })
+            let taken_in = TakenIn { node, boot, sessions, next_session };
+            Ok(RegisterReply::TakenIn(taken_in))
         }
         Outcome::Registered(Err(text)) => {
-            // Its operator reads the words in its own log. It comes again, but not at once.
-            tracing::debug!(name, text, "a server is not taken in");
+            tracing::warn!(name, text, "refused a server");
             sleep(REFUSED_PAUSE).await;
-            Err(WireError::Wait { text })
+            Ok(RegisterReply::Refused { text })
         }
         other => Err(mismatch(&other)),
     }
+}
+
+/// Whether the node that a server says to be runs elsewhere, in words that say what to do. A server that
+/// was killed and started again is taken in at once, as it listens where it did, which no two processes
+/// can; one that listens elsewhere may be a copy of the directory, and waits until the earlier start is
+/// heard of, or is silent for the time of its lease.
+///
+/// # Errors
+/// [`WireError::Wait`] while that is not known.
+async fn rival(leader: &Leader, asked: &Register) -> Result<Option<String>, WireError> {
+    let came = Instant::now();
+    let known = leader.group.read(|view| cluster::replaced(view, asked)).await;
+    let Some(known) = known.map_err(wire_error)? else { return Ok(None) };
+    if known.addresses.iter().any(|address| asked.addresses.contains(address)) {
+        return Ok(None);
+    }
+    let Node { id, name, addresses, .. } = known;
+    let at = addresses.join(", ");
+    while leader.servers.may_serve(id) {
+        let heard =
+            leader.servers.status(id).heard_ms_ago.map(u64::from).map(Duration::from_millis);
+        if heard.is_some_and(|ago| ago + RIVAL_LATE < came.elapsed()) {
+            return Ok(Some(format!(
+                "{id} (`{name}`) runs at {at} and answers: stop that server first; if this one's \
+                 directory is a copy of its, give this one a `name`, a `directory` and disks of its own"
+            )));
+        }
+        if came.elapsed() > RIVAL_WAIT {
+            let text = format!("{id} (`{name}`) may still run at {at}: until its lease is over");
+            return Err(WireError::Wait { text });
+        }
+        leader.servers.news().await;
+    }
+    Ok(None)
 }
 
 /// Answers the latest start of a server with what changed, and a lease if that is all.
@@ -50,38 +93,13 @@ pub(super) async fn heartbeat(
     leader.group.confirm().await.map_err(wire_error)?;
     loop {
         let edition = leader.servers.edition();
-        let News { routing, settled, ended, ended_to } = news(leader, &said).await?;
-        let informed = settled && !routing.more;
+        let news =
+            leader.group.read(|view| cluster::news(view, &said)).await.map_err(wire_error)?;
+        let News { routing, informed, ended, ended_to } = news.ok_or(FsError::Stale)?;
         if let Some(lease_ms) = leader.servers.answer(&said, informed, edition) {
             return Ok(HeartbeatReply { lease_ms, routing, ended, ended_to });
         }
     }
-}
-
-/// What a server is told.
-struct News {
-    routing: RoutingDelta,
-    /// Whether none of its members serves by what an earlier start was given.
-    settled: bool,
-    ended: Vec<ClientId>,
-    ended_to: Sequence,
-}
-
-async fn news(leader: &Leader, said: &Heartbeat) -> Result<News, WireError> {
-    let look = |view: &StateView<'_>| {
-        let latest = cluster::node(view, said.node)?.is_some_and(|known| known.boot == said.boot);
-        let mut routing = cluster::routing_since(view, said.routing)?;
-        let (ended, mut ended_to) = sessions::ended(view, said.ended)?;
-        if ended.len() < ENDED_MAX {
-            ended_to = ended_to.max(sessions::last_ended(view)?);
-        } else {
-            routing.more = true; // the next heartbeat is to follow at once
-        }
-        let settled = cluster::settled(view, said.node)?;
-        Ok(latest.then_some(News { routing, settled, ended, ended_to }))
-    };
-    let news = leader.group.read(look).await.map_err(wire_error)?;
-    news.ok_or_else(|| FsError::Stale.into())
 }
 
 /// What changed in the routing.
@@ -109,5 +127,6 @@ pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError>
             .map(|node| leader.servers.status(node.id))
             .collect(),
         sessions: sessions.saturating_sub(1), // the leader's own is no client's
+        lease_ms: Some(leader.servers.lease_ms()),
     })
 }

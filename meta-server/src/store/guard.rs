@@ -224,9 +224,9 @@ mod tests {
     #[test]
     fn the_bytes_are_pinned() {
         let slot = encode(7, &known(0x0a0b));
-        let hex: String = slot.iter().map(|byte| format!("{byte:02x}")).collect();
-        let head = "454d424755415244000100000000000000000000000000070000000000000102";
-        let tail = "00000000000000030000000000000a0b0000000000000001";
-        assert_eq!(hex[..112], format!("{head}{tail}"));
+        let row =
+            |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x} ")).collect::<String>();
+        let rows = slot.chunks(16).map(|bytes| row(bytes).trim_end().to_owned() + "\n");
+        assert_eq!(rows.collect::<String>(), include_str!("../../golden/guard_1.txt"));
     }
 }

@@ -27,10 +27,10 @@ impl SyncPoint {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Log => "log",
-            Self::Guard => "guard",
-            Self::State => "state",
-            Self::Directory => "directory",
+            Self::Log => "meta.log",
+            Self::Guard => "meta.guard",
+            Self::State => "meta.state",
+            Self::Directory => "meta.directory",
         }
     }
 }
@@ -43,9 +43,6 @@ pub struct Syncs {
 }
 
 impl Syncs {
-    /// The variable that [`Self::from_env`] reads.
-    pub const VARIABLE: &'static str = "EMBERFS_TEST_SKIP_SYNC";
-
     /// All.
     #[must_use]
     pub fn all() -> Self {
@@ -58,14 +55,10 @@ impl Syncs {
         Self { skipped: Some(skipped), ..Self::default() }
     }
 
-    /// All but the one that [`Self::VARIABLE`] names, which is said in the log.
+    /// All but the one of this name, if one of the rows has it.
     #[must_use]
-    pub fn from_env() -> Self {
-        let name = std::env::var(Self::VARIABLE).unwrap_or_default();
-        let skipped = SyncPoint::ALL.into_iter().find(|point| point.name() == name);
-        if let Some(point) = skipped {
-            tracing::warn!(sync = point.name(), "a sync is switched off: data will be lost");
-        }
+    pub fn without_named(name: Option<&str>) -> Self {
+        let skipped = SyncPoint::ALL.into_iter().find(|point| Some(point.name()) == name);
         Self { skipped, ..Self::default() }
     }
 

@@ -98,6 +98,8 @@ pub fn end_of(prefix: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -105,5 +107,22 @@ mod tests {
         assert_eq!(end_of(b"I\x01"), b"I\x02");
         assert_eq!(end_of(b"I\xff\xff"), b"J");
         assert_eq!(key(Kind::Inode, &[&1_u16.to_be_bytes()]), b"I\x00\x01");
+    }
+
+    #[test]
+    fn each_kind_stands_in_the_table_and_in_a_golden_file() {
+        let lines = || include_str!("keys.rs").lines();
+        let kind = |line: &'static str| line.split_once(" = b'")?.1.strip_suffix("',");
+        let row = |line: &'static str| Some(line.strip_prefix("//! | `")?.split_once('`')?.0);
+        let kinds: BTreeSet<&str> = lines().filter_map(kind).collect();
+        assert_eq!(kinds, lines().filter_map(row).collect(), "the table at the head");
+        let golden = [
+            include_str!("../golden/cluster.txt"),
+            include_str!("../golden/namespace.txt"),
+            include_str!("../golden/sessions.txt"),
+        ];
+        let records = golden.into_iter().flat_map(str::lines);
+        let pinned = records.filter_map(|record| record.get(..1)).collect();
+        assert_eq!(kinds, pinned, "a kind without a record in the golden files");
     }
 }

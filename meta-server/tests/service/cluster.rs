@@ -1,14 +1,15 @@
 //! Storage servers come, an operator makes a table of them, chains follow what becomes of them.
 
-use emberfs_layout::{ByteLen, ChainVersion, RoutingVersion, TableVersion};
+use emberfs_layout::{ByteLen, ChainVersion, DiskId, RoutingVersion, TableVersion};
 use emberfs_wire::cluster::{
     AdminOrder, Administer, AdministerReply, ChainTable, GetRouting, GetStatus, PublicState,
+    Register, RegisterReply,
 };
 use emberfs_wire::meta::{Query, QueryReply};
 use emberfs_wire::{FsError, WireError};
 
 use crate::member::{Client, Member, call, until};
-use crate::storage::{CAPACITY, Storage, USED};
+use crate::storage::{CAPACITY, Storage, USED, taken_in};
 
 /// Targets on each disk.
 const TARGETS: u16 = 4;
@@ -81,6 +82,7 @@ async fn a_table_is_made_of_what_servers_bring() {
     assert_eq!((status.cluster, status.nodes.len()), (member.cluster(), 3));
     assert!(status.nodes.iter().all(|node| node.heard_ms_ago.is_some()));
     assert_eq!(status.nodes[0].disks[0].disk, storages[0].disk);
+    assert_eq!(status.lease_ms, Some(crate::member::LEASE_MS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +100,70 @@ async fn a_lease_is_granted_to_the_latest_start_alone() {
     let member = member.restarted().await;
     storage.connect(&member).await;
     assert_eq!(storage.beat().await.expect("still known").lease_ms, granted);
+}
+
+/// A copy of a data directory, started elsewhere: same number, another address.
+fn copy(storage: &Storage) -> Register {
+    let addresses = vec!["127.0.0.1:9".to_owned()];
+    Register { addresses, ..storage.registration(Some(storage.node)) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_server_that_runs_is_refused_and_it_runs_on() {
+    let member = Member::new().await;
+    let storage = Storage::new(&member, 1).await;
+    storage.beat().await.expect("known");
+    let copy = copy(&storage);
+    let client = member.client().await;
+    let runs_on = async {
+        loop {
+            storage.beat().await.expect("no other start was taken in");
+        }
+    };
+    let refused = until(async || match call(&client.peer, &copy).await {
+        Ok(RegisterReply::Refused { text }) => Some(text),
+        Err(WireError::Wait { .. }) => None,
+        other => panic!("{other:?}"),
+    });
+    let refused = tokio::select! { text = refused => text, () = runs_on => unreachable!() };
+    for words in [&storage.node.to_string(), "storage-1", storage.address(), "stop that server"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_killed_comes_back_wherever_it_listens() {
+    let member = Member::new().await;
+    let mut storage = Storage::new(&member, 1).await;
+    storage.beat().await.expect("known");
+    let same = storage.registration(Some(storage.node));
+    taken_in(call(&storage.peer, &same).await.expect("at once"));
+    storage.start_anew().await;
+    storage.beat().await.expect("known");
+    let elsewhere = copy(&storage);
+    let mut waited = 0;
+    let reply = until(async || match call(&storage.peer, &elsewhere).await {
+        Ok(reply) => Some(taken_in(reply)),
+        Err(WireError::Wait { .. }) => {
+            waited += 1;
+            None
+        }
+        Err(error) => panic!("{error}"),
+    })
+    .await;
+    assert!(waited > 0, "the earlier start may hold a lease");
+    assert_eq!(reply.node, storage.node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_is_refused_for_good() {
+    let member = Member::new().await;
+    let storage = Storage::new(&member, 1).await;
+    let other = Register { disks: vec![DiskId(77)], ..storage.registration(None) };
+    let reply = call(&storage.peer, &other).await.expect("an answer");
+    let RegisterReply::Refused { text } = reply else { panic!("{reply:?}") };
+    assert!(text.contains("`storage-1` is taken"), "{text}");
+    assert!(text.contains(storage.address()) && text.contains("choose another"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

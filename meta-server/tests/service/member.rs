@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The root directory.
 pub(crate) const ROOT: InodeId = InodeId::ROOT;
 /// A lease short enough for tests, with room for a busy machine.
-const LEASE_MS: u32 = 2_000;
+pub(crate) const LEASE_MS: u32 = 2_000;
 
 /// A metadata member, alone in its group.
 pub(crate) struct Member {

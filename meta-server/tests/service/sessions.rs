@@ -3,10 +3,12 @@
 use emberfs_buffer::Pool;
 use emberfs_layout::{ByteLen, ClientId, ClusterId};
 use emberfs_transport::{Limits, Tcp, connect};
+use emberfs_wire::cluster::GetClients;
 use emberfs_wire::handshake::Role;
 use emberfs_wire::meta::{EndSession, OpenSession, RenewSession};
 use emberfs_wire::{FsError, WireError};
 
+use crate::cluster::three;
 use crate::member::{Holds, Member, call, create, hello};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +43,36 @@ async fn a_session_is_opened_once_and_ends() {
     assert_eq!(gone, WireError::from(FsError::Stale));
     let never = call(&peer, &RenewSession { client: ClientId(u64::MAX) }).await;
     assert_eq!(never.expect_err("never was"), WireError::from(FsError::Stale));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_listed_with_what_they_said_and_hold() {
+    let member = Member::new().await;
+    let peer = member.peer(Holds::default()).await;
+    let list = async || {
+        let page = call(&peer, &GetClients { after: ClientId(0) }).await.expect("a page");
+        assert!(!page.more);
+        page.clients
+    };
+    assert_eq!(list().await, [], "the leader's own session is no client's");
+    let _storages = three(&member).await; // by a client of its own
+    let open = OpenSession { start: 7, host: "login-1".into(), what: "mount at /a".into() };
+    let client = call(&peer, &open).await.expect("a session").client;
+    let mut writer = member.client().await;
+    writer.mutate(create("a", 1)).await.expect("created and open");
+    writer.mutate(create("b", 2)).await.expect("created and open");
+    let listed = list().await.split_off(1);
+    assert_eq!(listed.iter().map(|c| c.client).collect::<Vec<_>>(), [client, writer.client]);
+    assert_eq!((&*listed[0].host, &*listed[0].what), ("login-1", "mount at /a"));
+    assert_eq!(listed.iter().map(|c| c.writers).collect::<Vec<_>>(), [0, 2]);
+    assert!(listed.iter().all(|c| c.opened.seconds > 0 && c.heard_ms_ago.is_some()));
+    call(&peer, &EndSession { client }).await.expect("ended");
+    assert_eq!(list().await.len(), 2);
+    let member = member.restarted().await;
+    let after = GetClients { after: ClientId(0) };
+    let page = call(&member.peer(Holds::default()).await, &after).await.expect("a page");
+    assert_eq!(page.clients[1].heard_ms_ago, None, "this leader has not heard of it");
+    assert_eq!(page.clients[1].writers, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,8 @@ use emberfs_wire::chunk::{
     ChunkChange, ChunkEnd, LastChunk, LastChunkReply, Replica, UpdateChunk, UpdateChunkReply,
 };
 use emberfs_wire::cluster::{
-    Chain, Disk, DiskReport, Heartbeat, HeartbeatReply, LocalState, Register, TargetReport,
+    Chain, Disk, DiskReport, Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply,
+    TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
 use emberfs_wire::{Request, Tag, WireError, decode, encode};
@@ -89,21 +90,26 @@ impl Storage {
     }
 
     async fn register(&mut self, node: Option<NodeId>) {
-        let request = Register {
+        let request = self.registration(node);
+        let reply = taken_in(call(&self.peer, &request).await.expect("an answer"));
+        let again = taken_in(call(&self.peer, &request).await.expect("an answer"));
+        (self.node, self.boot) = (again.node, again.boot);
+        assert_eq!((reply.node, reply.boot), (again.node, again.boot), "the same start");
+        let opened = (1..again.next_session.get()).map(ClientId);
+        let ended = opened.filter(|client| !again.sessions.contains(client));
+        self.known().ended = ended.collect();
+    }
+
+    /// What a new start of it says first.
+    pub(crate) fn registration(&self, node: Option<NodeId>) -> Register {
+        Register {
             start: rand::random(),
             node,
             name: self.name.clone(),
             addresses: vec![self.address.clone()],
             domain: None,
             disks: vec![self.disk],
-        };
-        let reply = call(&self.peer, &request).await.expect("taken in");
-        let again = call(&self.peer, &request).await.expect("taken in");
-        (self.node, self.boot) = (again.node, again.boot);
-        assert_eq!((reply.node, reply.boot), (again.node, again.boot), "the same start");
-        let opened = (1..again.next_session.get()).map(ClientId);
-        let ended = opened.filter(|client| !again.sessions.contains(client));
-        self.known().ended = ended.collect();
+        }
     }
 
     /// Starts anew: what its targets hold is in doubt.
@@ -119,6 +125,10 @@ impl Storage {
     /// Connects again: the member restarted.
     pub(crate) async fn connect(&mut self, member: &Member) {
         self.peer = member.peer(Holds::default()).await;
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
@@ -163,6 +173,13 @@ impl Storage {
     }
 }
 
+pub(crate) fn taken_in(reply: RegisterReply) -> TakenIn {
+    match reply {
+        RegisterReply::TakenIn(taken_in) => taken_in,
+        RegisterReply::Refused { text } => panic!("refused: {text}"),
+    }
+}
+
 impl Known {
     fn chain_of(&self, target: TargetId) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.members.iter().any(|m| m.target == target))
@@ -201,7 +218,7 @@ impl Known {
         let of_file = self.chunks.iter().filter(|((t, c), _)| (*t, c.data) == (target, data));
         let last = of_file.max_by_key(|((_, chunk), _)| chunk.index);
         let last = last.map(|((_, chunk), len)| ChunkEnd { index: chunk.index, len: *len });
-        Ok(LastChunkReply { last })
+        Ok(LastChunkReply { last, pending: None })
     }
 }
 

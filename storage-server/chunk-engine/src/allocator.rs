@@ -13,7 +13,7 @@
 //! Bitmaps live in memory alone; at a start they are marked from the records.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_layout::{BlockSize, ByteLen};
 
@@ -28,6 +28,8 @@ pub(crate) struct Allocator {
     free: BTreeSet<usize>,
     /// Regions of a class that have room, emptiest first.
     partial: BTreeSet<(BlockSize, Reverse<u32>, usize)>,
+    /// Free bytes in regions of a class.
+    spare: BTreeMap<BlockSize, u64>,
     used: u64,
 }
 
@@ -66,8 +68,8 @@ impl Allocator {
     /// For a file of these regions, all free.
     pub(crate) fn new(region: ByteLen, regions: usize) -> Self {
         let region_units = region.get() / UNIT;
-        let (free, partial) = (BTreeSet::new(), BTreeSet::new());
-        let mut new = Self { region_units, regions: Vec::new(), free, partial, used: 0 };
+        let (free, partial, spare) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let mut new = Self { region_units, regions: Vec::new(), free, partial, spare, used: 0 };
         new.add_regions(regions);
         new
     }
@@ -95,6 +97,12 @@ impl Allocator {
     /// How many bytes of blocks are in use.
     pub(crate) fn used(&self) -> ByteLen {
         ByteLen(self.used)
+    }
+
+    /// How many bytes of blocks of this size can be taken.
+    pub(crate) fn room(&self, block: BlockSize) -> ByteLen {
+        let spare = self.spare.get(&block).copied().unwrap_or(0);
+        ByteLen(spare + self.free.len() as u64 * self.region_units * UNIT)
     }
 
     /// Takes `count` blocks of this size, as near to each other as they are to be had; `None`, and none
@@ -134,6 +142,7 @@ impl Allocator {
         let bits = vec![0; blocks.div_ceil(64) as usize];
         self.regions[region] = Region { class: Some(block), bits, used: 0, blocks };
         self.partial.insert((block, Reverse(blocks), region));
+        *self.spare.entry(block).or_default() += u64::from(blocks) * u64::from(block.bytes());
     }
 
     /// Takes up to `count` blocks of a region, in order.
@@ -151,7 +160,9 @@ impl Allocator {
             next = free + 1;
         }
         found.used += count;
-        self.used += u64::from(count) * u64::from(block.bytes());
+        let bytes = u64::from(count) * u64::from(block.bytes());
+        self.used += bytes;
+        *self.spare.entry(block).or_default() -= bytes;
         if found.room() > 0 {
             self.partial.insert((block, Reverse(found.room()), region));
         }
@@ -179,6 +190,7 @@ impl Allocator {
         *word |= bit;
         found.used += 1;
         self.used += u64::from(block.bytes());
+        *self.spare.entry(block).or_default() -= u64::from(block.bytes());
         self.partial.remove(&(block, Reverse(room), region));
         if room > 1 {
             self.partial.insert((block, Reverse(room - 1), region));
@@ -201,7 +213,10 @@ impl Allocator {
         found.used -= 1;
         self.used -= u64::from(block.bytes());
         self.partial.remove(&(block, Reverse(room), region));
+        let spare = self.spare.entry(block).or_default();
+        *spare += u64::from(block.bytes());
         if found.used == 0 {
+            *spare -= u64::from(found.blocks) * u64::from(block.bytes());
             *found = Region::default();
             self.free.insert(region);
         } else {
@@ -292,9 +307,19 @@ mod tests {
                 }
                 let bytes = held.values().map(|block| u64::from(block.bytes())).sum();
                 prop_assert_eq!(allocator.used(), ByteLen(bytes));
+                for class in (0..3).map(size) {
+                    let room = allocator.room(class);
+                    let blocks = u32::try_from(room.get()).expect("small") / class.bytes();
+                    let mut full = Allocator::new(REGION, 6);
+                    prop_assert!(held.iter().all(|(place, block)| full.mark(*place, *block)));
+                    prop_assert!(full.allocate(class, blocks + 1).is_none());
+                    prop_assert!(full.allocate(class, blocks).is_some());
+                }
             }
             let mut reopened = Allocator::new(REGION, 6);
             prop_assert!(held.iter().all(|(place, block)| reopened.mark(*place, *block)));
+            allocator.spare.retain(|_, bytes| *bytes > 0);
+            reopened.spare.retain(|_, bytes| *bytes > 0);
             prop_assert_eq!(format!("{:?}", reopened), format!("{:?}", allocator));
         }
     }

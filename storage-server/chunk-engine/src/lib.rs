@@ -51,7 +51,8 @@ pub use types::{
     TaggedChange, Usage, VersionState, Which,
 };
 
-use disk::{DiskAction, DiskError, DiskOffset};
+use disk::{Disk, DiskAction, DiskError, DiskOffset};
+use emberfs_layout::ByteLen;
 
 /// The engine on a real disk.
 pub type FileEngine = Engine<FileDisk, RocksRecords>;
@@ -63,7 +64,8 @@ pub type FileEngine = Engine<FileDisk, RocksRecords>;
 /// When the disk or the records cannot be opened, or are not what an engine left.
 pub async fn open_directory(directory: &Path, options: Options) -> Result<FileEngine, EngineError> {
     let disk = FileDisk::open(&directory.join("blocks"))?;
-    let records = RocksRecords::open(&directory.join("records"))?;
+    let size = ByteLen(disk.len().get().saturating_add(disk.room()?.get()));
+    let records = RocksRecords::open(&directory.join("records"), size)?;
     if options.syncs.issues(SyncPoint::Directory) {
         let synced = File::open(directory).and_then(|directory| directory.sync_all());
         synced.map_err(|error| DiskError::io(DiskAction::Sync, DiskOffset(0), &error))?;

@@ -22,9 +22,9 @@ impl SyncPoint {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Data => "data",
-            Self::Records => "records",
-            Self::Directory => "directory",
+            Self::Data => "chunk-engine.data",
+            Self::Records => "chunk-engine.records",
+            Self::Directory => "chunk-engine.directory",
         }
     }
 }
@@ -36,9 +36,6 @@ pub struct Syncs {
 }
 
 impl Syncs {
-    /// The variable that [`Self::from_env`] reads.
-    pub const VARIABLE: &'static str = "EMBERFS_TEST_SKIP_SYNC";
-
     /// All.
     #[must_use]
     pub const fn all() -> Self {
@@ -51,19 +48,10 @@ impl Syncs {
         Self { skipped: Some(skipped) }
     }
 
-    /// All but the one that [`Self::VARIABLE`] names, which is said in the log.
+    /// All but the one of this name, if one of the rows has it.
     #[must_use]
-    pub fn from_env() -> Self {
-        let name = std::env::var(Self::VARIABLE).unwrap_or_default();
-        let skipped = SyncPoint::ALL.into_iter().find(|point| point.name() == name);
-        match skipped {
-            Some(point) => {
-                tracing::warn!(sync = point.name(), "a sync is switched off: data will be lost");
-            }
-            None if name.is_empty() => {}
-            None => tracing::warn!(sync = name, "there is no such sync to switch off"),
-        }
-        Self { skipped }
+    pub fn without_named(name: Option<&str>) -> Self {
+        Self { skipped: SyncPoint::ALL.into_iter().find(|point| Some(point.name()) == name) }
     }
 
     /// Whether this one is issued.

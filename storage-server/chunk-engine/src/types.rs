@@ -101,6 +101,9 @@ pub struct NewVersion {
     pub kept_tags: Vec<AppliedTag>,
     /// Whether it is stored as committed: at the tail.
     pub commit: bool,
+    /// Whether a part of a corrupt block may be written. The block is corrupt after it as before: all of
+    /// it must be written to end that.
+    pub keep_damage: bool,
 }
 
 /// What a put made.

@@ -21,7 +21,7 @@ use emberfs_chain_replication::target::{EndedSessions, Millis};
 use emberfs_daemon::Held;
 use emberfs_layout::{BootNumber, DiskId, NodeId, Sequence};
 use emberfs_wire::cluster::{
-    Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TargetReport,
+    Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Hello, Identity, Role, ShardIndex};
 use emberfs_wire::limits::{DISKS_MAX, TARGETS_MAX};
@@ -70,7 +70,7 @@ pub(crate) async fn run(mut setup: Setup) -> Fault {
         Ok(registered) => registered,
         Err(fault) => return fault,
     };
-    let RegisterReply { node, boot, sessions, next_session } = registered;
+    let TakenIn { node, boot, sessions, next_session } = registered;
     let ended_before = Arc::new(EndedSessions::all_but(&sessions, next_session));
     tracing::info!(%node, %boot, "registered");
     let picture = Picture::default();
@@ -113,7 +113,7 @@ fn hello(setup: &Setup) -> Hello {
 }
 
 /// Makes this start known, however long that takes, and remembers the number.
-async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<RegisterReply, Fault> {
+async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<TakenIn, Fault> {
     let request = Register {
         start: rand::random(),
         node: setup.own.identity().node,
@@ -123,16 +123,17 @@ async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<RegisterRe
         disks: setup.homes.keys().copied().take(DISKS_MAX).collect(),
     };
     let mut said = String::new();
-    let reply = loop {
+    let taken_in = loop {
         let asked = match group.member(WAIT).await {
             Ok(member) => member.call(&request, WAIT).await,
             Err(error) => Err(error),
         };
         match asked {
-            Ok(reply) => break reply,
+            Ok(RegisterReply::TakenIn(taken_in)) => break taken_in,
+            Ok(RegisterReply::Refused { text }) => return Err(Fault::NotTakenIn(text)),
             Err(error) => {
                 if let Some(why) = error.refusal() {
-                    return Err(Fault::NotTakenIn(why.clone()));
+                    return Err(Fault::NotTakenIn(why.to_string()));
                 }
                 let words = error.to_string();
                 if words != said {
@@ -144,9 +145,9 @@ async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<RegisterRe
             }
         }
     };
-    let remembered = setup.own.bind(reply.node);
+    let remembered = setup.own.bind(taken_in.node);
     remembered.map_err(|error| Fault::NotRemembered(error.to_string()))?;
-    Ok(reply)
+    Ok(taken_in)
 }
 
 /// When the next heartbeat should follow.

@@ -9,7 +9,7 @@ use emberfs_chain_replication::target::{
     Change, ChunkState, Chunks, Durable, EndedSessions, Installed, Loaded, NewVersion, ReadResult,
     StoreError, VersionState, Which,
 };
-use emberfs_layout::{ChunkId, ChunkOffset, ChunkVersion, DataId, TargetId};
+use emberfs_layout::{BlockSize, ByteLen, ChunkId, ChunkOffset, ChunkVersion, DataId, TargetId};
 use emberfs_storage_server_chunk_engine as engine;
 use emberfs_wire::Tag;
 use emberfs_wire::chunk::ChunkEnd;
@@ -131,6 +131,10 @@ impl Chunks for Store {
         let (index, len) = self.engine.last_chunk(self.target, data)?;
         Some(ChunkEnd { index, len })
     }
+
+    fn has_room(&self, room: ByteLen, block: BlockSize) -> bool {
+        self.engine.has_room(room, block)
+    }
 }
 
 /// Does `work` again as long as there is no memory for it: nothing has changed then.
@@ -160,7 +164,7 @@ fn version(state: engine::VersionState) -> VersionState {
 }
 
 fn new_version(new: NewVersion) -> engine::NewVersion {
-    let NewVersion { version, written_in, chunk_size, changes, kept, commit } = new;
+    let NewVersion { version, written_in, chunk_size, changes, kept, commit, keep_damage } = new;
     let tagged = |(Tag { client, sequence }, change): (Tag, Change)| {
         let change = match change {
             Change::Write(payload) => engine::Change::Write(payload),
@@ -171,7 +175,7 @@ fn new_version(new: NewVersion) -> engine::NewVersion {
     };
     let changes = changes.into_iter().map(tagged).collect();
     let kept_tags = kept.into_iter().map(engine_tag).collect();
-    engine::NewVersion { version, written_in, chunk_size, changes, kept_tags, commit }
+    engine::NewVersion { version, written_in, chunk_size, changes, kept_tags, commit, keep_damage }
 }
 
 fn engine_tag(tag: AppliedTag) -> engine::AppliedTag {
@@ -187,6 +191,7 @@ fn core_tag(tag: engine::AppliedTag) -> AppliedTag {
 fn store_error(error: EngineError) -> StoreError {
     match error {
         EngineError::NoSpace { .. } => StoreError::NoSpace,
+        EngineError::Disk(error) if error.is_full() => StoreError::NoSpace,
         EngineError::Corrupt { .. } | EngineError::OtherDigest { .. } => StoreError::Corrupt,
         EngineError::Absent { .. } => StoreError::Missing,
         // Neither may happen to a core that keeps to one version a chunk, nor to a disk that works: what

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use emberfs_buffer::Pool;
 use emberfs_chain_replication::target::{EndedSessions, Input, Target};
-use emberfs_daemon::Held;
+use emberfs_daemon::{Held, sync_point};
 use emberfs_layout::{ByteLen, ChainVersion, ClientId, DiskId, NodeId, Sequence, TargetId};
 use emberfs_storage_server_chunk_engine::{self as engine, FileEngine, Usage};
 use emberfs_wire::cluster::{DiskReport, LocalState, TargetReport};
@@ -43,9 +43,10 @@ impl Targets {
     /// Opens the engines of `found`; a disk that fails is left out, said in the log.
     pub(crate) async fn open(found: Vec<FoundDisk>, mib_max: Option<u64>, pool: &Pool) -> Self {
         let mut disks = Vec::new();
+        let syncs = engine::Syncs::without_named(sync_point::skipped().as_deref());
         for FoundDisk { id, held } in found {
             let capacity = mib_max.map(|mib| ByteLen(mib << 20));
-            let options = engine::Options { capacity, ..engine::Options::new(pool.clone()) };
+            let options = engine::Options { capacity, syncs, ..engine::Options::new(pool.clone()) };
             match engine::open_directory(held.directory(), options).await {
                 Ok(engine) => disks.push(OpenDisk { id, engine, held: RefCell::new(held) }),
                 Err(error) => {
@@ -138,6 +139,11 @@ impl Targets {
         if differs {
             urgent.notify_one();
         }
+    }
+
+    /// Lets the disks write what nobody waits for.
+    pub(crate) fn settle_idle(&self) {
+        self.disks.iter().for_each(|disk| disk.engine.settle_idle());
     }
 
     /// Makes all durable, for a clean end.

@@ -16,7 +16,7 @@ use emberfs_layout::{
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Pending};
 use emberfs_wire::cluster::{
     Chain, ChainMember, Disk, DomainId, Heartbeat, HeartbeatReply, LocalState, Node, PublicState,
-    Register, RegisterReply, RoutingDelta, TargetReport,
+    Register, RegisterReply, RoutingDelta, TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
 use emberfs_wire::{FsError, Method, Request, WireError, decode, encode};
@@ -212,7 +212,7 @@ impl State {
         };
         let boot = BootNumber(1 + self.starts.len() as u64);
         let (sessions, next_session) = self.sessions.clone();
-        let reply = RegisterReply { node, boot, sessions, next_session };
+        let reply = RegisterReply::TakenIn(TakenIn { node, boot, sessions, next_session });
         self.starts.insert(request.start, reply.clone());
         let Register { name, addresses, .. } = request;
         self.nodes.insert(node, Node { id: node, name, addresses, boot, domain: DomainId(node.0) });

@@ -16,10 +16,16 @@ use crate::error::Closed;
 use crate::reader::FrameReader;
 
 /// A stream that gives its bytes in pieces of given sizes, and says "not yet" before each.
-struct Pieces {
+pub(super) struct Pieces {
     bytes: Bytes,
     sizes: Vec<usize>,
     turn: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(bytes: Vec<u8>, sizes: Vec<usize>) -> Self {
+        Self { bytes: bytes.into(), sizes, turn: 0 }
+    }
 }
 
 impl AsyncRead for Pieces {
@@ -45,11 +51,10 @@ impl AsyncRead for Pieces {
 fn frames(bytes: Vec<u8>, sizes: Vec<usize>) -> (Vec<(Bytes, Bytes)>, Closed) {
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _inside = runtime.enter();
-    let stream = Pieces { bytes: bytes.into(), sizes, turn: 0 };
-    let mut reader = FrameReader::new(stream, Pool::new(ByteLen(1 << 20)));
+    let mut reader = FrameReader::new(Pieces::new(bytes, sizes), Pool::new(ByteLen(1 << 20)));
     let mut found = Vec::new();
     loop {
-        match reader.next().now_or_never() {
+        match reader.next(|_, _| None).now_or_never() {
             None => {}
             Some(Ok(frame)) => found.push((frame.message(), frame.payload)),
             Some(Err(closed)) => return (found, closed),

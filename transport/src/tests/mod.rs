@@ -3,6 +3,7 @@
 mod calls;
 mod faults;
 mod framing;
+mod landing;
 mod links;
 
 use std::sync::Arc;

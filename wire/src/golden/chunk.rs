@@ -106,8 +106,11 @@ fn reads() -> Vec<Sample> {
         ("ReadChunks", bytes_of(&ask)),
         ("ReadChunksReply", bytes_of(&ReadChunksReply { outcomes })),
         ("LastChunk", bytes_of(&last)),
-        ("LastChunkReply", bytes_of(&LastChunkReply { last: Some(end) })),
-        ("LastChunkReply", bytes_of(&LastChunkReply { last: None })),
+        (
+            "LastChunkReply",
+            bytes_of(&LastChunkReply { last: Some(end), pending: Some(ChunkIndex(5)) }),
+        ),
+        ("LastChunkReply", bytes_of(&LastChunkReply { last: None, pending: None })),
     ]
 }
 

@@ -7,10 +7,12 @@ use emberfs_layout::{
 
 use super::{Sample, bytes_of};
 use crate::cluster::{
-    AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, Disk, DiskReport,
-    DomainId, GetRouting, GetRoutingReply, GetStatus, GetStatusReply, Heartbeat, HeartbeatReply,
-    LocalState, Node, NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, TargetReport,
+    AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk,
+    DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply, GetStatus,
+    GetStatusReply, Heartbeat, HeartbeatReply, LocalState, Node, NodeStatus, PublicState, Register,
+    RegisterReply, RoutingDelta, TakenIn, TargetReport,
 };
+use crate::meta::Time;
 
 const CLUSTER: ClusterId = ClusterId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
 const DISK: DiskId = DiskId(0xd15c);
@@ -93,15 +95,17 @@ fn servers() -> Vec<Sample> {
         ended_to: Sequence(5),
     };
     let routing = GetRoutingReply { cluster: CLUSTER, delta: delta() };
-    let registered = RegisterReply {
+    let registered = RegisterReply::TakenIn(TakenIn {
         node: NodeId(3),
         boot: BootNumber(17),
         sessions: vec![ClientId(871), ClientId(902)],
         next_session: ClientId(911),
-    };
+    });
+    let refused = RegisterReply::Refused { text: "node-3 runs at [::1]:7001".into() };
     vec![
         ("Register", bytes_of(&register)),
         ("RegisterReply", bytes_of(&registered)),
+        ("RegisterReply", bytes_of(&refused)),
         ("Heartbeat", bytes_of(&heartbeat)),
         ("HeartbeatReply", bytes_of(&granted)),
         ("GetRouting", bytes_of(&GetRouting { since: RoutingVersion(29) })),
@@ -120,8 +124,22 @@ fn operators() -> Vec<Sample> {
     let refused = AdministerReply::Refused { text: "no free targets".into() };
     let (targets, disks) = reports();
     let node = NodeStatus { node: NodeId(3), heard_ms_ago: Some(120), disks, targets };
-    let status =
-        GetStatusReply { cluster: CLUSTER, leader: NodeId(1), nodes: vec![node], sessions: 2 };
+    let status = GetStatusReply {
+        cluster: CLUSTER,
+        leader: NodeId(1),
+        nodes: vec![node],
+        sessions: 2,
+        lease_ms: Some(3000),
+    };
+    let client = ClientStatus {
+        client: ClientId(900),
+        host: "login-1".into(),
+        what: "mount at /mnt/a".into(),
+        opened: Time { seconds: 1_700_000_000, nanos: 5 },
+        heard_ms_ago: Some(2000),
+        writers: 3,
+    };
+    let clients = GetClientsReply { clients: vec![client], more: true, lease_ms: 30_000 };
     vec![
         ("Administer", order(add)),
         ("Administer", order(create)),
@@ -130,6 +148,8 @@ fn operators() -> Vec<Sample> {
         ("AdministerReply", bytes_of(&refused)),
         ("GetStatus", bytes_of(&GetStatus {})),
         ("GetStatusReply", bytes_of(&status)),
+        ("GetClients", bytes_of(&GetClients { after: ClientId(0) })),
+        ("GetClientsReply", bytes_of(&clients)),
     ]
 }
 

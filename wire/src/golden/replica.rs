@@ -37,6 +37,7 @@ fn writes() -> Vec<Sample> {
         version: ChunkVersion(6),
         changes: vec![change(ChunkChange::Write(sums())), change(ChunkChange::Cut(ChunkOffset(7)))],
         kept: vec![TAG],
+        attempt: Some(Sequence(43)),
     };
     let reply = ForwardReply {
         version: ChunkVersion(6),

@@ -51,6 +51,11 @@ const RULES: &[Rule] = &[
         faults: text::places,
     },
     Rule { reason: "ARCHITECTURE.md is a short, true map", applies: is_map, faults: text::map },
+    Rule {
+        reason: "a document refers to what is there",
+        applies: is_document,
+        faults: text::references,
+    },
 ];
 
 fn is_rust(path: &str) -> bool {
@@ -63,6 +68,10 @@ fn is_main(path: &str) -> bool {
 
 fn is_manifest(path: &str) -> bool {
     path.ends_with("/Cargo.toml")
+}
+
+fn is_document(path: &str) -> bool {
+    path.ends_with(".md")
 }
 
 fn is_map(path: &str) -> bool {
@@ -114,6 +123,8 @@ mod tests {
             ("a/src/main.rs", &format!("//! h\n{}", "use a;\n".repeat(60)), "wires up"),
             ("a.md", &format!("see /{}/main", "work"), "one machine"),
             ("a/Cargo.toml", "[package]\n", "says its description"),
+            ("a.md", "see [it](gone.md)\n", "refers to what is there"),
+            ("a.md", "see `layout/src/gone.rs`\n", "refers to what is there"),
         ];
         for (path, text, rule) in cases {
             let said = said(path, text);

@@ -1,5 +1,7 @@
 //! Rules over manifests, documents and everything else that is text.
 
+use std::sync::LazyLock;
+
 use super::Fault;
 use crate::tree::{self, Source};
 
@@ -66,6 +68,33 @@ pub(super) fn map(source: &Source) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// What a document refers to is there: the target of each link, by its path from the document, and each Rust
+/// file that it names, by the end of its path.
+pub(super) fn references(source: &Source) -> Vec<Fault> {
+    let document = tree::top().join(&source.path);
+    let folder = document.parent().expect("a file is in a folder");
+    let mut faults = Vec::new();
+    for (i, line) in source.text.lines().enumerate() {
+        let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let local = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        let gone = local.filter(|link| !folder.join(link).exists());
+        faults.extend(gone.map(|link| (i + 1, format!("a link to `{link}`"))));
+        let words = line.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs"));
+        let gone = words.filter(|word| !is_rust_file(word));
+        faults.extend(gone.map(|word| (i + 1, format!("`{word}` does not exist"))));
+    }
+    faults
+}
+
+/// Whether some Rust file's path ends with this one.
+fn is_rust_file(path: &str) -> bool {
+    static FILES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let sources = tree::sources().unwrap_or_default();
+        sources.into_iter().map(|source| format!("/{}", source.path)).collect()
+    });
+    FILES.iter().any(|file| file.ends_with(&format!("/{path}")))
 }
 
 /// The members of the workspace, from the manifest at the top.

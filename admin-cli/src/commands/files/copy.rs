@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use emberfs_client::Fs;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,7 +43,8 @@ pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<
     let (target, to) = side(fs, to);
     let into = target.meta(to, true).await?.is_some_and(|meta| meta.kind == Kind::Directory);
     if sources.len() > 1 && !into {
-        bail!("{}: several things can only be copied into a directory that is there", to.display());
+        let to = target.shown(to);
+        bail!("{to}: several things can only be copied into a directory that is there");
     }
     for source in sources {
         let (origin, from) = side(fs, source);
@@ -54,7 +55,7 @@ pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<
         let plan = walk(&origin, from, &target, &to, recursive).await?;
         carry_out(&origin, &target, &plan).await?;
         if let Some(first) = plan.skipped.first() {
-            let (count, first) = (plan.skipped.len(), first.display());
+            let (count, first) = (plan.skipped.len(), origin.shown(first));
             bail!("{count} skipped that are no file, directory or link: {first} first");
         }
     }
@@ -82,19 +83,38 @@ async fn walk(
         // A link that is named is followed, one that is found is copied.
         let named = plan.files.is_empty() && plan.directories.is_empty();
         let meta = origin.meta(&from, named && !recursive).await;
-        let meta = meta.with_context(|| from.display().to_string())?;
-        let Some(Meta { kind, mode }) = meta else {
-            bail!("{}: no such file or directory", from.display());
+        let meta = meta.with_context(|| origin.shown(&from))?;
+        let Some(Meta { kind, id, mode }) = meta else {
+            bail!("{}: no such file or directory", origin.shown(&from));
         };
+        let within = origin.is(target);
         match kind {
-            Kind::File { len } => plan.files.push(Job { from, to, len, mode }),
+            Kind::File { len } => {
+                // It would be emptied before it is read.
+                let same = within && target.meta(&to, true).await?.is_some_and(|at| at.id == id);
+                ensure!(
+                    !same,
+                    "{} and {} are the same file",
+                    origin.shown(&from),
+                    target.shown(&to)
+                );
+                plan.files.push(Job { from, to, len, mode });
+            }
             Kind::Directory if !recursive => {
-                bail!("{} is a directory: `cp -r` copies it", from.display())
+                bail!("{} is a directory: `cp -r` copies it", origin.shown(&from))
             }
             Kind::Directory => {
+                let endless = within && named && target.is_below(&to, id).await?;
+                ensure!(
+                    !endless,
+                    "{} lies within {}, which cannot be copied into itself",
+                    target.shown(&to),
+                    origin.shown(&from)
+                );
                 let made = target.make_directory(&to).await;
-                made.with_context(|| to.display().to_string())?;
-                for path in origin.list(&from).await.with_context(|| from.display().to_string())? {
+                made.with_context(|| target.shown(&to))?;
+                let listed = origin.list(&from).await;
+                for path in listed.with_context(|| origin.shown(&from))? {
                     let name = path.file_name().context("an entry has a name")?;
                     open.push((path.clone(), to.join(name)));
                 }
@@ -103,7 +123,7 @@ async fn walk(
             Kind::Symlink => {
                 let link = origin.read_link(&from).await?;
                 let made = target.make_link(&link, &to).await;
-                made.with_context(|| to.display().to_string())?;
+                made.with_context(|| target.shown(&to))?;
             }
             Kind::Other => plan.skipped.push(from),
         }
@@ -126,7 +146,7 @@ async fn carry_out(origin: &Side, target: &Side, plan: &Plan) -> Result<()> {
     copied?;
     for (directory, mode) in plan.directories.iter().rev() {
         let set = target.set_mode(directory, *mode).await;
-        set.with_context(|| directory.display().to_string())?;
+        set.with_context(|| target.shown(directory))?;
     }
     Ok(())
 }
@@ -154,5 +174,6 @@ async fn copy(origin: &Side, target: &Side, job: &Job, bar: &ProgressBar) -> Res
             .await?;
         to.finish().await
     };
-    copied.await.with_context(|| format!("{} to {}", job.from.display(), job.to.display()))
+    let copied = copied.await;
+    copied.with_context(|| format!("{} to {}", origin.shown(&job.from), target.shown(&job.to)))
 }

@@ -75,7 +75,7 @@ pub(super) fn kind(kind: InodeKind) -> &'static str {
 }
 
 /// A moment in UTC, as RFC 3339 has it; before 1970, in seconds from there.
-pub(super) fn time(time: emberfs_client::Time) -> String {
+pub(in crate::commands) fn time(time: emberfs_client::Time) -> String {
     let since = u64::try_from(time.seconds).ok();
     let moment =
         since.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, time.nanos)));

@@ -1,5 +1,6 @@
 //! The file verbs: what is done with files of the cluster.
 
+pub(super) mod check;
 mod copy;
 mod list;
 mod side;
@@ -14,6 +15,8 @@ use emberfs_client::{ClientError, FileOffset, Fs, FsError, InodeKind, OpenOption
 use crate::args::Command;
 use crate::connection::Connection;
 use crate::location::ClusterPath;
+
+pub(super) use list::time;
 
 /// How much of a file is moved by one call: several chunks, so that they move in parallel.
 const PIECE_BYTES: usize = 4 << 20;
@@ -70,8 +73,9 @@ async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<()> {
 }
 
 async fn rename(fs: &Fs, from: &ClusterPath, to: &ClusterPath) -> Result<()> {
+    let name = from.0.file_name().with_context(|| format!("{from} has no name: it stays"))?;
     let into = match is_directory(fs, &to.0).await? {
-        true => to.0.join(from.0.file_name().context("the root stays where it is")?),
+        true => to.0.join(name),
         false => to.0.clone(),
     };
     fs.rename(&from.0, &into).await.with_context(|| format!("{from} to {to}"))

@@ -1,8 +1,8 @@
 //! One side of a copy: the cluster or this machine, with the few calls that copying needs.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -11,6 +11,8 @@ use emberfs_client::{
     OpenOptions,
 };
 use tokio::task::spawn_blocking;
+
+use crate::location::ClusterPath;
 
 /// The cluster or this machine.
 #[derive(Clone, Debug)]
@@ -28,10 +30,18 @@ pub(super) enum Kind {
     Other,
 }
 
+/// What tells an inode from all others of its side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id {
+    device: u64,
+    inode: u64,
+}
+
 /// An entry that is to be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) kind: Kind,
+    pub(super) id: Id,
     /// The permission bits.
     pub(super) mode: u16,
 }
@@ -52,6 +62,7 @@ impl Side {
                 match found {
                     Ok(found) => Ok(Some(Meta {
                         kind: cluster_kind(found.kind, found.size),
+                        id: Id { device: 0, inode: found.inode.get() },
                         mode: found.mode.0,
                     })),
                     Err(ClientError::Fs(FsError::NotFound)) => Ok(None),
@@ -64,12 +75,54 @@ impl Side {
                     Ok(found) => {
                         let mode = found.permissions().mode() & 0o7777;
                         let mode = u16::try_from(mode).context("twelve bits")?;
-                        Ok(Some(Meta { kind: local_kind(&found), mode }))
+                        let id = Id { device: found.dev(), inode: found.ino() };
+                        Ok(Some(Meta { kind: local_kind(&found), id, mode }))
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Whether both are the same file system, as far as is known.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Cluster(_), Self::Cluster(_)) | (Self::Local, Self::Local))
+    }
+
+    /// Whether `path`, which need not be there yet, is the directory `of` or lies below it.
+    pub(super) async fn is_below(&self, path: &Path, of: Id) -> Result<bool> {
+        for above in self.resolved(path).ancestors() {
+            if self.meta(above, true).await?.is_some_and(|meta| meta.id == of) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A path without `..`; on this machine also without symbolic links, as far down as it is there.
+    fn resolved(&self, path: &Path) -> PathBuf {
+        match self {
+            Self::Cluster(_) => path.components().fold(PathBuf::new(), |mut at, part| {
+                match part {
+                    Component::ParentDir => drop(at.pop()),
+                    part => at.push(part),
+                }
+                at
+            }),
+            Self::Local => {
+                let path = std::path::absolute(path).unwrap_or_default();
+                let there = path.ancestors().find_map(|above| above.canonicalize().ok());
+                there.unwrap_or_default()
+            }
+        }
+    }
+
+    /// A path as people write it.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        match self {
+            Self::Cluster(_) => ClusterPath(path.to_owned()).to_string(),
+            Self::Local => path.display().to_string(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use emberfs_client::{Attributes, Client, FileData, RoutingTable};
+use emberfs_client::{Attributes, ChainMember, Client, FileData, RoutingTable};
 use emberfs_layout::ChunkIndex;
 use serde_json::{Value, json};
 
@@ -65,8 +65,13 @@ fn chunks(attributes: &Attributes, data: &FileData, routing: &RoutingTable) -> R
     let of = |index: u64| {
         let index = ChunkIndex(u32::try_from(index).context("an index in range")?);
         let chain = stripe.chain_of(index);
-        let members: Vec<Value> = routing.chain(chain)?.members.iter().map(member).collect();
-        Ok(json!({ "index": index.get(), "chain": chain.get(), "members": members }))
+        let known = &routing.chain(chain)?.members;
+        let members: Vec<Value> = known.iter().map(member).collect();
+        let home = |member: &ChainMember| routing.home(member.target).ok().map(|node| &node.name);
+        let servers: Vec<_> = known.iter().map(home).collect();
+        Ok(json!({
+            "index": index.get(), "chain": chain.get(), "members": members, "servers": servers
+        }))
     };
     (0..count).map(of).collect()
 }
@@ -83,8 +88,10 @@ fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
             }
             Value::Array(chunks) => {
                 for chunk in chunks {
-                    let members = chunk["members"].as_array().into_iter().flatten().map(plain);
-                    let members = members.collect::<Vec<_>>().join(" ");
+                    let all = |of: &str| chunk[of].as_array().into_iter().flatten().map(plain);
+                    let each = all("members").zip(all("servers"));
+                    let each = each.map(|(member, server)| format!("{member} on {server}"));
+                    let members = each.collect::<Vec<_>>().join(", ");
                     writeln!(
                         out,
                         "chunk {} on chain {}: {members}",

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::effect::{Append, Effect, Input, Leadership, PeerMessage};
 use crate::entry::{Entry, Vote};
 use crate::ids::{ConfirmId, Index, MemberId, Millis, Position, ProposalId, Term};
-use crate::member::{Config, Member, Restored};
+use crate::member::Member;
+use crate::start::{Config, Restored};
 
 /// The seeded source of all chance (splitmix64).
 pub(super) struct Dice(pub(super) u64);

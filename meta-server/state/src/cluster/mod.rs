@@ -33,6 +33,7 @@
 
 mod chains;
 mod disks;
+mod news;
 mod nodes;
 mod orders;
 mod records;
@@ -42,7 +43,8 @@ mod tables;
 
 pub use chains::{PlacedChain, PlacedMember, placed_chain, placed_chains, set_chain, settled};
 pub use disks::{FreeDisk, add_disk, disk, disks, free_disks};
-pub use nodes::{Start, node, nodes, register};
+pub use news::{News, news};
+pub use nodes::{Start, node, nodes, register, replaced};
 pub use orders::{ORDERS_KEPT, order};
 pub use refusal::Refusal;
 pub use routing::{routing_since, routing_version};

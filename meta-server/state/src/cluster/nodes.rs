@@ -57,6 +57,21 @@ pub fn nodes(view: &dyn View) -> Result<Vec<Node>, StoreError> {
     Ok(records(view)?.into_iter().map(|record| record.node).collect())
 }
 
+/// The node whose new start this would be, as its latest start registered it; `None` if it would be a new
+/// node, is refused, or was registered before.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn replaced(view: &dyn View, asked: &Register) -> Result<Option<Node>, StoreError> {
+    match find(view, asked) {
+        Ok(known) => {
+            Ok(known.filter(|known| !known.starts.contains(&asked.start)).map(|known| known.node))
+        }
+        Err(Stop::Refused(_)) => Ok(None),
+        Err(Stop::Store(error)) => Err(error),
+    }
+}
+
 pub(super) fn record(view: &dyn View, id: NodeId) -> Result<Option<NodeRecord>, StoreError> {
     get_record(view, &Item::Node(id).key())
 }
@@ -111,20 +126,26 @@ fn check(asked: &Register) -> Result<(), Refusal> {
 /// it died before it could write it down, is known by its name and any of its disks.
 fn find(view: &dyn View, asked: &Register) -> Result<Option<NodeRecord>, Stop> {
     let by_name: Option<NodeId> = get_record(view, &name_key(&asked.name))?;
-    let taken = |by| Refusal::NameTaken { name: asked.name.clone(), by };
+    let known = |node| -> Result<NodeRecord, Stop> {
+        Ok(record(view, node)?.ok_or(Refusal::UnknownNode { node })?)
+    };
+    let taken = |by: &Node| {
+        let (name, at) = (asked.name.clone(), by.addresses.join(", "));
+        Refusal::NameTaken { name, by: by.id, at }
+    };
     if let Some(node) = asked.node {
-        let known = record(view, node)?.ok_or(Refusal::UnknownNode { node })?;
+        let own = known(node)?;
         return match by_name {
-            Some(by) if by != node => Err(taken(by).into()),
-            _ => Ok(Some(known)),
+            Some(by) if by != node => Err(taken(&known(by)?.node).into()),
+            _ => Ok(Some(own)),
         };
     }
     let Some(by) = by_name else { return Ok(None) };
-    let known = record(view, by)?.ok_or(Refusal::UnknownNode { node: by })?;
+    let known = known(by)?;
     let same = known.starts.contains(&asked.start)
         || known.found.is_empty()
         || known.found.iter().any(|disk| asked.disks.contains(disk));
-    ensure(same, taken(by))?;
+    ensure(same, taken(&known.node))?;
     Ok(Some(known))
 }
 

@@ -27,12 +27,14 @@ pub enum Refusal {
         node: NodeId,
     },
     /// Another node has the name.
-    #[error("the name `{name}` is taken by {by}, which has other disks: choose another")]
+    #[error("the name `{name}` is taken by {by} at {at}, which has other disks: choose another")]
     NameTaken {
         /// Which name.
         name: String,
         /// By whom.
         by: NodeId,
+        /// Where that one listens.
+        at: String,
     },
     /// The upper half of the numbers is for nodes that are domains of their own.
     #[error("failure domain {} is too large: use numbers below {max}", .domain.0)]

@@ -62,7 +62,7 @@ pub use recovery::{LengthWork, finish as recover_length, length_recoveries, leng
 pub use truncation::{
     TruncationWork, finish as finish_truncation, pending_truncation, pending_truncations,
 };
-pub use writer::release;
+pub use writer::{open_count, release};
 
 /// What came of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -163,6 +163,15 @@ pub(super) fn reserve(
     Ok(Done { reply, truncation: None })
 }
 
+/// How many handles a session has open for writing.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_count(view: &dyn View, client: ClientId) -> Result<usize, StoreError> {
+    let from = key(Kind::SessionWriter, &[&client.0.to_be_bytes()]);
+    Ok(view.scan(&from, &end_of(&from), usize::MAX)?.len())
+}
+
 /// A session ended: its handles are closed, and where they were open for writing the length is in doubt.
 ///
 /// # Errors

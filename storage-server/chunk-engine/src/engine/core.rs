@@ -36,6 +36,8 @@ pub(super) struct Core<D, R> {
     pub(super) state: RefCell<State>,
     /// Chunks that a version is being made of.
     locks: RefCell<HashMap<ChunkKey, Rc<Mutex<()>>>>,
+    /// Bytes of blocks that puts under way may take.
+    pub(super) promised: Rc<Cell<u64>>,
     /// Held while the file grows.
     pub(super) growth: Mutex<()>,
     /// Whether the task that grows ahead runs.
@@ -49,7 +51,7 @@ pub(super) struct Core<D, R> {
 impl<D: Disk, R: Records> Core<D, R> {
     pub(super) fn new(disk: D, records: R, options: Options, state: State) -> Self {
         let Options { capacity, pool, syncs, region } = options;
-        let (state, locks) = (RefCell::new(state), RefCell::default());
+        let (state, locks, promised) = (RefCell::new(state), RefCell::default(), Rc::default());
         let (growth, ended) = (Mutex::new(()), Notify::new());
         let (growing, closing) = (Cell::new(false), Cell::new(false));
         Self {
@@ -61,6 +63,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             region,
             state,
             locks,
+            promised,
             growth,
             growing,
             closing,

@@ -27,6 +27,32 @@ pub(super) enum Source {
     Whole(usize),
     /// Here.
     Merged(Payload),
+    /// Here, but what it was to be merged with is corrupt: it stays so.
+    Damaged(Payload),
+}
+
+/// A block that is written in part.
+enum Old {
+    /// It is not there: zeros.
+    None,
+    Block(Payload),
+    /// Its bytes are lost.
+    Damaged,
+}
+
+impl Old {
+    fn bytes(&self) -> Option<&Payload> {
+        if let Self::Block(payload) = self { Some(payload) } else { None }
+    }
+
+    fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged)
+    }
+
+    /// The new block that was made of it.
+    fn source(&self, merged: Payload) -> Source {
+        if self.is_damaged() { Source::Damaged(merged) } else { Source::Merged(merged) }
+    }
 }
 
 /// A version in the making.
@@ -41,6 +67,8 @@ pub(super) struct Draft<'c> {
     pub(super) blocks: BTreeMap<u32, Source>,
     /// The length after each change.
     pub(super) lens: Vec<ChunkOffset>,
+    /// Whether a part of a corrupt block may be written: the block stays corrupt.
+    keep_damage: bool,
 }
 
 impl<'c> Draft<'c> {
@@ -48,11 +76,14 @@ impl<'c> Draft<'c> {
     pub(super) async fn make<D: Disk, R: Records>(
         base: &mut Snapshot<'_, D, R>,
         changes: &'c [Change],
+        keep_damage: bool,
     ) -> Result<Self, EngineError> {
         let block = base.chunk_size().block_size();
         let (len, removed) = base.version().map_or((ChunkOffset(0), true), |v| (v.len, v.removed));
         let (blocks, lens) = (BTreeMap::new(), Vec::with_capacity(changes.len()));
-        let mut draft = Self { block, changes, len, removed, dropped_from: None, blocks, lens };
+        let dropped_from = None;
+        let mut draft =
+            Self { block, changes, len, removed, dropped_from, blocks, lens, keep_damage };
         for (i, change) in changes.iter().enumerate() {
             match change {
                 Change::Write(payload) => draft.write(base, i, payload).await?,
@@ -86,7 +117,7 @@ impl<'c> Draft<'c> {
             } else {
                 let old = self.content(base, number).await?;
                 let part = payload.slice(start, end);
-                Source::Merged(self.merge(base, number, old.as_ref(), &part)?)
+                old.source(self.merge(base, number, old.bytes(), &part)?)
             };
             self.blocks.insert(number, source);
         }
@@ -103,11 +134,14 @@ impl<'c> Draft<'c> {
     ) -> Result<(), EngineError> {
         let number = self.block.index_of(len);
         let start = self.block.round_down(len);
-        let kept = if start == len { None } else { self.content(base, number).await? };
+        let kept = if start == len { Old::None } else { self.content(base, number).await? };
         self.drop_from(number);
-        if let Some(kept) = kept {
-            let merged = self.merge(base, number, None, &kept.slice(start, len))?;
-            self.blocks.insert(number, Source::Merged(merged));
+        let part = kept.bytes().map(|bytes| bytes.slice(start, len));
+        if let Some(part) =
+            part.or_else(|| kept.is_damaged().then(|| zeros(start, len, self.block)))
+        {
+            let merged = self.merge(base, number, None, &part)?;
+            self.blocks.insert(number, kept.source(merged));
         }
         self.len = len;
         Ok(())
@@ -118,27 +152,32 @@ impl<'c> Draft<'c> {
         self.dropped_from = Some(self.dropped_from.map_or(number, |from| from.min(number)));
     }
 
-    /// The whole block as it is now; `None` for one that is not there.
+    /// The whole block as it is now.
     async fn content<D: Disk, R: Records>(
         &self,
         base: &mut Snapshot<'_, D, R>,
         number: u32,
-    ) -> Result<Option<Payload>, EngineError> {
-        if let Some(source) = self.blocks.get(&number) {
-            return Ok(Some(self.bytes(number, source)));
+    ) -> Result<Old, EngineError> {
+        match self.blocks.get(&number) {
+            Some(Source::Damaged(_)) => return Ok(Old::Damaged),
+            Some(source) => return Ok(Old::Block(self.bytes(number, source))),
+            None => {}
         }
         let piece = base.piece(number / crate::map::PIECE_BLOCKS).await?;
         let dropped = self.dropped_from.is_some_and(|from| from <= number);
         if dropped || piece.get(number).is_none() {
-            return Ok(None);
+            return Ok(Old::None);
         }
-        base.blocks(number..number + 1).await.map(Some)
+        match base.blocks(number..number + 1).await {
+            Err(EngineError::Corrupt { .. }) if self.keep_damage => Ok(Old::Damaged),
+            read => read.map(Old::Block),
+        }
     }
 
     /// The bytes of a new block.
     pub(super) fn bytes(&self, number: u32, source: &Source) -> Payload {
         match source {
-            Source::Merged(payload) => payload.clone(),
+            Source::Merged(payload) | Source::Damaged(payload) => payload.clone(),
             Source::Whole(change) => {
                 let start = ChunkOffset(number * self.block.bytes());
                 let end = ChunkOffset(start.get() + self.block.bytes());

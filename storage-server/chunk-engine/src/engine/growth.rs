@@ -4,6 +4,7 @@
 //! only a write that comes when there is none waits. Growth stops short of the file system's end, so that
 //! the records never run out of room, and with them removals.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use emberfs_layout::{BlockSize, ByteLen};
@@ -24,8 +25,18 @@ const REGIONS_AHEAD: usize = 4;
 const RECORDS_SHARE: u64 = 64;
 /// What the records need on any disk, in bytes: logs, and tables that are being rewritten.
 const RECORDS_MIN: u64 = 2 << 30;
+/// Regions that a put may open beyond what it takes: one of each class of blocks.
+const REGIONS_OPENED: u64 = 3;
+/// Blocks of a size that writes leave free (a count): cuts need one each, and make room.
+const CUT_BLOCKS: u32 = 16;
+/// What else may fill the file system while a put is under way, in bytes: other disks on it grow too.
+const GROWTH_DOUBT: u64 = 1 << 30;
 /// Never more than this part of a disk is kept from its blocks.
 const RECORDS_SHARE_MAX: u64 = 8;
+/// With less than this part of it left, or than the bytes behind it, no version that takes blocks is begun,
+/// even where blocks are free: what else lives on the file system has taken it, and what is left is for
+/// removals.
+const RECORDS_SHORT: (u64, u64) = (4, 256 << 20);
 
 impl State {
     /// Gives blocks back that are in no map and that nobody reads.
@@ -37,7 +48,46 @@ impl State {
     }
 }
 
+/// Blocks that puts under way may take, until they took them.
+#[derive(Debug)]
+pub(super) struct Promise {
+    all: Rc<Cell<u64>>,
+    bytes: u64,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.bytes);
+    }
+}
+
 impl<D: Disk, R: Records> Core<D, R> {
+    /// So many bytes of blocks are about to be taken.
+    pub(super) fn promise(&self, room: ByteLen) -> Promise {
+        let (all, bytes) = (Rc::clone(&self.promised), room.get());
+        all.set(all.get() + bytes);
+        Promise { all, bytes }
+    }
+
+    /// Whether a put of so many bytes of blocks finds them, beside those that are promised.
+    pub(super) fn has_room(&self, room: ByteLen, block: BlockSize) -> bool {
+        if room == ByteLen::ZERO {
+            return true;
+        }
+        if self.is_short() {
+            return false;
+        }
+        let left = u64::from(CUT_BLOCKS) * u64::from(block.bytes());
+        let others = self.promised.get() + REGIONS_OPENED * self.region.get() + left;
+        let wanted = others + room.get();
+        if self.state.borrow().allocator.room(block).get() >= wanted {
+            return true;
+        }
+        let limit = self.capacity.unwrap_or(ByteLen(u64::MAX)).get();
+        let growth = self.growth_max().unwrap_or(ByteLen::ZERO).get();
+        limit.saturating_sub(self.disk.len().get()).min(growth) >= wanted + GROWTH_DOUBT
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let used = self.state.borrow().allocator.used();
         let limit = self.capacity.unwrap_or(ByteLen(u64::MAX)).get();
@@ -49,23 +99,42 @@ impl<D: Disk, R: Records> Core<D, R> {
 
     /// By how much the data file may grow, for all that the file system knows.
     fn growth_max(&self) -> Result<ByteLen, DiskError> {
-        let room = self.disk.room()?.get();
-        let total = room.saturating_add(self.disk.len().get());
-        let reserve = (total / RECORDS_SHARE).max(RECORDS_MIN.min(total / RECORDS_SHARE_MAX));
-        Ok(ByteLen(room.saturating_sub(reserve)))
+        let room = self.disk.room()?;
+        Ok(ByteLen(room.get().saturating_sub(self.reserve(room))))
     }
 
-    /// Takes `count` blocks, or none.
+    /// What is kept for the records on a file system that has so much room, in bytes.
+    fn reserve(&self, room: ByteLen) -> u64 {
+        let total = room.get().saturating_add(self.disk.len().get());
+        (total / RECORDS_SHARE).max(RECORDS_MIN.min(total / RECORDS_SHARE_MAX))
+    }
+
+    /// Whether what is left may be too little for the records.
+    fn is_short(&self) -> bool {
+        let (share, most) = RECORDS_SHORT;
+        let room = self.disk.room();
+        room.is_ok_and(|room| room.get() < (self.reserve(room) / share).min(most))
+    }
+
+    /// Takes `count` blocks, or none; the last ones only for a version that does nothing but make room.
     pub(super) async fn allocate(
         self: &Rc<Self>,
         block: BlockSize,
         count: u32,
+        shrinks: bool,
     ) -> Result<Vec<Place>, EngineError> {
+        let left = if shrinks || count == 0 { 0 } else { CUT_BLOCKS };
+        let needed = (u64::from(count) + u64::from(left)) * u64::from(block.bytes());
         let mut flushed = false;
+        if count > 0 && self.is_short() {
+            return Err(self.no_space(block, count));
+        }
         loop {
             let (places, regions) = {
                 let mut state = self.state.borrow_mut();
-                (state.allocator.allocate(block, count), state.allocator.regions())
+                let fits = state.allocator.room(block).get() >= needed;
+                let places = fits.then(|| state.allocator.allocate(block, count)).flatten();
+                (places, state.allocator.regions())
             };
             if let Some(places) = places {
                 self.grow_ahead();
@@ -80,11 +149,15 @@ impl<D: Disk, R: Records> Core<D, R> {
             } else if let Some(released) = self.wait_for_readers() {
                 released.notified().await;
             } else {
-                let Usage { capacity, used } = self.usage();
-                let wanted = ByteLen(u64::from(count) * u64::from(block.bytes()));
-                return Err(EngineError::NoSpace { wanted, used, capacity });
+                return Err(self.no_space(block, count));
             }
         }
+    }
+
+    fn no_space(&self, block: BlockSize, count: u32) -> EngineError {
+        let Usage { capacity, used } = self.usage();
+        let wanted = ByteLen(u64::from(count) * u64::from(block.bytes()));
+        EngineError::NoSpace { wanted, used, capacity }
     }
 
     /// What tells that blocks are free again, if some wait for their readers.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What is done without a waiter rides with the next group that has one, or goes when [`IDLE_MAX`]
-//! entries have gathered. While a group is under way the next one gathers. A task runs only while there is
+//! entries have gathered, or when its owner says that nothing else comes. While a group is under way the next one gathers. A task runs only while there is
 //! something to do.
 //!
 //! After a failed sync nothing is known of what is durable: the engine takes no more writes.
@@ -103,6 +103,18 @@ impl<D: Disk, R: Records> Core<D, R> {
     /// Makes everything durable that was journalled before.
     pub(super) async fn flush(self: &Rc<Self>) -> Result<(), EngineError> {
         self.journal_now(JournalEntry::default()).await.map_err(|_| EngineError::Failed)
+    }
+
+    /// Writes what waits without a waiter, if no group does: blocks that a commit or discard has dropped are
+    /// free only then.
+    pub(super) fn settle_idle(self: &Rc<Self>) {
+        let waits = {
+            let journal = &self.state.borrow().journal;
+            !journal.entries.is_empty() && !journal.running
+        };
+        if waits {
+            drop(self.journal_now(JournalEntry::default()));
+        }
     }
 
     fn enqueue(self: &Rc<Self>, entry: JournalEntry, waiter: Option<oneshot::Sender<()>>) {

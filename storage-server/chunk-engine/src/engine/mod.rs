@@ -18,7 +18,9 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use emberfs_buffer::Pool;
-use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, ChunkVersion, DataId, TargetId};
+use emberfs_layout::{
+    BlockSize, ByteLen, ChunkId, ChunkIndex, ChunkOffset, ChunkVersion, DataId, TargetId,
+};
 
 use crate::allocator::Allocator;
 use crate::disk::Disk;
@@ -143,7 +145,8 @@ impl<D: Disk, R: Records> Engine<D, R> {
 
     async fn make(&self, key: ChunkKey, order: Order) -> Result<PutResult, EngineError> {
         let core = Rc::clone(&self.0);
-        whole(async move { core.locked(key, core.make_version(key, order)).await }).await
+        let promise = core.promise(order.room());
+        whole(async move { core.locked(key, core.make_version(key, order, promise)).await }).await
     }
 
     /// Commits the pending version, if it is this one; otherwise nothing happens. Reads see it at once. It
@@ -222,6 +225,12 @@ impl<D: Disk, R: Records> Engine<D, R> {
         self.0.flush().await
     }
 
+    /// Begins to make commits and discards durable that ride with no batch: to be called now and then, since
+    /// blocks that they dropped are free only after that.
+    pub fn settle_idle(&self) {
+        self.0.settle_idle();
+    }
+
     /// Stops in order: all commits are durable, and nothing goes on in the background. When the last handle
     /// is dropped after that, the disk can be opened again.
     ///
@@ -241,6 +250,14 @@ impl<D: Disk, R: Records> Engine<D, R> {
     #[cfg(test)]
     pub(crate) fn marks(&self) -> impl PartialEq + std::fmt::Debug + use<D, R> {
         self.0.state.borrow().allocator.marks()
+    }
+
+    /// Whether a put that takes at most so many bytes in blocks of this size finds room, whatever those that
+    /// have begun take. One that takes none always does. Something else on the file system may take the room
+    /// all the same.
+    #[must_use]
+    pub fn has_room(&self, room: ByteLen, block: BlockSize) -> bool {
+        self.0.has_room(room, block)
     }
 
     /// How full the disk is.

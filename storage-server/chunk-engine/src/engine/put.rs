@@ -13,10 +13,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c};
-use emberfs_layout::{ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence};
+use emberfs_layout::{
+    ByteLen, ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
+};
 
 use super::core::{Core, no_bytes};
 use super::draft::{Draft, Source};
+use super::growth::Promise;
 use super::journal::JournalEntry;
 use super::plan::{Changed, affected, change};
 use super::snapshot::Snapshot;
@@ -40,16 +43,29 @@ pub(super) struct Order {
     names: Vec<(ClientId, Sequence)>,
     kept_tags: Vec<AppliedTag>,
     commit: bool,
+    keep_damage: bool,
     /// What must come out, where it replaces whatever is there.
     expected: Option<VersionState>,
 }
 
 impl From<NewVersion> for Order {
     fn from(new: NewVersion) -> Self {
-        let NewVersion { version, written_in, chunk_size, changes, kept_tags, commit } = new;
+        let NewVersion { version, written_in, chunk_size, changes, kept_tags, commit, keep_damage } =
+            new;
         let names = changes.iter().map(|one| (one.client, one.sequence)).collect();
         let changes = changes.into_iter().map(|one| one.change).collect();
-        Self { version, written_in, chunk_size, changes, names, kept_tags, commit, expected: None }
+        let expected = None;
+        Self {
+            version,
+            written_in,
+            chunk_size,
+            changes,
+            names,
+            kept_tags,
+            commit,
+            keep_damage,
+            expected,
+        }
     }
 }
 
@@ -59,8 +75,18 @@ impl From<Installed> for Order {
         let VersionState { version, written_in, removed, .. } = state;
         let bytes = data.or_else(|| (!removed).then(|| no_bytes(chunk_size)));
         let changes = [Change::Remove].into_iter().chain(bytes.map(Change::Write)).collect();
-        let (names, commit, expected) = (Vec::new(), true, Some(state));
-        Self { version, written_in, chunk_size, changes, names, kept_tags, commit, expected }
+        let (names, commit, keep_damage, expected) = (Vec::new(), true, false, Some(state));
+        Self {
+            version,
+            written_in,
+            chunk_size,
+            changes,
+            names,
+            kept_tags,
+            commit,
+            keep_damage,
+            expected,
+        }
     }
 }
 
@@ -92,6 +118,24 @@ impl Order {
         Ok(())
     }
 
+    /// How many bytes of blocks it takes at most.
+    pub(super) fn room(&self) -> ByteLen {
+        let block = self.chunk_size.block_size();
+        let bytes = self.changes.iter().map(|change| match change {
+            Change::Write(payload) => {
+                block.round_up(payload.end()).get() - block.round_down(payload.start()).get()
+            }
+            Change::Cut(len) => block.round_up(*len).get() - block.round_down(*len).get(),
+            Change::Remove => 0,
+        });
+        ByteLen(bytes.map(u64::from).sum())
+    }
+
+    /// Whether it only cuts and removes.
+    fn shrinks(&self) -> bool {
+        !self.changes.iter().any(|change| matches!(change, Change::Write(_)))
+    }
+
     fn tags(&self, lens: &[ChunkOffset]) -> Vec<AppliedTag> {
         let version = self.version;
         let new = self.names.iter().zip(lens).map(|((client, sequence), len)| AppliedTag {
@@ -110,13 +154,14 @@ impl<D: Disk, R: Records> Core<D, R> {
         self: &Rc<Self>,
         key: ChunkKey,
         order: Order,
+        promise: Promise,
     ) -> Result<PutResult, EngineError> {
         let mut base = Snapshot::take(self, key, Which::Committed, order.chunk_size);
         order.check(key, (base.version(), base.chunk_size()))?;
         if self.state.borrow().journal.has_failed() {
             return Err(EngineError::Failed);
         }
-        let draft = Draft::make(&mut base, &order.changes).await?;
+        let draft = Draft::make(&mut base, &order.changes, order.keep_damage).await?;
         let block = order.chunk_size.block_size();
         let old_len = base.version().map(|state| state.len).unwrap_or_default();
         let old_blocks = block.index_of(block.round_up(old_len));
@@ -126,7 +171,8 @@ impl<D: Disk, R: Records> Core<D, R> {
         }
         base.let_go();
         let count = u32::try_from(draft.blocks.len()).expect("a chunk has few blocks");
-        let places = self.allocate(block, count).await?;
+        let places = self.allocate(block, count, order.shrinks()).await?;
+        drop(promise);
         let made = match self.write_version(key, &order, &base, &draft, &old, &places).await {
             Ok(made) => made,
             Err(error) => {
@@ -235,6 +281,8 @@ fn new_blocks(draft: &Draft<'_>, order: &Order, places: &[Place]) -> Vec<(u32, B
     let sum = |number: u32, source: &Source| -> Crc32c {
         match source {
             Source::Merged(payload) => payload.sums()[0],
+            // No bytes have this sum together with these.
+            Source::Damaged(payload) => Crc32c(!payload.sums()[0].0),
             Source::Whole(change) => {
                 let payload = draft.payload(*change);
                 payload.sums()[(number - block.index_of(payload.start())) as usize]

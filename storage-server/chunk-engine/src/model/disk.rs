@@ -23,6 +23,8 @@ pub struct ModelDisk {
     power: Power,
     state: Rc<RefCell<State>>,
     size: ByteLen,
+    /// What something else on the disk has.
+    taken: Rc<Cell<ByteLen>>,
     failing: Rc<Cell<Option<DiskAction>>>,
 }
 
@@ -73,7 +75,13 @@ impl ModelDisk {
     /// An empty file on a disk of this size.
     #[must_use]
     pub fn new(power: Power, size: ByteLen) -> Self {
-        Self { power, state: Rc::default(), size, failing: Rc::default() }
+        let (state, taken, failing) = (Rc::default(), Rc::default(), Rc::default());
+        Self { power, state, size, taken, failing }
+    }
+
+    /// Something else on the disk has so much from now on.
+    pub fn others_take(&self, bytes: ByteLen) {
+        self.taken.set(bytes);
     }
 
     /// How many operations are not synced: those that a crash may lose.
@@ -105,7 +113,8 @@ impl ModelDisk {
         }
         let state = State { current: durable.clone(), durable, unsynced: Vec::new() };
         let (state, size) = (Rc::new(RefCell::new(state)), self.size);
-        Self { power, state, size, failing: Rc::default() }
+        let (taken, failing) = (Rc::default(), Rc::default());
+        Self { power, state, size, taken, failing }
     }
 
     /// Changes a byte behind the disk's back, as a failing medium does.
@@ -160,7 +169,8 @@ impl Disk for ModelDisk {
     }
 
     fn room(&self) -> Result<ByteLen, DiskError> {
-        Ok(ByteLen(self.size.get() - self.len().get()))
+        let used = self.len().get() + self.taken.get().get();
+        Ok(ByteLen(self.size.get().saturating_sub(used)))
     }
 
     async fn read(

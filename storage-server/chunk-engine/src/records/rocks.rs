@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use emberfs_layout::ByteLen;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
     Options, WriteBatch, WriteOptions,
@@ -17,8 +18,13 @@ use super::{Key, RecordChange, Records, RecordsError, Value};
 
 /// Log files kept to be written over: as many as memtables may wait to be written out.
 const RECYCLED_LOGS: usize = 4;
-/// Memory of one memtable, in bytes: the log that is read at a start is a few times as long.
-const MEMTABLE: usize = 32 << 20;
+/// Memory of one memtable, in bytes: the log that is read at a start is a few times as long. On the disk logs
+/// and fresh tables take up to some 16 times as much.
+const MEMTABLE: u64 = 32 << 20;
+/// The smallest memtable, in bytes.
+const MEMTABLE_MIN: u64 = 1 << 20;
+/// A small disk's memtable is this part of it: what goes with it must fit what is kept for the records.
+const MEMTABLE_SHARE: u64 = 256;
 /// Memory for blocks that were read, in bytes; pieces of maps have a cache of their own above it.
 const BLOCK_CACHE: usize = 32 << 20;
 /// Table files that are open at one time.
@@ -38,12 +44,14 @@ impl std::fmt::Debug for RocksRecords {
 }
 
 impl RocksRecords {
-    /// Opens the records, or makes them. The caller syncs the directory that holds `path`.
+    /// Opens the records, or makes them, on a disk of this size. The caller syncs the directory that holds
+    /// `path`.
     ///
     /// # Errors
     /// When RocksDB cannot open them: another process has them open, or they are damaged.
-    pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        let db = DB::open(&options(), path).map_err(store)?;
+    pub fn open(path: &Path, disk: ByteLen) -> Result<Self, RecordsError> {
+        let memtable = (disk.get() / MEMTABLE_SHARE).clamp(MEMTABLE_MIN, MEMTABLE);
+        let db = DB::open(&options(memtable), path).map_err(store)?;
         Ok(Self { db: Arc::new(db) })
     }
 
@@ -57,7 +65,7 @@ impl RocksRecords {
     }
 }
 
-fn options() -> Options {
+fn options(memtable: u64) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE));
     blocks.set_bloom_filter(10.0, false);
@@ -67,7 +75,7 @@ fn options() -> Options {
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_recycle_log_file_num(RECYCLED_LOGS);
-    options.set_write_buffer_size(MEMTABLE);
+    options.set_write_buffer_size(usize::try_from(memtable).expect("at most 32 MiB"));
     options.set_max_open_files(OPEN_FILES);
     options.set_keep_log_file_num(INFO_LOGS);
     options

@@ -148,5 +148,7 @@ fn the_model_of_records_keeps_the_contract() {
 #[test]
 fn the_records_in_rocksdb_keep_the_contract() {
     let directory = directory();
-    run(records_contract(|| RocksRecords::open(&directory.path().join("r")).expect("opens")));
+    run(records_contract(|| {
+        RocksRecords::open(&directory.path().join("r"), ByteLen(1 << 30)).expect("opens")
+    }));
 }

@@ -4,13 +4,14 @@
 //! * `contract.rs`: one test of what a disk and records promise, for models and real ones.
 //! * `random.rs`: random operations compared with the reference.
 //! * `crash.rs`: a crash at every step, with every subset of what was not synced.
-//! * `edges.rs`: full, corrupt and failing disks; dropped futures.
+//! * `edges.rs`: full, corrupt and failing disks; dropped futures. `room.rs`: room that comes and goes.
 
 mod contract;
 mod crash;
 mod edges;
 mod random;
 mod reference;
+mod room;
 mod steps;
 
 use std::future::Future;

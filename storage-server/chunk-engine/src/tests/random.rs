@@ -77,7 +77,8 @@ fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
 fn on_disk<D: Disk>(steps: Vec<Step>, disk: impl Fn(&Path) -> D) {
     let directory = tempfile::tempdir().expect("a directory");
     let reopen = async || {
-        let records = RocksRecords::open(&directory.path().join("records")).expect("opens");
+        let records =
+            RocksRecords::open(&directory.path().join("records"), ByteLen(1 << 30)).expect("opens");
         open(disk(&directory.path().join("blocks")), records).await
     };
     run(async { check(reopen().await, steps, &reopen).await });

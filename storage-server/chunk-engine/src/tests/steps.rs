@@ -134,6 +134,7 @@ pub(super) fn new_version(
         changes: tagged.collect(),
         kept_tags: kept.filter(|tag| tag.version.0 + 1 == version).collect(),
         commit,
+        keep_damage: false,
     }
 }
 

@@ -136,7 +136,7 @@ fn who_cannot_be_told_apart_is_not_registered() {
     registered(&mut store, &asked("a", 1, &[1]));
     registered(&mut store, &asked("b", 2, &[2]));
     let mut no = |asked: Register| not_registered(&mut store, &asked);
-    let taken = "the name `a` is taken by node-1, which has other disks: choose another";
+    let taken = "the name `a` is taken by node-1 at a:7001, which has other disks: choose another";
     assert_eq!(no(asked("a", 3, &[7])), taken);
     assert_eq!(no(Register { node: Some(NodeId(2)), ..asked("a", 4, &[2]) }), taken);
     let foreign = Register { node: Some(NodeId(9)), ..asked("z", 5, &[]) };

@@ -1,5 +1,7 @@
 //! The records, as they stand in a store.
 
+use std::collections::BTreeSet;
+
 use emberfs_layout::{BootNumber, ByteLen, ChainId, ChainVersion, InodeId, Sequence, TargetId};
 use emberfs_wire::cluster::{Chain, ChainMember, PublicState};
 use emberfs_wire::meta::{Device, InodeKind, NewNode, RemoveKind};
@@ -104,6 +106,22 @@ fn commands_are_pinned() {
         put_record(&mut log, &[at], command);
     }
     golden::check("commands", &log);
+    each_variant_is_there(world.log.iter().map(|command| &command.body));
+}
+
+/// The bodies are of all variants: their numbers have no gap, and what is behind them is none.
+fn each_variant_is_there<'a>(bodies: impl Iterator<Item = &'a Body>) {
+    let number = |body| {
+        let bytes = minicbor::to_vec(body).expect("memory");
+        let mut pair = minicbor::Decoder::new(&bytes);
+        pair.array().and_then(|_| pair.u8()).expect("a variant is a pair")
+    };
+    let numbers: BTreeSet<u8> = bodies.map(number).collect();
+    let next = *numbers.last().expect("some") + 1;
+    assert_eq!(numbers, (0..next).collect());
+    let behind = minicbor::to_vec((next, [0_u8; 0])).expect("memory");
+    let error = minicbor::decode::<Body>(&behind).expect_err("no such variant");
+    assert!(error.is_unknown_variant(), "{error}: a body without a command in the golden file");
 }
 
 #[test]

@@ -1,0 +1,369 @@
+//! Writes that somebody gave up, or that were refused: what was sent is settled, and counts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use emberfs_layout::{ByteLen, ChunkIndex, DataId, FileOffset, InodeId};
+use emberfs_wire::Request;
+use emberfs_wire::chunk::UpdateChunk;
+use emberfs_wire::meta::Mutate;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use tokio::runtime::Builder;
+
+use super::server::Servers;
+use super::world::{Fault, State};
+use super::{CHUNK, both, chunk, contents, filled, pattern};
+use crate::{Bytes, ClientError, ClientOptions, File, FsError, WaitingFor};
+
+type Write<'a> = BoxFuture<'a, Result<(), ClientError>>;
+
+fn at(chunk: usize) -> FileOffset {
+    FileOffset((chunk * CHUNK) as u64)
+}
+
+/// Begins to write, and goes on until its requests met these faults.
+async fn meeting<'a>(
+    servers: &Servers,
+    file: &'a File,
+    (at, bytes): (FileOffset, Bytes),
+    faults: Vec<Fault>,
+) -> Write<'a> {
+    servers.world.script(UpdateChunk::METHOD, faults);
+    let met = servers.world.until("all are met", |state| state.faults_left() == 0);
+    let mut write = file.write_at(at, bytes).boxed();
+    tokio::select! { _ = &mut write => panic!("it hangs"), () = met => {} }
+    write
+}
+
+/// The same, of a write that hangs at the servers with so many requests.
+async fn hanging<'a>(
+    servers: &Servers,
+    file: &'a File,
+    at: FileOffset,
+    bytes: Bytes,
+    requests: usize,
+) -> Write<'a> {
+    meeting(servers, file, (at, bytes), vec![Fault::Hang; requests]).await
+}
+
+/// Whether it has nothing to say though the servers answer other calls.
+async fn waits<T>(file: &File, call: &mut (impl Future<Output = T> + Unpin)) {
+    for _ in 0..3 {
+        tokio::select! {
+            biased;
+            _ = &mut *call => panic!("it waits"),
+            told = file.stat() => drop(told.expect("told")),
+        }
+    }
+}
+
+/// The furthest byte of a file that a server has.
+fn end_held(state: &State, inode: InodeId) -> u64 {
+    let of_file = state.chunks.iter().filter(|((_, id), _)| id.data == DataId(inode.get()));
+    let ends =
+        of_file.map(|((_, id), bytes)| at(id.index.get() as usize).get() + bytes.len() as u64);
+    ends.max().unwrap_or(0)
+}
+
+fn dense_to(state: &State, inode: InodeId) -> u64 {
+    state.namespace.inodes[&inode].attributes.data.expect("a file").dense_to.get()
+}
+
+#[tokio::test]
+async fn a_dropped_write_goes_on_and_the_close_waits_for_it() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let inode = file.inode();
+    drop(hanging(&servers, &file, at(1), pattern(2 * CHUNK, 1), 2).await);
+    let other = client.fs().open("b", &both()).await.expect("created");
+    let mut closing = Box::pin(file.close());
+    waits(&other, &mut closing).await;
+    let writers = servers.world.state().namespace.writers.len();
+    assert_eq!(writers, 2, "the metadata group knows that the length is in doubt");
+    servers.world.gate.add_permits(2);
+    closing.await.expect("closed");
+    let state = servers.world.state();
+    assert_eq!((state.size(inode), state.namespace.writers.len()), (ByteLen(at(3).get()), 1));
+    assert_eq!(end_held(&state, inode), at(3).get());
+}
+
+#[tokio::test]
+async fn what_was_never_sent_ends_with_its_caller() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(10, 0)).await;
+    let before = servers.world.calls(UpdateChunk::METHOD);
+    // Eight of a call are under way together.
+    let (first, rest) = (8, 4);
+    drop(hanging(&servers, &file, at(0), pattern((first + rest) * CHUNK, 1), first).await);
+    servers.world.gate.add_permits(first);
+    file.sync().await.expect("synced");
+    assert_eq!(servers.world.calls(UpdateChunk::METHOD) - before, first);
+    assert_eq!(servers.world.state().size(file.inode()), ByteLen(at(first).get()));
+    // Nobody is there to send it to.
+    servers.world.state().serve_only(&[]);
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("there");
+    let mut nowhere = Box::pin(file.write_at(at(0), pattern(2 * CHUNK, 2)));
+    waits(&file, &mut nowhere).await;
+    drop(nowhere);
+    file.close().await.expect("nothing is waited for");
+}
+
+#[tokio::test]
+async fn a_write_out_of_time_goes_on_and_is_waited_for_as_long_as_the_caller_likes() {
+    let servers = Servers::start().await;
+    let deadline = Some(Duration::from_millis(300));
+    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let inode = file.inode();
+    servers.world.script(UpdateChunk::METHOD, [Fault::Hang]);
+    let late = file.write_at(at(0), pattern(CHUNK, 1)).await;
+    let Err(ClientError::Deadline { what: WaitingFor::Chain { last, .. } }) = late else {
+        panic!("{late:?}")
+    };
+    assert!(last.contains("the reply of"), "{last}");
+    let waiting = Err(ClientError::Deadline { what: WaitingFor::EarlierWrites });
+    assert_eq!(file.sync().await, waiting);
+    let chunk = chunk(&file, 0);
+    let again = file.write_at(at(0), pattern(CHUNK, 2)).await;
+    assert_eq!(again, Err(ClientError::Deadline { what: WaitingFor::EarlierWrite { chunk } }));
+    // It is closed in the background, some time.
+    assert_eq!(file.close().await, waiting);
+    assert_eq!(servers.world.state().namespace.writers.len(), 1);
+    servers.world.gate.add_permits(1);
+    servers.world.until("closed", |state| state.namespace.writers.is_empty()).await;
+    let state = servers.world.state();
+    assert_eq!((state.size(inode), end_held(&state, inode)), (ByteLen(at(1).get()), at(1).get()));
+}
+
+#[tokio::test]
+async fn after_a_refusal_nothing_is_under_way_and_what_was_done_counts() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let inode = file.inode();
+    let faults = vec![Fault::Full, Fault::Hang, Fault::Hang];
+    let mut write = meeting(&servers, &file, (at(0), pattern(3 * CHUNK, 1)), faults).await;
+    waits(&file, &mut write).await;
+    servers.world.gate.add_permits(2);
+    assert_eq!(write.await, Err(FsError::NoSpace.into()));
+    file.sync().await.expect("synced");
+    let state = servers.world.state();
+    assert_eq!(state.applied.len(), 2);
+    let held: BTreeSet<u32> = state.chunks.keys().map(|(_, id)| id.index.get()).collect();
+    let missing = (0..3).find(|index| !held.contains(index)).expect("one was refused");
+    assert_eq!(state.size(inode).get(), end_held(&state, inode));
+    assert!(dense_to(&state, inode) <= at(missing as usize).get(), "nothing is said to be there");
+}
+
+#[tokio::test]
+async fn a_cut_and_an_append_wait_for_what_was_given_up() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(CHUNK, 0)).await;
+    drop(hanging(&servers, &file, at(2), pattern(CHUNK, 1), 1).await);
+    let mut cut = Box::pin(file.set_len(ByteLen(10)));
+    waits(&file, &mut cut).await;
+    servers.world.gate.add_permits(1);
+    cut.await.expect("cut");
+    assert_eq!(servers.world.state().applied.len(), 2, "before the cut");
+    assert_eq!(file.stat().await.expect("told").size, ByteLen(10));
+    drop(hanging(&servers, &file, at(2), pattern(CHUNK, 1), 1).await);
+    let mut append = Box::pin(file.append(pattern(5, 2)));
+    waits(&file, &mut append).await;
+    servers.world.gate.add_permits(1);
+    assert_eq!(append.await, Ok(at(3)));
+}
+
+/// A change of the length that is under way still must not cut what is written after it, nor a report
+/// undo a cut.
+#[tokio::test]
+async fn reports_and_cuts_that_were_dropped_keep_their_places() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both().report_late(true)).await.expect("created");
+    let dropped = async |call: BoxFuture<'_, Result<(), ClientError>>| {
+        servers.world.script(Mutate::METHOD, [Fault::Hang]);
+        let hangs = servers.world.until("it hangs", |state| state.faults_left() == 0);
+        tokio::select! { _ = call => panic!("it hangs"), () = hangs => {} }
+    };
+    file.write_at(at(0), pattern(CHUNK, 1)).await.expect("written");
+    dropped(file.sync().boxed()).await;
+    let mut cut = file.set_len(ByteLen(10)).boxed();
+    waits(&file, &mut cut).await;
+    servers.world.gate.add_permits(1);
+    cut.await.expect("cut");
+    assert_eq!(file.stat().await.expect("told").size, ByteLen(10));
+    dropped(file.set_len(ByteLen::ZERO).boxed()).await;
+    let mut write = file.write_at(at(0), pattern(7, 2)).boxed();
+    waits(&file, &mut write).await;
+    servers.world.gate.add_permits(1);
+    write.await.expect("written");
+    assert_eq!(file.stat().await.expect("told").size, ByteLen(7));
+}
+
+#[tokio::test]
+async fn a_dropped_file_is_closed_when_its_writes_are_settled() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let other = client.fs().open("b", &both()).await.expect("created");
+    let inode = file.inode();
+    drop(hanging(&servers, &file, at(0), pattern(CHUNK, 1), 1).await);
+    drop(file);
+    waits(&other, &mut std::future::pending::<()>()).await;
+    assert_eq!(servers.world.state().namespace.writers.len(), 2);
+    drop((other, client));
+    servers.world.gate.add_permits(1);
+    let world = &servers.world;
+    world.until("all ends", |state| state.open_connections == 0).await;
+    let state = world.state();
+    assert!(state.namespace.writers.is_empty() && state.namespace.sessions.is_empty());
+    assert_eq!(state.size(inode).get(), end_held(&state, inode));
+}
+
+#[tokio::test]
+async fn a_lost_session_ends_what_was_given_up() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    drop(hanging(&servers, &file, at(0), pattern(CHUNK, 1), 1).await);
+    let mut sync = Box::pin(file.sync());
+    waits(&file, &mut sync).await;
+    servers.world.state().namespace.sessions.clear();
+    assert_eq!(sync.await, Err(ClientError::SessionLost));
+    servers.world.gate.add_permits(1);
+    let again = client.fs().open("a", &both()).await.expect("under a new session");
+    again.write_at(at(0), pattern(5, 2)).await.expect("written");
+    assert_eq!(contents(&again, CHUNK).await, pattern(5, 2));
+}
+
+/// A copy may be on its way still: it is shut out before another write to the chunk is done.
+#[tokio::test]
+async fn a_refused_write_never_comes_over_a_later_one() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
+    let mut slow = hanging(&servers, &file, at(0), pattern(CHUNK, 1), 1).await;
+    let full = Err(FsError::NoSpace.into());
+    servers.world.script(UpdateChunk::METHOD, [Fault::Full]);
+    assert_eq!(file.write_at(at(1), pattern(CHUNK, 2)).await, full);
+    file.write_at(at(1), pattern(CHUNK, 3)).await.expect("there was one copy, and it was refused");
+    servers.world.script(UpdateChunk::METHOD, [Fault::CloseBefore, Fault::Full]);
+    assert_eq!(file.write_at(at(1), pattern(CHUNK, 4)).await, full);
+    let mut later = Box::pin(file.write_at(at(1), pattern(CHUNK, 5)));
+    tokio::select! {
+        biased;
+        _ = &mut slow => panic!("it hangs"),
+        _ = &mut later => panic!("the other copy may still come"),
+        done = file.write_at(at(2), pattern(CHUNK, 6)) => done.expect("another chunk is free"),
+    }
+    servers.world.gate.add_permits(1);
+    slow.await.expect("written");
+    later.await.expect("written");
+}
+
+#[tokio::test]
+async fn a_write_given_up_never_comes_over_a_later_one() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
+    drop(hanging(&servers, &file, at(1), pattern(CHUNK, 1), 1).await);
+    let mut later = Box::pin(file.write_at(at(1), pattern(CHUNK, 2)));
+    tokio::select! {
+        _ = &mut later => panic!("the earlier one goes on"),
+        done = file.write_at(at(2), pattern(CHUNK, 3)) => done.expect("another chunk is free"),
+    }
+    servers.world.gate.add_permits(1);
+    later.await.expect("written");
+    let (read, buf) = file.read_at(at(1), vec![0; CHUNK]).await;
+    assert_eq!((read, &buf[..]), (Ok(CHUNK), &pattern(CHUNK, 2)[..]));
+    let state = servers.world.state();
+    let last = state.applied.iter().rfind(|(_, id)| id.index == ChunkIndex(1));
+    let of_chunk = state.applied.iter().filter(|(_, id)| id.index == ChunkIndex(1));
+    assert_eq!(last.map(|(tag, _)| tag.sequence), of_chunk.map(|(tag, _)| tag.sequence).max());
+}
+
+/// One call, and what becomes of it.
+#[derive(Clone, Debug)]
+struct Step {
+    start: u64,
+    len: usize,
+    faults: Vec<Fault>,
+    /// Dropped when so many requests came since it began; else it is waited for.
+    dropped: Option<usize>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![
+        2 => Just(Fault::Full),
+        3 => Just(Fault::Hang),
+        1 => Just(Fault::CloseBefore),
+        1 => Just(Fault::CloseAfter),
+        1 => Just(Fault::Fail(emberfs_wire::WireError::Retry { after_ms: 1, text: "busy".to_owned() })),
+    ];
+    let (start, len) = (0..at(6).get(), 1..4 * CHUNK);
+    let faults = prop::collection::vec(fault, 0..4);
+    (start, len, faults, prop::option::of(0_usize..4))
+        .prop_map(|(start, len, faults, dropped)| Step { start, len, faults, dropped })
+}
+
+/// Takes the step while hanging requests go on one by one.
+async fn take(servers: &Servers, file: &File, step: &Step, salt: u8) {
+    servers.world.script(UpdateChunk::METHOD, step.faults.clone());
+    let calls = |state: &State| state.calls.get(&UpdateChunk::METHOD).copied().unwrap_or(0);
+    let before = calls(&servers.world.state());
+    let mut write = file.write_at(FileOffset(step.start), pattern(step.len, salt)).boxed();
+    let Some(requests) = step.dropped else {
+        servers.world.gate.add_permits(10);
+        let done = write.await;
+        assert!(matches!(done, Ok(()) | Err(ClientError::Fs(FsError::NoSpace))), "{done:?}");
+        return;
+    };
+    let came = servers.world.until("it is sent", |state| calls(state) >= before + requests);
+    let given_up = async {
+        tokio::time::timeout(Duration::from_millis(20), came).await.ok();
+    };
+    tokio::select! { _ = &mut write => {}, () = given_up => {} }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    /// Whatever became of the calls: once it is closed, the length covers every byte that a server has, and
+    /// what is said to be dense is there.
+    #[test]
+    fn a_closed_file_s_length_covers_all_that_servers_have(
+        steps in prop::collection::vec(step(), 1..8),
+        late: bool,
+    ) {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let servers = Servers::start().await;
+            let client = servers.client().await;
+            let file = client.fs().open("a", &both().report_late(late)).await.expect("created");
+            let inode = file.inode();
+            for (salt, step) in (1..).zip(&steps) {
+                take(&servers, &file, step, salt).await;
+            }
+            servers.world.gate.add_permits(1000);
+            file.close().await.expect("closed");
+            let state = servers.world.state();
+            prop_assert!(state.namespace.writers.is_empty());
+            prop_assert_eq!(state.size(inode).get(), end_held(&state, inode));
+            let dense = dense_to(&state, inode);
+            for index in 0..dense.div_ceil(CHUNK as u64) {
+                let covered = (dense - index * CHUNK as u64).min(CHUNK as u64);
+                let index = u32::try_from(index).expect("small");
+                let has = state.chunks.iter().any(|((_, id), bytes)| {
+                    id.index == ChunkIndex(index) && bytes.len() as u64 >= covered
+                });
+                prop_assert!(has, "chunk {} below {}", index, dense);
+            }
+            Ok(())
+        })?;
+    }
+}

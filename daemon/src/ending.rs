@@ -1,0 +1,51 @@
+//! How a program ends: with status 0, or with words on standard error and status 1.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// The exit status of a program that did this; why it failed is said.
+pub fn of<E: AsRef<dyn Error>>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", words(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and what caused it, each said once: many an error's own words have its cause in them.
+#[must_use]
+pub fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thiserror::Error as ThisError;
+
+    #[derive(Debug, ThisError)]
+    enum Example {
+        #[error("a.toml: {source}")]
+        Saying { source: std::io::Error },
+        #[error("not started")]
+        Silent { source: std::io::Error },
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let source = || std::io::Error::other("no room");
+        assert_eq!(words(&Example::Saying { source: source() }), "a.toml: no room");
+        assert_eq!(words(&Example::Silent { source: source() }), "not started: no room");
+    }
+}

@@ -1,0 +1,102 @@
+//! Room: what may be counted on, what is kept for records, and that it comes back.
+
+use std::future::Future;
+
+use emberfs_layout::{BlockSize, ByteLen, ChunkIndex};
+use tokio::task::yield_now;
+
+use super::edges::{KEY, ModelEngine, models, remove, write};
+use super::steps::bytes;
+use super::{REGION, open, run};
+use crate::{ChunkKey, EngineError};
+
+fn key(index: u32) -> ChunkKey {
+    let mut key = KEY;
+    key.chunk.index = ChunkIndex(index);
+    key
+}
+
+/// Lets tasks run until something is so.
+async fn until(so: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if so() {
+            return;
+        }
+        yield_now().await;
+    }
+    panic!("it does not come to that");
+}
+
+fn has(engine: &ModelEngine, kib: u64) -> bool {
+    engine.has_room(ByteLen(kib << 10), BlockSize::MIN)
+}
+
+#[test]
+fn what_a_put_may_take_is_not_promised_twice() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let engine = open(disk, records).await;
+        // Four regions are grown ahead; a put may open three besides what it takes, and leaves some blocks.
+        until(|| has(&engine, 192)).await;
+        assert!(!has(&engine, 193));
+        let mut put = Box::pin(engine.put(key(0), write(1, 0, bytes(1, 60 << 10), true)));
+        let waker = std::task::Waker::noop();
+        assert!(put.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        assert!(has(&engine, 132) && !has(&engine, 133));
+        assert!(has(&engine, 0), "what takes none finds it");
+        put.await.expect("room");
+        until(|| has(&engine, 192)).await;
+    });
+}
+
+#[test]
+fn what_has_room_is_stored_until_the_disk_is_full() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let engine = open(disk, records).await;
+        until(|| has(&engine, 64)).await;
+        let mut index = 0;
+        while has(&engine, 64) {
+            let put = engine.put(key(index), write(1, 0, bytes(1, 64 << 10), true)).await;
+            put.expect("as was promised");
+            index += 1;
+        }
+        let left = engine.usage();
+        assert!(left.capacity.get() - left.used.get() <= 4 * REGION.get(), "{left:?}");
+        for index in 0..index {
+            engine.put(key(index), remove(2)).await.expect("removals need no room");
+        }
+        engine.settle_idle();
+        until(|| engine.usage().used == ByteLen::ZERO).await;
+        assert!(has(&engine, 64));
+    });
+}
+
+#[test]
+fn what_was_removed_is_free_though_nobody_writes() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let engine = open(disk, records).await;
+        engine.put(key(0), write(1, 0, bytes(1, 64 << 10), true)).await.expect("room");
+        engine.put(key(0), remove(2)).await.expect("removed");
+        assert!(engine.usage().used > ByteLen::ZERO, "the record that drops its blocks waits");
+        engine.settle_idle();
+        until(|| engine.usage().used == ByteLen::ZERO).await;
+    });
+}
+
+#[test]
+fn when_others_fill_the_file_system_the_rest_is_for_removals() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let engine = open(disk.clone(), records).await;
+        engine.put(key(0), write(1, 0, bytes(1, 64 << 10), true)).await.expect("room");
+        disk.others_take(ByteLen(64 << 20));
+        assert!(!has(&engine, 4) && has(&engine, 0));
+        let refused = engine.put(key(1), write(1, 0, vec![1], true)).await;
+        assert!(matches!(refused, Err(EngineError::NoSpace { .. })), "{refused:?}");
+        engine.put(key(0), remove(2)).await.expect("removed");
+        disk.others_take(ByteLen::ZERO);
+        engine.put(key(1), write(1, 0, vec![1], true)).await.expect("room again");
+    });
+}

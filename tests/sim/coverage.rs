@@ -1,0 +1,100 @@
+//! What happened over all runs: how often each row of the transition table was gone by, and each fault
+//! struck. What never happens is not tested.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use emberfs_chain_replication::membership::table::ROWS;
+
+/// How often each row of the transition table was gone by.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows([u64; ROWS.len()]);
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self([0; ROWS.len()])
+    }
+}
+
+impl Rows {
+    pub(crate) fn count(&mut self, rows: &[usize]) {
+        rows.iter().for_each(|row| self.0[*row] += 1);
+    }
+}
+
+/// Counts of one run, or of all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Coverage {
+    rows: Rows,
+    events: BTreeMap<&'static str, u64>,
+}
+
+impl Coverage {
+    /// One more of an event that must happen in some run: it is listed in [`EVENTS`].
+    pub(crate) fn count(&mut self, event: &'static str) {
+        debug_assert!(EVENTS.contains(&event), "{event} is not listed");
+        *self.events.entry(event).or_default() += 1;
+    }
+
+    pub(crate) fn set_rows(&mut self, rows: &Rows) {
+        self.rows = rows.clone();
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows.0.iter_mut().zip(other.rows.0).for_each(|(sum, count)| *sum += count);
+        for (event, count) in &other.events {
+            *self.events.entry(event).or_default() += count;
+        }
+    }
+
+    /// What never happened.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let rows = self.rows.0.iter().zip(ROWS).filter(|(count, _)| **count == 0);
+        let rows = rows.map(|(_, row)| format!("{row:?}"));
+        let events = EVENTS.iter().filter(|event| !self.events.contains_key(*event));
+        rows.chain(events.map(|event| (*event).to_owned())).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "rows of the transition table:")?;
+        for (count, row) in self.rows.0.iter().zip(ROWS) {
+            let (was, stands, becomes) = (row.was, row.stands, row.becomes);
+            writeln!(f, "{count:>10}  {was:?} {stands:?} {:?}: {becomes:?}", row.outlook)?;
+        }
+        writeln!(f, "events:")?;
+        for event in EVENTS {
+            writeln!(f, "{:>10}  {event}", self.events.get(event).unwrap_or(&0))?;
+        }
+        Ok(())
+    }
+}
+
+/// All that must happen.
+const EVENTS: &[&str] = &[
+    "a server crashes",
+    "all servers crash",
+    "all servers crash, and a tail stays away for longer than it is waited for",
+    "a server hangs",
+    "a server is cut off from the metadata group",
+    "a server is cut off from others",
+    "a disk fails",
+    "a disk is slow",
+    "a disk is full",
+    "answers to heartbeats are late",
+    "the leader fails",
+    "the leader hangs",
+    "the leader hangs, and another is elected",
+    "a session ends",
+    "a server ends as a late word of an earlier start was taken for a later one",
+    "a message is lost with its connection",
+    "a message comes although its connection broke",
+    "a message overtakes another on another connection",
+    "a caller hears that a call failed",
+    "a client sends again what is under way",
+    "a server's clock is slow, and the leader's is fast",
+    "a server serves again that the rest went on without",
+    "a last serving tail serves again",
+    "another than the tail serves again",
+];
