@@ -41,6 +41,12 @@ Examples:
 Once /sbin/mount.emberfs is installed, also:
   mount -t emberfs host-1:7000,host-2:7000:/ /mnt/data";
 
+const UMOUNT_NOTES: &str = "\
+The mount's daemon goes on until it has written all, also without this command: again, it waits for it again.
+
+Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, not all
+written yet, or bytes are lost.";
+
 const DISK_EXAMPLES: &str = "\
 Examples, on the disk's machine:
   emberfs disk format /data/disk-3    an empty directory: prints the disk's id
@@ -92,7 +98,8 @@ pub(crate) struct Args {
     /// Print JSON, with a `schema` number
     #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) json: bool,
-    /// Give up after so many seconds; by default questions wait 10, and file commands as long as they must
+    /// Give up after so many seconds; by default questions wait 10, umount and down 30 for what is to be
+    /// written, and file commands as long as they must
     #[arg(long, global = true, help_heading = EVERY)]
     #[arg(value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
@@ -125,11 +132,14 @@ pub(crate) enum Command {
     /// Start a cluster on this machine, or what is missing of it
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
-    /// Stop a cluster that `up` started; nothing is lost
+    /// Stop a cluster that `up` started, once its mounts have written all; nothing is lost
     Down {
         /// Where it is kept
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
+        /// Also if its mount is in use; what mounts cannot write in time is lost, and named
+        #[arg(long)]
+        force: bool,
     },
     /// Say how the cluster is, worst first
     Status,
@@ -139,19 +149,20 @@ pub(crate) enum Command {
         /// Where; the directory is made if it is not there
         #[arg(value_hint = ValueHint::DirPath)]
         path: PathBuf,
-        /// Mount options, with commas between them: ro, allow_other, direct_io, log=FILE, …
+        /// Mount options, with commas between them: ro, allow_other, direct_io, deadline=SECONDS, log=FILE, …
         #[arg(short = 'o', value_name = "OPTIONS")]
         options: Vec<String>,
         /// Stay until it is unmounted, and log to standard error
         #[arg(long)]
         foreground: bool,
     },
-    /// Unmount it
+    /// Unmount it, and wait until all that was written to it is safe
+    #[command(after_help = UMOUNT_NOTES)]
     Umount {
-        /// Where it is mounted
+        /// Where it is, or was, mounted
         #[arg(value_hint = ValueHint::DirPath)]
         path: PathBuf,
-        /// Also if it is in use, or its daemon is dead
+        /// Also if it is in use; what it cannot write in time is lost, and named
         #[arg(long)]
         force: bool,
     },

@@ -4,7 +4,9 @@
 //! meaning within a schema; new ones may come.
 
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
+use emberfs_client::Time;
 use serde_json::{Map, Value, json};
 
 /// Number of the form of all JSON that is printed.
@@ -80,6 +82,15 @@ fn shown(value: &Value) -> String {
         Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
+}
+
+/// A moment in UTC, as RFC 3339 has it; before 1970, in seconds from there.
+pub(crate) fn time(time: Time) -> String {
+    let since = u64::try_from(time.seconds).ok();
+    let moment =
+        since.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, time.nanos)));
+    let shown = moment.map(|moment| humantime::format_rfc3339_nanos(moment).to_string());
+    shown.unwrap_or_else(|| format!("{}.{:09}", time.seconds, time.nanos))
 }
 
 #[cfg(test)]

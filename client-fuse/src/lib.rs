@@ -5,7 +5,8 @@
 //! ```text
 //!   kernel ◄─► session ─► adapter ─┬─ names, attributes, directories ─► client
 //!              (FUSE)              └─ files ─► write_gather ─► client
-//!   command line ─► options ─► background ─► serve: all of it, until it is unmounted
+//!   command line ─► options ─► background ─► serve: all of it, until it is unmounted ─► closing
+//!                                              └─► presence: where `emberfs umount` finds it
 //! ```
 //! * [`session`]: the only place that knows the kernel's protocol. [`adapter`]: the file system, without it.
 //! * [`errno`]: failures as errnos. [`write_gather`]: bytes that are not on their way yet.
@@ -15,8 +16,10 @@ pub mod adapter;
 mod arguments;
 mod background;
 pub mod caller;
+mod closing;
 pub mod errno;
 pub mod options;
+mod presence;
 mod serve;
 pub mod session;
 mod table;
@@ -27,6 +30,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 pub use arguments::Arguments;
+pub use closing::Lost;
 use options::MountOptions;
 
 /// Does what the command line says.
@@ -50,6 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         background::leave_terminal()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve::serve(&options, arguments.announce))?;
-    Ok(ExitCode::SUCCESS)
+    let served = runtime.block_on(serve::serve(&options, arguments.announce));
+    // What was given up waits for nobody.
+    runtime.shutdown_background();
+    served.map(|()| ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@
 //! | `noatime`, `relatime`, `dirsync`, … | as `mount(8)` has them |
 //! | `allow_other` | other users may use the mount; root's mounts are always so |
 //! | `direct_io` | no page cache |
+//! | `deadline=SECONDS` | a call that waits for longer fails with ETIMEDOUT, and bytes that at the end of the mount do not get on for so long are given up; without it both wait |
 //! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
 //! | `remount` | changes the flags of the mount that is there |
 //! | `user_id=N`, `group_id=N` | with `remount` only: `mount(8)` repeats what the kernel lists; they stay |
@@ -14,6 +15,7 @@
 //! What only `/etc/fstab` needs (`_netdev`, `nofail`, `x-…`, …) is accepted and means nothing here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::mount::MountFlags;
 use thiserror::Error;
@@ -35,6 +37,8 @@ pub struct MountOptions {
     pub direct_io: bool,
     /// Whether a mount that is there is changed.
     pub remount: bool,
+    /// How long it waits; `None`: as long as it must.
+    pub deadline: Option<Duration>,
     /// Where the daemon logs.
     pub log: Option<PathBuf>,
     /// How much it logs.
@@ -107,6 +111,7 @@ impl MountOptions {
             allow_other: rustix::process::geteuid().is_root(),
             direct_io: false,
             remount: false,
+            deadline: None,
             log: None,
             log_level: None,
         };
@@ -121,20 +126,28 @@ impl MountOptions {
             self.flags.set(*flag, *set);
             return Ok(());
         }
+        let unknown = || OptionError::Unknown { option: word.to_owned() };
         match word.split_once('=').unwrap_or((word, "")) {
             ("allow_other", "") => self.allow_other = true,
             ("direct_io", "") => self.direct_io = true,
             ("remount", "") => {}
             ("user_id" | "group_id", _) if self.remount => {}
+            ("deadline", time) => self.deadline = Some(seconds(time).ok_or_else(unknown)?),
             ("log", file) if !file.is_empty() => self.log = Some(file.into()),
             ("log_level", level) if !level.is_empty() => self.log_level = Some(level.to_owned()),
             ("comment", _) => {}
             (name, _) if name.starts_with("x-") || name.starts_with("X-") => {}
             (name, "") if ACCEPTED.contains(&name) => {}
-            _ => return Err(OptionError::Unknown { option: word.to_owned() }),
+            _ => return Err(unknown()),
         }
         Ok(())
     }
+}
+
+/// A time of at least something.
+fn seconds(text: &str) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (time > Duration::ZERO).then_some(time)
 }
 
 #[cfg(test)]
@@ -172,6 +185,13 @@ mod tests {
         let listed = "ro,nosuid,nodev,noatime,user_id=0,group_id=0,allow_other,remount";
         assert!(parsed("c", listed).expect("all known").remount);
         assert!(parsed("c", "user_id=0").is_err(), "nobody chooses it");
+        assert_eq!(
+            parsed("c", "deadline=1.5").map(|options| options.deadline),
+            Ok(Some(Duration::from_millis(1500)))
+        );
+        for wrong in ["deadline", "deadline=", "deadline=0", "deadline=-1", "deadline=soon"] {
+            assert!(parsed("c", wrong).is_err(), "{wrong}");
+        }
         let error = parsed("c", "ro,cache=writeback").expect_err("unknown");
         assert_eq!(error.to_string(), "-o cache=writeback: no such option");
     }

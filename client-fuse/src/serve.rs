@@ -2,13 +2,13 @@
 //!
 //! | ends by | what it does |
 //! | --- | --- |
-//! | `umount` | writes what is left, closes, exits |
-//! | SIGTERM, SIGINT | writes all, unmounts, writes what came meanwhile, closes, exits |
-//! | a second signal | exits at once: what could not be written is lost, and logged |
+//! | `umount` | writes what is left, closes, exits; says what that waits for |
+//! | SIGTERM, SIGINT | unmounts, lets open files be used for a moment more, then the same |
+//! | a second signal, `-o deadline` | exits at once: what could not be written is lost, and named |
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use emberfs_client::{Client, ClientOptions, Cluster, Directory};
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 use crate::adapter::Adapter;
 use crate::background;
+use crate::closing::{Closing, Lost};
 use crate::options::MountOptions;
+use crate::presence::{Presence, Said};
 use crate::session::Session;
 
 /// How long the cluster may take to answer before the mount fails: beyond an election.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// How long bytes that cannot be written are tried again at the end: a service manager waits for longer.
-const CLOSE_MAX: Duration = Duration::from_secs(60);
-/// How long an unmounted session may take to end where nobody has files open.
+/// How long an unmounted session may go on where somebody has files open.
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
@@ -45,23 +45,31 @@ pub(crate) async fn serve(options: &MountOptions, announce: bool) -> Result<()> 
         return Err(error).context("nobody waits for the mount");
     }
     tracing::info!(cluster = %client.cluster(), path = %options.path.display(), "mounted");
+    let presence = Presence::start(&client.cluster().to_string(), session.mount_point());
     let sweeper = tokio::spawn({
         let adapter = adapter.clone();
         async move { adapter.sweep().await }
     });
-    let served = tokio::select! {
-        ended = session.ended() => ended,
+    let (served, asked) = tokio::select! {
+        ended = session.ended() => (ended, false),
         signal = shutdown.requested() => {
             tracing::info!(signal, "stopping");
-            Ok(())
+            (Ok(()), true)
         }
     };
-    let stopped = tokio::select! {
-        stopped = stop(&adapter, &client, &mut session) => stopped,
-        signal = shutdown.requested() => Err(anyhow!("{signal} before all was written")),
+    let unmounted = if session.is_mounted() { unmount(&mut session).await } else { Ok(()) };
+    let closing = Closing {
+        adapter: &adapter,
+        presence: &presence,
+        shutdown: &mut shutdown,
+        asked,
+        deadline: options.deadline,
+        aloud: options.log.is_some(),
     };
+    let closed = closing.run().await;
     sweeper.abort();
-    stopped?;
+    end(closed, &client, presence).await?;
+    unmounted?;
     served.context("reading the kernel's requests")
 }
 
@@ -79,8 +87,8 @@ fn start_log(options: &MountOptions, background: bool) -> Result<()> {
 async fn connect(options: &MountOptions) -> Result<Client> {
     let address = Directory::of_user()?.find(Some(&options.cluster))?;
     let what = format!("mount at {}", options.path.display());
-    let ours = ClientOptions { what, ..ClientOptions::default() };
-    // Asked first with a deadline, which says what was waited for; the mount itself waits as long as it must.
+    let ours = ClientOptions { what, deadline: options.deadline, ..ClientOptions::default() };
+    // Asked first with a deadline, which says what was waited for.
     let asking = ClientOptions { deadline: Some(CONNECT_MAX), ..ours.clone() };
     Cluster::connect(&address, &asking).await.with_context(|| options.cluster.clone())?;
     let connected = timeout(CONNECT_MAX, Client::connect(&address, &ours)).await;
@@ -88,23 +96,34 @@ async fn connect(options: &MountOptions) -> Result<Client> {
     connected.with_context(silent)?.with_context(|| options.cluster.clone())
 }
 
-/// Writes all, unmounts, writes what came meanwhile, closes.
-async fn stop(adapter: &Adapter, client: &Client, session: &mut Session) -> Result<()> {
-    if session.is_mounted() {
-        // What cannot be written now is tried again below.
-        let _kept = adapter.settle_all().await;
-        session.unmount()?;
-        // It goes on where somebody has files open; their daemon goes all the same.
-        let _open = timeout(END_MAX, session.ended()).await;
+/// Unmounts; those who have files open may use them for a moment more.
+async fn unmount(session: &mut Session) -> Result<()> {
+    if let Err(error) = session.unmount() {
+        tracing::error!(%error, "not unmounted: it stays there, without a daemon");
+        return Err(error.into());
     }
-    let until = Instant::now() + CLOSE_MAX;
-    adapter.close_all(until).await.context("bytes that were written are lost")?;
-    // Where no metadata server answers any more, the session ends by itself.
-    match timeout(FAREWELL_MAX, client.close()).await {
-        Ok(closed) => closed.context("saying good-bye to the metadata servers"),
-        Err(_) => {
-            tracing::warn!("no metadata server heard the good-bye");
-            Ok(())
+    let _open = timeout(END_MAX, session.ended()).await;
+    Ok(())
+}
+
+/// Says how it ended, to all who want to know.
+async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> Result<()> {
+    let Err(lost) = closed else {
+        // Where no metadata server answers any more, the session ends by itself.
+        match timeout(FAREWELL_MAX, client.close()).await {
+            Ok(Ok(())) => tracing::info!("all is written"),
+            Ok(Err(error)) => tracing::warn!(%error, "all is written, without a good-bye"),
+            Err(_) => tracing::warn!("all is written; no metadata server heard the good-bye"),
         }
+        presence.end(Said::Done).await;
+        return Ok(());
+    };
+    if !lost.has_bytes() {
+        tracing::warn!("all bytes are written; the metadata servers find out the lengths");
+        presence.end(Said::Done).await;
+        return Ok(());
     }
+    tracing::error!("{lost}");
+    presence.end(Said::Lost(lost.to_string())).await;
+    Err(lost.into())
 }

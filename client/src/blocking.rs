@@ -182,8 +182,8 @@ impl File {
     /// [`ClientError`].
     pub fn read_at(&self, offset: FileOffset, buf: &mut [u8]) -> Result<usize, ClientError> {
         lend([buf], |ground| {
-            let mut targets = Targets::new(vec![offset], ground);
-            self.runtime.block_on(self.file.read_one(&mut targets))
+            let targets = Targets::new(vec![offset], ground);
+            self.runtime.block_on(self.file.read_each(targets)).remove(0)
         })
     }
 

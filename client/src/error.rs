@@ -86,7 +86,7 @@ pub enum WaitingFor {
         /// Which chunk.
         chunk: ChunkId,
     },
-    /// Earlier writes of which nobody waits for the end: those of a file, or too many of all.
+    /// Earlier writes of which nobody waits for the end: those of a file, or too many to a chain or of all.
     EarlierWrites,
     /// Another call on the same file.
     File,

@@ -63,16 +63,17 @@ pub use directory::{Directory, DirectoryError};
 pub use emberfs_client_session::RoutingTable;
 pub use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId};
 pub use emberfs_transport::{Address, AddressError, Limits};
-pub use emberfs_wire::FsError;
 pub use emberfs_wire::cluster::{
     AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk, DiskReport,
-    GetStatusReply, LocalState, Node, NodeStatus, PublicState, RoutingDelta, TargetReport,
+    GetStatusReply, Hindrance, LocalState, Node, NodeStatus, PublicState, RoutingDelta,
+    TargetReport,
 };
 pub use emberfs_wire::meta::inode::FileData;
 pub use emberfs_wire::meta::{
     Access, AttributeChange, Attributes, Cursor, Device, Entry, HandleId, InodeKind, Mode, Name,
     NameError, NewNode, Path, Place, RemoveKind, RenameFlags, SetTime, Space, SymlinkTarget, Time,
 };
+pub use emberfs_wire::{FsError, disk};
 pub use error::{ClientError, WaitingFor};
 pub use file::{File, OpenOptions};
 pub use fs::{Fs, Listing};

@@ -133,6 +133,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_deadline_the_log_says_what_is_waited_for() {
         let log = Log::default();
+        // While there is one dispatcher only, a thread that has none and comes to a line of the log first
+        // turns it off for all: a second one makes `tracing` ask every dispatcher.
+        let _second = tracing::Dispatch::new(Log::default());
         let _here = tracing::subscriber::set_default(log.clone());
         let what = || WaitingFor::MetadataGroup { last: "connection refused".to_owned() };
         let mut patience = Patience::new(None);

@@ -5,12 +5,12 @@
 //! session never comes back: the client opens a new one, and what was under way under the old is told so,
 //! because under a new number it would not be the same request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use emberfs_client_session::{Blocked, Slots, Tags};
-use emberfs_layout::{ByteLen, ChunkId, ClientId, Sequence};
+use emberfs_client_session::{Blocked, Slots, Tags, WriteId};
+use emberfs_layout::{ByteLen, ChainId, ChunkId, ClientId, Sequence};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
     Caller, EndSession, Mutate, Mutation, MutationReply, OpenSession, RenewSession, Slot,
@@ -46,22 +46,23 @@ pub(crate) struct Session {
     standing: watch::Sender<Standing>,
 }
 
-/// The number of a write that is under way, given back when it is dropped: the write is settled then, or
-/// never left.
+/// The number of a write that is under way, given back when it is dropped: in doubt if something was sent, and
+/// nobody said that the write is settled.
 #[derive(Debug)]
 pub(crate) struct WriteNumber {
     session: Arc<Session>,
-    pub(crate) sequence: Sequence,
-    pub(crate) chunk: ChunkId,
-    doubtful: AtomicBool,
+    pub(crate) id: WriteId,
+    /// How often it was sent.
+    copies: AtomicU32,
+    settled: AtomicBool,
 }
 
 impl Drop for WriteNumber {
     fn drop(&mut self) {
         let mut tags = self.session.tags();
-        match *self.doubtful.get_mut() {
-            true => tags.refused(self.sequence, self.chunk),
-            false => tags.answered(self.sequence, self.chunk),
+        match *self.settled.get_mut() || *self.copies.get_mut() == 0 {
+            true => tags.settled(self.id),
+            false => tags.doubted(self.id),
         }
         drop(tags);
         self.session.given_back.notify_waiters();
@@ -69,14 +70,29 @@ impl Drop for WriteNumber {
 }
 
 impl WriteNumber {
-    /// It was refused, and an earlier copy of it may still be done.
-    pub(crate) fn doubt(&self) {
-        self.doubtful.store(true, Ordering::Relaxed);
+    /// A copy of it leaves.
+    pub(crate) fn send(&self) {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a copy of it left.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.copies.load(Ordering::Relaxed) > 0
+    }
+
+    /// It is done.
+    pub(crate) fn done(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// The last copy was refused, and nothing is left of it; an earlier one may come still.
+    pub(crate) fn refused(&self) {
+        self.settled.store(self.copies.load(Ordering::Relaxed) == 1, Ordering::Relaxed);
     }
 
     /// Nobody waits for the write any more, which has so many bytes.
     pub(crate) fn give_up(&self, len: ByteLen) {
-        self.session.tags().give_up(self.sequence, self.chunk, len);
+        self.session.tags().give_up(self.id, len);
     }
 }
 
@@ -211,9 +227,10 @@ impl Session {
         }
     }
 
-    /// A number for a write to `chunk`.
+    /// A number for a write to `chunk`, which is on `chain`.
     pub(crate) async fn write_number(
         self: &Arc<Self>,
+        chain: ChainId,
         chunk: ChunkId,
         patience: &mut Patience,
     ) -> Result<WriteNumber, ClientError> {
@@ -221,11 +238,11 @@ impl Session {
             let mut given_back = std::pin::pin!(self.given_back.notified());
             given_back.as_mut().enable();
             self.check()?;
-            let begun = self.tags().begin(chunk);
+            let begun = self.tags().begin(chain, chunk);
             let blocked = match begun {
-                Ok(sequence) => {
-                    let (session, doubtful) = (self.clone(), AtomicBool::new(false));
-                    return Ok(WriteNumber { session, sequence, chunk, doubtful });
+                Ok(id) => {
+                    let (copies, settled) = (AtomicU32::new(0), AtomicBool::new(false));
+                    return Ok(WriteNumber { session: self.clone(), id, copies, settled });
                 }
                 Err(blocked) => blocked,
             };
@@ -254,9 +271,9 @@ impl Session {
         self.runtime.spawn(task);
     }
 
-    /// Every write below this is settled.
-    pub(crate) fn low_water(&self) -> Sequence {
-        self.tags().low_water()
+    /// Every write to `chain` below this is settled.
+    pub(crate) fn low_water(&self, chain: ChainId) -> Sequence {
+        self.tags().low_water(chain)
     }
 
     fn tags(&self) -> MutexGuard<'_, Tags> {

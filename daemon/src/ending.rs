@@ -1,7 +1,10 @@
-//! How a program ends: with status 0, or with words on standard error and status 1.
+//! How a program ends: with status 0, or with words on standard error and status 1, or 64 for wrong usage.
 
 use std::error::Error;
 use std::process::ExitCode;
+
+/// Wrong usage (sysexits' EX_USAGE), as with every command of ours.
+const USAGE: u8 = 64;
 
 /// The exit status of a program that did this; why it failed is said.
 pub fn of<E: AsRef<dyn Error>>(result: Result<(), E>) -> ExitCode {
@@ -12,6 +15,14 @@ pub fn of<E: AsRef<dyn Error>>(result: Result<(), E>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The exit status of a command line that was not understood, which is explained; asking for help is no mistake.
+#[must_use]
+pub fn of_usage(error: &clap::Error) -> ExitCode {
+    // A closed standard output has nobody to tell.
+    let _nobody = error.print();
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
 }
 
 /// An error and what caused it, each said once: many an error's own words have its cause in them.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::identity::{self, Held, Identity, IdentityError};
 
-/// The identity of `directory`: that which is there if it `fits`, else the directory is made `new`.
+/// The identity of `directory`: that which is there if it `fits`, else the directory is made `new`. Either way
+/// it is durable when this returns: who made it before may have been killed before its last sync.
 ///
 /// # Errors
 /// [`IdentityError`], as of [`Held::format`], if it is something else's.
@@ -14,7 +15,7 @@ pub fn ensure(
     new: Identity,
 ) -> Result<Identity, IdentityError> {
     match identity::read(directory) {
-        Ok(found) if fits(&found) => Ok(found),
+        Ok(found) if fits(&found) => identity::sync_directory(directory).map(|()| found),
         _ => Held::format(directory, new).map(|held| held.identity()),
     }
 }

@@ -16,37 +16,30 @@
 //! Unknown keys are skipped, a higher `format` is refused.
 //!
 //! # Lock
-//! Whoever uses the directory holds an advisory lock on `emberfs.lock` in it, which the kernel takes away
-//! when the process dies: some moments after it was killed, so that one that is started in its place waits a
-//! little. Nothing else is looked at or changed before both are in order.
+//! Whoever uses the directory holds the lock on it (`lock.rs`). Nothing else is looked at or changed before both are
+//! in order. What another process wrote here may have been cut off before its last sync: it is synced before it is
+//! relied on.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use emberfs_layout::{ClusterId, DiskId, NodeId};
+use emberfs_layout::{ClusterId, DiskId, FileId, NodeId};
+use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::lock::{self, Lock};
 use crate::sync_point::SyncPoint;
 
 /// The identity file's name.
 const FILE: &str = "emberfs-identity.toml";
 /// Where a new one is written before it takes its name.
 const NEW_FILE: &str = "emberfs-identity.new";
-/// The lock's name.
-const LOCK: &str = "emberfs.lock";
-/// How long the lock of a process that was killed may outlive it: the kernel first ends what the process has
-/// under way at its disks.
-const LOCK_WAIT: Duration = Duration::from_secs(3);
-/// How often it is tried meanwhile.
-const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// The directory format of this build.
 const FORMAT: u32 = 1;
 /// What a file system's root may hold before anything of ours.
-const HARMLESS: &[&str] = &["lost+found", LOCK, NEW_FILE];
+const HARMLESS: &[&str] = &["lost+found", lock::FILE, NEW_FILE];
 
 /// What a directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +71,7 @@ pub struct Identity {
 pub struct Held {
     directory: PathBuf,
     identity: Identity,
-    _lock: File,
+    lock: Lock,
 }
 
 /// Why a directory is not used. Nothing in it was touched.
@@ -93,7 +86,12 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// It was never formatted.
-    #[error("{} is not formatted: it has no {FILE}", directory.display())]
+    #[error(
+        "{0} is not formatted: it has no {FILE}. If a file system should be mounted there, mount it; to make it \
+         new, say `emberfs disk format {0}` for a disk, or `emberfs cluster init --config FILE` for a \
+         metadata server",
+        directory.display()
+    )]
     NotFormatted {
         /// Which directory.
         directory: PathBuf,
@@ -170,7 +168,7 @@ impl Held {
         refuse_contents(directory)?;
         let lock = lock(directory)?;
         refuse_contents(directory)?; // again: somebody may have formatted it before the lock was ours
-        let held = Self { directory: directory.to_owned(), identity, _lock: lock };
+        let held = Self { directory: directory.to_owned(), identity, lock };
         held.write()?;
         Ok(held)
     }
@@ -184,20 +182,13 @@ impl Held {
         kind: DirectoryKind,
         cluster: ClusterId,
     ) -> Result<Self, IdentityError> {
-        let identity = read(directory)?;
-        let said = |kind: DirectoryKind, cluster: ClusterId| {
-            format!("cluster {cluster} as a {kind:?} directory").to_lowercase()
-        };
-        if (identity.kind, identity.cluster) != (kind, cluster) {
-            let found = said(identity.kind, identity.cluster);
-            return Err(IdentityError::Foreign {
-                directory: directory.to_owned(),
-                found,
-                expected: said(kind, cluster),
-            });
-        }
+        // First as it stands, so that no file is made in what is not ours; then under the lock, as whoever held
+        // it until now may have bound it to a node.
+        read_as(directory, kind, cluster)?;
         let lock = lock(directory)?;
-        Ok(Self { directory: directory.to_owned(), identity, _lock: lock })
+        sync_directory(directory)?;
+        let identity = read_as(directory, kind, cluster)?;
+        Ok(Self { directory: directory.to_owned(), identity, lock })
     }
 
     /// Whose it is.
@@ -210,6 +201,12 @@ impl Held {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The file by whose lock this process alone uses it; `None` if the system does not say.
+    #[must_use]
+    pub fn lock_id(&self) -> Option<FileId> {
+        self.lock.id()
     }
 
     /// Binds it to `node`: durably, when this returns.
@@ -277,6 +274,25 @@ pub fn read(directory: &Path) -> Result<Identity, IdentityError> {
     Ok(Identity { kind: record.kind, cluster, node: record.node.map(NodeId), disk })
 }
 
+fn read_as(
+    directory: &Path,
+    kind: DirectoryKind,
+    cluster: ClusterId,
+) -> Result<Identity, IdentityError> {
+    let identity = read(directory)?;
+    if (identity.kind, identity.cluster) == (kind, cluster) {
+        return Ok(identity);
+    }
+    let said = |kind: DirectoryKind, cluster: ClusterId| {
+        format!("cluster {cluster} as a {kind:?} directory").to_lowercase()
+    };
+    Err(IdentityError::Foreign {
+        directory: directory.to_owned(),
+        found: said(identity.kind, identity.cluster),
+        expected: said(kind, cluster),
+    })
+}
+
 /// Makes a directory, and what is missing above it, so that no loss of power takes it away again.
 fn make_durably(directory: &Path) -> Result<(), IdentityError> {
     // A relative path ends with nothing, which stands for where the process is.
@@ -289,13 +305,27 @@ fn make_durably(directory: &Path) -> Result<(), IdentityError> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(io_at(path))?,
         }
-        let above = path.parent().unwrap_or(path);
-        sync_directory(if above.as_os_str().is_empty() { Path::new(".") } else { above })?;
+        sync_name(path)?;
     }
     Ok(())
 }
 
-fn sync_directory(directory: &Path) -> Result<(), IdentityError> {
+/// Makes the name of a directory durable, in the one that holds it. Whoever may not read that one has all of the
+/// file system synced instead.
+fn sync_name(directory: &Path) -> Result<(), IdentityError> {
+    let above = directory.parent().unwrap_or(directory);
+    match sync_directory(if above.as_os_str().is_empty() { Path::new(".") } else { above }) {
+        Err(IdentityError::Io { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            File::open(directory).and_then(|opened| Ok(syncfs(opened)?)).map_err(io_at(directory))
+        }
+        synced => synced,
+    }
+}
+
+/// Makes the names in a directory durable, whoever wrote them.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), IdentityError> {
     if !SyncPoint::Directory.is_issued() {
         return Ok(());
     }
@@ -322,23 +352,13 @@ fn refuse_contents(directory: &Path) -> Result<(), IdentityError> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<File, IdentityError> {
-    let path = directory.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(io_at(&path))?;
-    let begin = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_WAIT => {
-                thread::sleep(LOCK_AGAIN);
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(IdentityError::InUse { directory: directory.to_owned() });
-            }
-            Err(TryLockError::Error(source)) => return Err(IdentityError::Io { path, source }),
+fn lock(directory: &Path) -> Result<Lock, IdentityError> {
+    Lock::take(directory).map_err(|error| match error {
+        TryLockError::WouldBlock => IdentityError::InUse { directory: directory.to_owned() },
+        TryLockError::Error(source) => {
+            IdentityError::Io { path: directory.join(lock::FILE), source }
         }
-    }
+    })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -354,8 +374,13 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+
     use super::*;
 
+    /// A user who owns nothing.
+    const NOBODY: u32 = 65_534;
     const DISK: Identity = Identity {
         kind: DirectoryKind::Disk,
         cluster: ClusterId(7),
@@ -392,20 +417,71 @@ mod tests {
         assert_eq!(reopened(directory.path()).expect("free").identity(), DISK);
     }
 
+    /// How many descriptors of this process are of `file`.
+    fn opened(file: &Path) -> usize {
+        let all = fs::read_dir("/proc/self/fd").expect("a process has them").filter_map(Result::ok);
+        all.filter_map(|one| fs::read_link(one.path()).ok()).filter(|link| link == file).count()
+    }
+
     #[test]
-    fn who_comes_while_another_still_dies_waits_a_little() {
+    fn who_comes_while_another_still_dies_waits_a_little_and_finds_what_that_one_left() {
         let directory = empty();
-        let held = Held::format(directory.path(), DISK).expect("empty");
-        let (begins, begun) = std::sync::mpsc::channel();
+        let mut held = Held::format(directory.path(), DISK).expect("empty");
+        let file = directory.path().canonicalize().expect("there").join(lock::FILE);
         thread::scope(|scope| {
-            let next = scope.spawn(|| {
-                begins.send(()).expect("it is waited for");
-                reopened(directory.path())
-            });
-            begun.recv().expect("said");
+            let next = scope.spawn(|| reopened(directory.path()));
+            while opened(&file) < 2 {
+                thread::yield_now();
+            }
+            held.bind(NodeId(3)).expect("bound to none");
             drop(held);
-            assert_eq!(next.join().expect("no panic").expect("free soon").identity(), DISK);
+            let next = next.join().expect("no panic").expect("free soon");
+            assert_eq!(next.identity().node, Some(NodeId(3)));
         });
+    }
+
+    /// Runs `work` as a user who may do nothing special, where this process may.
+    fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        use rustix::{process::Uid, thread::set_thread_res_uid};
+        let become_nobody = || {
+            if rustix::process::geteuid().is_root() {
+                let nobody = Uid::from_raw(NOBODY);
+                set_thread_res_uid(nobody, nobody, nobody).expect("root may");
+            }
+        };
+        thread::scope(|scope| {
+            let nobody = scope.spawn(|| {
+                become_nobody();
+                work()
+            });
+            nobody.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn a_directory_is_formatted_below_one_that_cannot_be_read() {
+        let above = empty();
+        let directory = above.path().join("disk");
+        fs::create_dir(&directory).expect("made");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&directory, Some(NOBODY), None).expect("root may");
+        }
+        let allow = |mode| {
+            fs::set_permissions(above.path(), fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        allow(0o311);
+        let formatted = as_nobody(|| Held::format(&directory, DISK).map(|held| held.identity()));
+        allow(0o700);
+        assert_eq!(formatted.expect("its own directory"), DISK);
+    }
+
+    #[test]
+    fn what_was_never_formatted_is_left_alone_and_the_next_step_is_said() {
+        let directory = empty();
+        let said = reopened(directory.path()).expect_err("nothing there").to_string();
+        let step = format!("`emberfs disk format {}`", directory.path().display());
+        assert!(said.contains(&step) && said.contains("cluster init"), "{said}");
+        assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 0);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! It knows no message and no service; a server's `main` puts these together. A part that only one server
 //! needs belongs to that server.
 //!
+//! * [`program`]: the command line.
 //! * [`config`]: one file, one struct; unknown keys are refused.
 //! * [`mod@reference`]: the table of its keys, taken from the struct.
 //! * [`logging`]: structured lines to a file that is rotated and bounded, or to standard error.
-//! * [`identity`]: the small file that says whose a data directory is, and the lock on it.
+//! * [`identity`]: the small file that says whose a data directory is; `lock.rs`: the lock on it.
 //! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
 //! * [`shutdown`]: the signals that ask a process to end. [`ending`]: what it says and returns then.
@@ -18,7 +19,9 @@ pub mod ending;
 pub mod formatting;
 pub mod identity;
 pub mod listen;
+mod lock;
 pub mod logging;
+pub mod program;
 pub mod reference;
 pub mod shutdown;
 pub mod sync_point;

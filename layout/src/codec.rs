@@ -5,7 +5,7 @@
 //!
 //! | type | written as | refused |
 //! | --- | --- | --- |
-//! | [`ClusterId`], [`DiskId`] | 16 bytes, big-endian | another length |
+//! | [`ClusterId`], [`DiskId`], [`KernelId`] | 16 bytes, big-endian | another length |
 //! | [`ChunkSize`] | its logarithm to base two | outside 16 to 26 |
 //! | [`BlockSize`] | its bytes | any but 4, 16 and 64 KiB |
 //! | [`StripeWidth`] | an integer | 0 |
@@ -13,7 +13,7 @@
 use minicbor::decode::{self, Decode, Decoder};
 use minicbor::encode::{self, Encode, Encoder, Write};
 
-use crate::{BlockSize, ChunkSize, ClusterId, DiskId, StripeWidth};
+use crate::{BlockSize, ChunkSize, ClusterId, DiskId, KernelId, StripeWidth};
 
 /// Encodes through a simpler type, and decodes through a fallible constructor from it.
 macro_rules! cbor_through {
@@ -55,6 +55,13 @@ cbor_through!(
     |id| id.0.to_be_bytes().into(),
     |bytes| Some(Self(u128::from_be_bytes(bytes.into()))),
     "not a disk id"
+);
+cbor_through!(
+    KernelId,
+    Bytes16,
+    |id| id.0.to_be_bytes().into(),
+    |bytes| Some(Self(u128::from_be_bytes(bytes.into()))),
+    "not a kernel id"
 );
 cbor_through!(
     ChunkSize,

@@ -1,7 +1,8 @@
 //! One newtype for each id, so that no bare integer stands in a signature.
 //!
-//! Ids are assigned by the metadata leader and are never reused, with two exceptions that are drawn
-//! at random, because they are needed before any leader can be asked: [`ClusterId`] and [`DiskId`].
+//! Ids are assigned by the metadata leader and are never reused, with exceptions that are drawn at random:
+//! [`ClusterId`] and [`DiskId`], because they are needed before any leader can be asked, and [`KernelId`],
+//! which a machine's kernel draws.
 
 use std::fmt;
 
@@ -90,6 +91,10 @@ random_id! {
 random_id! {
     /// A disk, drawn at random by `emberfs disk format` and written on it.
     DiskId
+}
+random_id! {
+    /// One start of a machine's kernel, drawn at random by that kernel.
+    KernelId
 }
 numeric_id! {
     /// A server process's place in the cluster: a storage or a metadata node, across restarts.

@@ -12,6 +12,7 @@
 //! ```
 //!
 //! * [`ids`]: one newtype for each id; [`version`]: one for each version, counter and boot number.
+//! * [`machine`]: files and file systems of all machines, told apart.
 //! * [`length`]: byte lengths and offsets.
 //! * [`chunk_size`]: sizes of chunks and of their checksum blocks.
 //! * [`span`]: which pieces of which chunks a byte range of a file touches.
@@ -24,6 +25,7 @@ mod codec;
 pub mod file_layout;
 pub mod ids;
 pub mod length;
+pub mod machine;
 pub mod shuffle;
 pub mod span;
 pub mod version;
@@ -31,10 +33,11 @@ pub mod version;
 pub use chunk_size::{BlockSize, ChunkSize, ChunkSizeError};
 pub use file_layout::{FileLayout, LayoutError, StripeWidth};
 pub use ids::{
-    ChainId, ChunkId, ChunkIndex, ClientId, ClusterId, DataId, DiskId, InodeId, NodeId, TableId,
-    TargetId,
+    ChainId, ChunkId, ChunkIndex, ClientId, ClusterId, DataId, DiskId, InodeId, KernelId, NodeId,
+    TableId, TargetId,
 };
 pub use length::{ByteLen, ChunkOffset, FileOffset};
+pub use machine::{FileId, FileSystemId};
 pub use shuffle::stripe;
 pub use span::{ChunkSpan, SpanError, chunk_spans};
 pub use version::{

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use emberfs_daemon::{config, reference};
+use emberfs_daemon::config;
 use emberfs_layout::ClusterId;
-use emberfs_meta_server::{Config, ensure_formatted, format};
+use emberfs_meta_server::{ensure_formatted, format};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -21,20 +21,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         if_needed: bool,
     },
-    /// Check a configuration file, and print every key: its value, default, unit and meaning.
-    Config {
-        /// The file.
-        file: PathBuf,
-    },
 }
 
 /// Does it; what is to be printed.
 pub(crate) fn carry_out(verb: Verb) -> anyhow::Result<String> {
-    Ok(match verb {
-        Verb::Format { config: file, cluster, if_needed } => {
-            let format = if if_needed { ensure_formatted } else { format };
-            format(&config::load(&file)?, cluster)?.to_string()
-        }
-        Verb::Config { file } => reference::to_text(&config::load::<Config>(&file)?),
-    })
+    let Verb::Format { config: file, cluster, if_needed } = verb;
+    let format = if if_needed { ensure_formatted } else { format };
+    Ok(format(&config::load(&file)?, cluster)?.to_string())
 }

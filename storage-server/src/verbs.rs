@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use emberfs_daemon::{config, reference};
 use emberfs_layout::ClusterId;
-use emberfs_storage_server::{Config, ensure_disk, format_disk};
+use emberfs_storage_server::{ensure_disk, format_disk};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -20,22 +19,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         if_needed: bool,
     },
-    /// Checks a configuration file, and prints every key: its value, default, unit and meaning.
-    Config {
-        /// The file.
-        file: PathBuf,
-    },
 }
 
 /// Does it; what is to be printed.
 pub(crate) fn carry_out(verb: Verb) -> anyhow::Result<String> {
-    Ok(match verb {
-        Verb::FormatDisk { directory, cluster, if_needed: true } => {
-            ensure_disk(&directory, cluster)?.to_string()
-        }
-        Verb::FormatDisk { directory, cluster, .. } => {
-            format_disk(&directory, cluster)?.to_string()
-        }
-        Verb::Config { file } => reference::to_text(&config::load::<Config>(&file)?),
-    })
+    let Verb::FormatDisk { directory, cluster, if_needed } = verb;
+    let format = if if_needed { ensure_disk } else { format_disk };
+    Ok(format(&directory, cluster)?.to_string())
 }

@@ -6,6 +6,7 @@ use emberfs_layout::ChunkIndex;
 
 use super::damage::{copy_in, damage, noise};
 use crate::local::LocalCluster;
+use crate::process::until;
 
 /// A chunk of the default size, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -31,6 +32,11 @@ async fn a_sound_replica_is_read_and_when_none_is_left_it_is_said() {
         assert_eq!(read, Ok(bytes.len()));
         assert!(buffer == bytes, "another replica's bytes");
     }
+    until("`status` tells of what readers did not notice", async || {
+        let said = cluster.emberfs(&["status"]);
+        String::from_utf8_lossy(&said.stdout).contains("with damaged blocks")
+    })
+    .await;
     client.close().await.expect("the cluster is up");
 
     cluster.down();

@@ -86,6 +86,18 @@ async fn a_damaged_replica_is_found_and_named() {
     }
     assert_eq!(json.1.matches("\"at_fault\": true").count(), 1, "{}", json.1);
     assert_eq!(cluster.emberfs(&["check", "ember:/a/small"]).status.code(), Some(0));
+    // What cannot be checked hides nothing.
+    let part = text(&cluster.emberfs(&["check", "ember:/no", "ember:/a"]));
+    assert_eq!(part.0, Some(1), "{}", part.1);
+    for words in ["on storage-2: corrupt", "not all was checked: ember:/no: no such file"] {
+        assert!(part.1.contains(words), "{words}: {}", part.1);
+    }
+    let part = text(&cluster.emberfs(&["check", "--json", "ember:/a", "ember:/no"]));
+    assert_eq!(part.0, Some(1), "{}", part.1);
+    for words in ["\"failed\": 1", "\"why\": \"ember:/no: no such", "\"verdict\": \"damaged\""] {
+        assert!(part.1.contains(words), "{words}: {}", part.1);
+    }
+    assert_eq!(part.1.matches("\"at_fault\": true").count(), 1, "{}", part.1);
     cluster.down();
     assert_eq!(cluster.emberfs(&["check", "--timeout", "0.2"]).status.code(), Some(3));
 }

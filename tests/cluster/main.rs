@@ -11,6 +11,7 @@ mod clients;
 mod damage;
 mod full_disk;
 mod killed;
+mod killed_test;
 mod restart;
 mod stopped;
 mod verbs;

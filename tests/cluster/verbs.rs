@@ -56,8 +56,13 @@ fn nothing_is_copied_over_or_into_itself() {
     let source = local.path().join("source");
     make_tree(&source);
     std::os::unix::fs::symlink("one", source.join("a/other")).expect("a link");
+    let ways = local.path().join("ways");
+    std::fs::create_dir(&ways).expect("a directory");
+    std::os::unix::fs::symlink("../in/a/b", ways.join("in")).expect("a link");
+    std::os::unix::fs::symlink("../source/a/b", ways.join("source")).expect("a link");
     let shown = |name: &str| source.join(name).to_string_lossy().into_owned();
     cluster.must(&["cp", "-r", &shown(""), "ember:/in"]);
+    cluster.must(&["cp", "-r", &ways.to_string_lossy(), "ember:/"]);
     hold(
         &cluster,
         &[
@@ -68,6 +73,9 @@ fn nothing_is_copied_over_or_into_itself() {
             (&["cp", "ember:/in/a/other", "ember:/in/a"], 1, &["are the same file"]),
             (&["cp", "-r", "ember:/in", "ember:/in/a/b"], 1, &["cannot be copied into itself"]),
             (&["cp", "-r", "ember:/", "ember:/all"], 1, &["cannot be copied into itself"]),
+            (&["cp", "-r", &shown(""), &shown("../ways/source")], 1, &["copied into itself"]),
+            (&["cp", "-r", "ember:/in", "ember:/ways/in"], 1, &["cannot be copied into itself"]),
+            (&["cp", "-r", "ember:/in", "ember:/ways/in/x/y"], 1, &["copied into itself"]),
             (&["cp", "-r", "ember:/in", "ember:/in/../beside"], 0, &[]),
         ],
     );
@@ -269,9 +277,15 @@ async fn a_second_server_of_a_name_or_a_directory_ends_with_words() {
     let copied = Command::new("cp").arg("-a").args([&first, &copy]).status().expect("cp");
     assert!(copied.success());
     cluster.start_registered("storage-1").await;
-    let said = refused(&cluster, &elsewhere(&copy)).await;
-    for words in ["(`storage-1`) runs at", &*at, "stop that server first"] {
-        assert!(said.contains(words), "{words}: {said}");
+    // Also one that names the same address, as on another machine it could.
+    let file = elsewhere(&copy);
+    let moved = std::fs::read_to_string(&file).expect("written");
+    for first in [String::new(), format!("advertise = [\"{at}\"]\n")] {
+        std::fs::write(&file, first + &moved).expect("written");
+        let said = refused(&cluster, &file).await;
+        for words in ["(`storage-1`) runs at", &*at, "stop that server first"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
     cluster.up(); // the first one never noticed
     cluster.down();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use emberfs_tests::scratch::Scratch;
 
 use crate::disk::LossyDisk;
 use crate::local::LocalCluster;
@@ -20,7 +20,7 @@ pub(crate) struct PoweredCluster {
     configs: BTreeMap<PathBuf, Vec<u8>>,
     /// Ends of logs that lost their power with the rest.
     logs: Vec<String>,
-    _top: Arc<TempDir>,
+    _top: Arc<Scratch>,
 }
 
 impl PoweredCluster {

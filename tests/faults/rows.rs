@@ -52,6 +52,13 @@ async fn what_was_formatted_needs_its_rows() {
     matters("what_was_formatted_needs_its_rows", Scenario::Formatted).await;
 }
 
+#[test]
+fn a_format_that_was_cut_off_is_made_durable_by_whoever_finds_it() {
+    if can_be("a_format_that_was_cut_off_is_made_durable_by_whoever_finds_it") {
+        scenarios::formatted_by_two();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_needs_its_rows() {
     matters("what_was_written_needs_its_rows", Scenario::Written).await;

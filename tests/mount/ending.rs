@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
+use emberfs_tests::killed::leaves_nothing;
 use rustix::io::Errno;
 
-use crate::mounted::{Mounted, cluster, fuse, must, refused, unmount, words};
+use crate::local::LocalCluster;
+use crate::mounted::{Mounted, SHAPE, cluster, fuse, must, refused, unmount, words};
 
 #[test]
 fn a_stopped_daemon_has_written_all() {
@@ -131,7 +133,7 @@ fn who_mounts_in_the_background_returns_when_it_is_mounted() {
     else {
         return;
     };
-    let directory = tempfile::tempdir().expect("a temporary directory");
+    let directory = cluster.folder();
     let path = directory.path().join("mount");
     fs::create_dir(&path).expect("an empty directory");
     let log = format!("rw,log={}", directory.path().join("log").display());
@@ -160,4 +162,21 @@ fn who_cannot_mount_says_why() {
         assert!(words(&output).contains(why), "{}", words(&output));
     }
     cluster.down();
+}
+
+#[tokio::test]
+async fn the_mount_of_a_killed_test_goes_although_its_daemon_hangs() {
+    let test = "the_mount_of_a_killed_test_goes_although_its_daemon_hangs";
+    if !std::path::Path::new("/dev/fuse").exists() {
+        println!("skipped: {test}: no /dev/fuse");
+        return;
+    }
+    let begin = || {
+        let cluster = LocalCluster::start(&SHAPE);
+        let mount = Mounted::start(&cluster, "");
+        let open = File::create_new(mount.at("f")).expect("made");
+        mount.signal("STOP");
+        (cluster, (mount, open))
+    };
+    leaves_nothing(&format!("ending::{test}"), begin).await;
 }

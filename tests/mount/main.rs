@@ -5,6 +5,7 @@ use emberfs_tests::local;
 
 mod calls;
 mod ending;
+mod leaving;
 mod meeting;
 mod mounted;
 mod namespace;

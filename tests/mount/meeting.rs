@@ -59,6 +59,28 @@ fn what_was_synced_the_other_sees_with_its_length() {
     cluster.down();
 }
 
+/// What a mount knows of the length may be from before the other's cut.
+#[test]
+fn what_is_written_through_is_seen_though_the_other_cut_the_file() {
+    let test = "what_is_written_through_is_seen_though_the_other_cut_the_file";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    fs::write(one.at("f"), [1; 10_000]).expect("written");
+    for flags in [OFlags::DSYNC, OFlags::DIRECT, OFlags::SYNC] {
+        let flags = flags.bits().cast_signed();
+        let through = OpenOptions::new().write(true).custom_flags(flags).open(one.at("f"));
+        let through = through.expect("there");
+        through.write_all_at(&[2; 8192], 0).expect("written");
+        fs::write(other.at("f"), []).expect("cut");
+        through.write_all_at(&[3; 4096], 0).expect("written");
+        let seen = fs::read(other.at("f")).expect("there");
+        assert!(seen == [3; 4096], "{} bytes", seen.len());
+    }
+    one.leave();
+    other.leave();
+    cluster.down();
+}
+
 #[test]
 fn appenders_never_meet() {
     let Some(cluster) = cluster("appenders_never_meet", &[]) else { return };

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::local::LocalCluster;
 
 /// A cluster of one server: what the mount does is the same with more.
-const SHAPE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
+pub(crate) const SHAPE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A mount of a cluster.
 pub(crate) struct Mounted {
@@ -21,6 +21,11 @@ pub(crate) struct Mounted {
 
 /// A cluster, if there is all that the test needs; else it says what is missing.
 pub(crate) fn cluster(test: &str, programs: &[&str]) -> Option<LocalCluster> {
+    shaped(test, programs, &SHAPE)
+}
+
+/// The same, of this shape.
+pub(crate) fn shaped(test: &str, programs: &[&str], shape: &[&str]) -> Option<LocalCluster> {
     let found = |program: &&&str| {
         let found = Command::new("which").arg(program).output();
         found.is_ok_and(|output| output.status.success())
@@ -29,7 +34,7 @@ pub(crate) fn cluster(test: &str, programs: &[&str]) -> Option<LocalCluster> {
     let why = match (Path::new("/dev/fuse").exists(), missing) {
         (false, _) => "no /dev/fuse".to_owned(),
         (true, Some(program)) => format!("no {program}"),
-        (true, None) => return Some(LocalCluster::start(&SHAPE)),
+        (true, None) => return Some(LocalCluster::start(shape)),
     };
     println!("skipped: {test}: {why}");
     None
@@ -48,7 +53,7 @@ pub(crate) fn fuse(cluster: &LocalCluster) -> Command {
 impl Mounted {
     /// Mounts with these options.
     pub(crate) fn start(cluster: &LocalCluster, options: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = cluster.folder();
         let path = directory.path().join("mount");
         std::fs::create_dir(&path).expect("an empty directory");
         let log = directory.path().join("log").display().to_string();
@@ -99,6 +104,11 @@ impl Mounted {
         self.daemon.wait().expect("it is a child")
     }
 
+    /// How the daemon ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.daemon.try_wait().expect("it is a child")
+    }
+
     /// Unmounts, and waits until the daemon has ended well.
     pub(crate) fn leave(mut self) {
         unmount(&self.path());
@@ -120,6 +130,15 @@ impl Drop for Mounted {
         let _left = Command::new("umount").arg("-l").arg(self.path()).output();
         let _dead = self.daemon.kill();
         let _gone = self.daemon.wait();
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not yet: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 

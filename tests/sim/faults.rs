@@ -31,6 +31,16 @@ impl World {
             Fault::Mend => self.network.mend(),
             Fault::DiskFails { node } => self.nodes[*node].disk_failed = true,
             Fault::DiskSlow { node, ms } => self.nodes[*node].slow_until = self.now + ms,
+            Fault::DiskFills { node, blocks, starts } => {
+                let most = self.scenario.blocks_max[*node].unwrap_or(usize::MAX);
+                self.nodes[*node].store.blocks_max = Some(most.min(*blocks));
+                if *starts {
+                    self.crash(self.nodes[*node].server, 20);
+                }
+            }
+            Fault::DiskHasRoom { node } => {
+                self.nodes[*node].store.blocks_max = self.scenario.blocks_max[*node];
+            }
             Fault::LateLeases { server, ms } => {
                 let (from, to) = (Address::Metadata, Address::Server(*server));
                 self.network.delay(from, to, self.now + ms, LATE_MS);
@@ -102,6 +112,7 @@ impl World {
         self.network.heal();
         self.left = 0;
         self.scenario.no_room = 0.0;
+        self.scenario.blocks_max.fill(None);
         for node in &mut self.nodes {
             node.store.blocks_max = None;
             node.slow_until = 0;
@@ -142,9 +153,11 @@ fn name(fault: &Fault) -> Option<&'static str> {
             "a server is cut off from the metadata group"
         }
         Fault::Cut { .. } => "a server is cut off from others",
-        Fault::Mend => return None,
+        Fault::Mend | Fault::DiskHasRoom { .. } => return None,
         Fault::DiskFails { .. } => "a disk fails",
         Fault::DiskSlow { .. } => "a disk is slow",
+        Fault::DiskFills { starts: true, .. } => "a disk is filled, and its server starts anew",
+        Fault::DiskFills { .. } => "a disk is filled",
         Fault::LateLeases { .. } => "answers to heartbeats are late",
         Fault::LeaderFails { .. } => "the leader fails",
         Fault::LeaderHangs { .. } => "the leader hangs",

@@ -206,6 +206,11 @@ fn a_finish_before_its_flush_is_found() {
 }
 
 #[test]
+fn a_pretence_of_room_is_found() {
+    is_found(Planted::RoomPretended);
+}
+
+#[test]
 fn a_restart_that_nobody_noticed_is_found() {
     is_found(Planted::RestartIgnored);
 }

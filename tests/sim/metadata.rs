@@ -310,6 +310,7 @@ pub(crate) fn registration(server: usize, start: u64) -> Register {
         name,
         domain: None,
         disks: vec![disk],
+        lock: None,
     }
 }
 

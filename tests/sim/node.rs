@@ -10,7 +10,7 @@ use emberfs_chain_replication::target::{
 use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset};
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
-use emberfs_wire::cluster::{Chain, TargetReport};
+use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
 use emberfs_wire::replica::{AskCommittedReply, ChunkSummary, ComparePageReply};
 
 use crate::network::{Address, Message, node_of, target_of};
@@ -67,6 +67,12 @@ pub(crate) struct Node {
     next_request: u64,
     version: ChainVersion,
     clock: Clock,
+    /// Whether its store had no room just now.
+    refused: bool,
+    /// Under which version of the chain it had none before it was told that it has everything.
+    refused_in: ChainVersion,
+    /// Under which it was told so, or is about to be.
+    told_in: ChainVersion,
 }
 
 impl Node {
@@ -93,6 +99,9 @@ impl Node {
             next_request: 0,
             version: ChainVersion::NONE,
             clock,
+            refused: false,
+            refused_in: ChainVersion::NONE,
+            told_in: ChainVersion::NONE,
         }
     }
 
@@ -128,6 +137,25 @@ impl Node {
 
     pub(crate) fn report(&self) -> Option<TargetReport> {
         Some(self.core.as_ref()?.report())
+    }
+
+    /// Whether changes may be refused since just now because it has no room: it has all that its chain has, or
+    /// is told so.
+    pub(crate) fn refuses(&mut self) -> bool {
+        let complete = self.report().is_some_and(|report| report.state == LocalState::UpToDate);
+        let refused = std::mem::take(&mut self.refused);
+        if refused && !complete && self.told_in != self.version {
+            self.refused_in = self.version;
+            return false;
+        }
+        refused
+    }
+
+    /// Its predecessor tells it that it has everything; whether changes may be refused since then because it had
+    /// no room before.
+    pub(crate) fn is_told(&mut self, version: ChainVersion) -> bool {
+        self.told_in = version.max(self.told_in);
+        self.refused_in == version
     }
 
     pub(crate) fn tick(&mut self, now: u64) -> Vec<Want> {
@@ -221,6 +249,7 @@ impl Node {
             }
             Begun::Change(work) if fails && work.takes_room() => {
                 self.store.give_up(&work);
+                self.refused = true;
                 Input::Stored { op, outcome: Err(StoreError::NoSpace) }
             }
             Begun::Change(Work::Flush) if self.planted == Some(Planted::FlushSkipped) => {
@@ -230,7 +259,19 @@ impl Node {
                 let durable = |put: Option<(VersionState, Vec<ChunkOffset>)>| {
                     put.map_or_else(Durable::done, |(state, lens)| Durable::put(state, lens))
                 };
-                Input::Stored { op, outcome: self.store.apply(work).map(durable) }
+                let install = matches!(work, Work::Install(..));
+                let outcome = match self.store.apply(work) {
+                    Err(StoreError::NoSpace)
+                        if install && self.planted == Some(Planted::RoomPretended) =>
+                    {
+                        Ok(None)
+                    }
+                    outcome => outcome,
+                };
+                if outcome == Err(StoreError::NoSpace) {
+                    self.refused = true;
+                }
+                Input::Stored { op, outcome: outcome.map(durable) }
             }
             Begun::Settle(chunk) => {
                 self.store.settle(chunk);
@@ -304,6 +345,9 @@ impl Node {
             Effect::ReplicasDiffer { chunk, version, .. } => {
                 let at = self.at;
                 wants.push(Want::Fault(format!("node {at}: {chunk} differs in {version}")));
+            }
+            Effect::Unreadable { chunk } => {
+                wants.push(Want::Fault(format!("node {}: {chunk} is unreadable", self.at)));
             }
             Effect::Failed { .. } if self.disk_failed => {}
             Effect::Failed { text } => wants.push(Want::Fault(text)),

@@ -30,6 +30,8 @@ pub(crate) enum Planted {
     ChangedTooEarly,
     /// A member that returns says that it has everything before that is durable.
     FinishedUnflushed,
+    /// A syncing member that has no room for a chunk says that it has it.
+    RoomPretended,
     /// A server that started anew is taken for its earlier process.
     RestartIgnored,
     /// When no member of the last serving set is there, any other takes over.

@@ -3,7 +3,8 @@
 //! * Whoever serves by its own picture and lease serves also by the group's state, and was given that by a
 //!   start of its own: no lease outlasts the change that ends it.
 //! * Each version of a chain is one chain to all.
-//! * Whoever serves, or was among the last to, holds every version that was acknowledged, on its disk.
+//! * Whoever serves, was among the last to, or is about to, holds every version that was acknowledged, on its disk.
+//! * A change is refused for lack of room only where a member has none that serves or is about to.
 //! * One order explains the answers of each chunk. As replicas forward before they are durable, only the tail holds
 //!   all that was ever read: where it was lost, and then all others failed, or where it was given up after all had,
 //!   what was read before may be gone; what was acknowledged is not.
@@ -12,14 +13,15 @@
 use std::collections::BTreeMap;
 
 use emberfs_chain_replication::membership::well_formed;
-use emberfs_layout::{BootNumber, ChainId, ChainVersion};
+use emberfs_layout::{BootNumber, ChainId, ChainVersion, ChunkId, ChunkVersion};
 use emberfs_meta_server_state::cluster::PlacedChain;
 use emberfs_wire::cluster::PublicState::{LastServing, Serving, Syncing};
-use emberfs_wire::cluster::{Chain, ChainMember, LocalState, PublicState};
+use emberfs_wire::cluster::{Chain, ChainMember, Hindrance, LocalState, PublicState};
 
 use crate::checker::{self, Action, Operation};
 use crate::client::Client;
 use crate::network::{node_of, target_of};
+use crate::node::Node;
 use crate::world::World;
 
 /// What was decided in a run.
@@ -97,6 +99,12 @@ impl World {
 
     /// Looks at what must always hold.
     pub(crate) fn watch(&mut self) {
+        let no_room = |node: &Node| {
+            node.report().is_some_and(|report| report.hindrance == Some(Hindrance::NoRoom))
+        };
+        if self.nodes.iter().any(no_room) {
+            self.coverage.count("a syncing member has no room");
+        }
         let broken = self.metadata.placed().iter().find_map(|placed| {
             let mut members = placed.chain.members.iter();
             members.find_map(|member| self.broken(placed, member))
@@ -106,10 +114,28 @@ impl World {
         }
     }
 
+    /// Whether a change was acknowledged that a syncing member has no room for.
+    pub(crate) fn note_lacking(&mut self, (chain, chunk): (usize, ChunkId), version: ChunkVersion) {
+        let placed = self.metadata.placed().swap_remove(chain).chain;
+        let lacks = |member: &ChainMember| {
+            let node = &self.nodes[node_of(member.target)];
+            let hindrance = node.report().and_then(|report| report.hindrance);
+            hindrance == Some(Hindrance::NoRoom) && node.store.durable_version(chunk) < version
+        };
+        if with(&placed, Syncing).any(lacks) {
+            self.coverage.count("a change is acknowledged that a syncing member has no room for");
+        }
+    }
+
     /// Which promise a member breaks.
     fn broken(&self, placed: &PlacedChain, member: &ChainMember) -> Option<String> {
         let node = node_of(member.target);
-        if matches!(member.state, Serving | LastServing) {
+        let report = self.nodes[node].report();
+        let about_to = member.state == Syncing
+            && report.is_some_and(|report| {
+                report.state == LocalState::UpToDate && report.chain == placed.chain.version
+            });
+        if matches!(member.state, Serving | LastServing) || about_to {
             let chain = placed.chain.id.0 as usize - 1;
             let all = self.acknowledged.iter().filter(|((of, _), _)| *of == chain);
             for ((_, chunk), version) in all {

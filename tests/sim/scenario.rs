@@ -38,6 +38,16 @@ pub(crate) enum Fault {
         node: usize,
         ms: u64,
     },
+    /// Something else fills a disk, but for so many blocks; its server starts anew then, or not.
+    DiskFills {
+        node: usize,
+        blocks: usize,
+        starts: bool,
+    },
+    /// It has the room again that it had.
+    DiskHasRoom {
+        node: usize,
+    },
     /// What the leader answers a server comes late.
     LateLeases {
         server: usize,
@@ -146,7 +156,8 @@ impl Scenario {
     fn small_stores(&self, rng: &mut StdRng) -> Vec<Option<usize>> {
         let targets = self.places().len();
         // What is wrong with refusals is found where there are any.
-        if self.planted != Some(Planted::AnyAttempt) && rng.random_bool(0.7) {
+        let looked_for = [Planted::AnyAttempt, Planted::RoomPretended].map(Some);
+        if !looked_for.contains(&self.planted) && rng.random_bool(0.7) {
             return vec![None; targets];
         }
         let most = self.chunks as usize + 1;
@@ -161,7 +172,7 @@ impl Scenario {
         let short = rng.random_range(1..300);
         let long = rng.random_range(300..3_500);
         let ms = if rng.random_bool(0.5) { short } else { long };
-        let fault = match rng.random_range(0..20) {
+        let fault = match rng.random_range(0..22) {
             0..6 => Fault::Crash { server, down_ms: ms },
             6..8 => Fault::CrashAll { down_ms: ms },
             8..11 => Fault::Pause { server, ms },
@@ -180,6 +191,11 @@ impl Scenario {
                 let starts = if rng.random_bool(0.3) { vec![at + 1, at + ms / 2] } else { vec![] };
                 let crash = |at| (at, Fault::Crash { server, down_ms: 20 });
                 return [hangs].into_iter().chain(starts.into_iter().map(crash)).collect();
+            }
+            19 | 20 => {
+                let (blocks, starts) = (rng.random_range(0..=2), rng.random_bool(0.7));
+                let fills = Fault::DiskFills { node, blocks, starts };
+                return vec![(at, fills), (at + 4 * ms, Fault::DiskHasRoom { node })];
             }
             _ => Fault::SessionEnds { client: rng.random_range(0..self.clients) },
         };

@@ -33,6 +33,7 @@ impl World {
                     let place = (request.chain, request.chunk);
                     let known = self.acknowledged.entry(place).or_default();
                     *known = version.max(*known);
+                    self.note_lacking(place, version);
                 }
                 self.done(client, slot, answered);
             }
@@ -50,12 +51,16 @@ impl World {
     }
 
     fn done(&mut self, client: usize, slot: usize, answered: Answered) {
-        if answered == Answered::Refused {
-            self.coverage.count("a disk is full");
-        }
         self.moment += 1;
         let request = self.clients[client].slots[slot].take().expect("it was answered");
         let history = self.histories.get_mut(&(request.chain, request.chunk)).expect("begun");
+        if answered == Answered::Refused {
+            self.coverage.count("a disk is full");
+            let full_at = self.full_at.get(&request.chain);
+            if full_at.is_none_or(|full_at| *full_at < history[request.place].begin) {
+                self.fault = Some(format!("refused, and the serving members had room: {client}"));
+            }
+        }
         history[request.place].end = Some((self.moment, answered));
         let pause = self.rng.random_range(0..self.scenario.think_ms);
         self.after(pause, Event::Think { client, slot });

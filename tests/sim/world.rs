@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use emberfs_chain_replication::target::OpId;
+use emberfs_chain_replication::target::{Ask, OpId};
 use emberfs_layout::{ChunkId, ChunkVersion};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::machines::{machines, plans};
 use crate::metadata::{Errand, Metadata, Step, registration};
-use crate::network::{Address, Message, Network, Way};
+use crate::network::{Address, Message, Network, Way, node_of};
 use crate::node::{Node, Want};
 use crate::planted::Planted;
 use crate::promises::Promises;
@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) histories: BTreeMap<(usize, ChunkId), Vec<Operation>>,
     /// The latest version of each chunk that was acknowledged.
     pub(crate) acknowledged: BTreeMap<(usize, ChunkId), ChunkVersion>,
+    /// At which moment a member of each chain last had no room whose lack of it may refuse changes.
+    pub(crate) full_at: BTreeMap<usize, u64>,
     pub(crate) promises: Promises,
     pub(crate) scenario: Scenario,
     pub(crate) fault: Option<String>,
@@ -117,6 +119,7 @@ impl World {
             moment: 0,
             histories: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            full_at: BTreeMap::new(),
             scenario,
             fault: None,
             coverage: Coverage::default(),
@@ -203,6 +206,9 @@ impl World {
                 {
                     let fails = self.rng.random_bool(self.scenario.no_room);
                     let wants = self.nodes[node].finished(self.now, op, fails);
+                    if self.nodes[node].refuses() {
+                        self.full_at.insert(self.nodes[node].chain, self.moment);
+                    }
                     self.carry_out(node, wants);
                 }
             }
@@ -360,6 +366,11 @@ impl World {
             match want {
                 Want::Send { to, boot, message } => {
                     self.trace.line(self.now, || format!("node {node} -> {to:?} {message:?}"));
+                    if let Message::Ask { ask: Ask::Finish(ask), .. } = &*message
+                        && self.nodes[node_of(ask.replica.target)].is_told(ask.replica.version)
+                    {
+                        self.full_at.insert(self.nodes[node].chain, self.moment);
+                    }
                     self.send(Address::Node(node), to, boot, *message);
                 }
                 Want::Finish(op) => {

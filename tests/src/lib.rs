@@ -3,13 +3,16 @@
 //! The tests are targets of their own beside this. Here is what several of them use:
 //!
 //! * [`local`], [`process`]: a cluster of real processes, and its single servers.
+//! * [`scratch`]: nothing is left of it, also when a test is [`killed`].
 //! * [`load`]: writers and readers that know what they may count on. [`tree`]: a file tree from a seed.
 //! * [`replicas`]: what each replica has for itself.
 #![forbid(unsafe_code)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
 
+pub mod killed;
 pub mod load;
 pub mod local;
 pub mod process;
 pub mod replicas;
+pub mod scratch;
 pub mod tree;

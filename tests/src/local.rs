@@ -1,4 +1,4 @@
-//! A local cluster in temporary directories, stopped and gone when it is dropped.
+//! A local cluster in a directory of its own, stopped and gone when it is dropped or the test is killed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use emberfs_client::{Client, ClientError, ClientOptions, Directory};
 use tempfile::TempDir;
 
+use crate::scratch::{self, Scratch};
+
 /// A cluster that `emberfs up` started.
 pub struct LocalCluster {
-    directory: Arc<TempDir>,
+    directory: Arc<Scratch>,
     shape: Vec<String>,
     /// Variables of all that is started, and their values.
     environment: Vec<(&'static str, String)>,
@@ -25,15 +27,20 @@ impl LocalCluster {
 
     /// One that is not started yet; all of it will have these variables.
     pub fn prepare(shape: &[&str], environment: &[(&'static str, &str)]) -> Self {
-        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let directory = Arc::new(Scratch::new());
         let shape = shape.iter().map(|word| (*word).to_owned()).collect();
         let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
         Self { directory, shape, environment: environment.iter().map(own).collect() }
     }
 
     /// What it lies in, which stays for as long as this is held.
-    pub fn top(&self) -> Arc<TempDir> {
+    pub fn top(&self) -> Arc<Scratch> {
         self.directory.clone()
+    }
+
+    /// A new directory, for what goes with the cluster.
+    pub fn folder(&self) -> TempDir {
+        tempfile::tempdir_in(self.directory.path()).expect("a temporary directory")
     }
 
     /// Where everything of it is.
@@ -59,13 +66,13 @@ impl LocalCluster {
     pub fn emberfs(&self, words: &[&str]) -> Output {
         let mut command = self.command("emberfs");
         command.args(words);
-        command.env("EMBERFS_CONFIG_DIR", self.config()).env_remove("EMBERFS_CLUSTER");
         command.output().expect("emberfs starts")
     }
 
-    /// A program, with the variables of this cluster.
+    /// A program that knows this cluster alone, with the variables of all that is started.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(program(name));
+        command.env(scratch::VARIABLE, self.config()).env_remove("EMBERFS_CLUSTER");
         command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null());
         command
@@ -95,13 +102,13 @@ impl LocalCluster {
 
     /// Its processes now.
     pub fn processes(&self) -> Vec<u32> {
-        let mark = self.directory.path().to_string_lossy().into_owned();
+        let mark = self.directory().to_string_lossy().into_owned();
         let listed = std::fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
         let numbers = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let ours = |number: &u32| {
-            let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-            let line = text(&line);
-            line.contains("emberfs-") && line.contains(&mark)
+            // By its name first: see `scratch::processes_of`.
+            let of = |file| std::fs::read(format!("/proc/{number}/{file}")).unwrap_or_default();
+            of("comm").starts_with(b"emberfs-") && text(&of("cmdline")).contains(&mark)
         };
         numbers.filter(ours).collect()
     }

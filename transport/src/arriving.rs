@@ -29,7 +29,7 @@ pub(crate) enum Destination {
     Pool(AlignedBuf),
     /// The memory of whoever asked.
     Caller(Arc<Lease>),
-    /// Who asked is gone.
+    /// Nobody waits for it any more, or who asked is gone.
     Nowhere,
 }
 

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 
 use emberfs_buffer::Pool;
 use emberfs_wire::header::RequestId;
@@ -18,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::arriving::Destination;
 use crate::call::{Asker, Command, Landing, Peer};
 use crate::error::Closed;
 use crate::frame::{Draft, Incoming, Outgoing};
-use crate::landing::Lease;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::reader::FrameReader;
@@ -91,16 +90,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// In whose memory the payload of a reply lands, once its message is known.
+/// Where the payload of an answer goes, once its message is known: nowhere if nobody waits for it, else to
+/// the memory of whoever asked, if he lent any.
 fn land(
     waiting: &mut HashMap<RequestId, Asker>,
     header: &FrameHeader,
     message: &[u8],
-) -> Option<Arc<Lease>> {
-    let asker = waiting.get_mut(&header.request).filter(|_| header.kind == FrameKind::Reply)?;
-    let Landing { lease, lens } = asker.landing.take()?;
+) -> Option<Destination> {
+    if !matches!(header.kind, FrameKind::Reply | FrameKind::Failure) {
+        return None;
+    }
+    let asker = waiting.get_mut(&header.request).filter(|asker| !asker.answer.is_closed());
+    let Some(asker) = asker else { return Some(Destination::Nowhere) };
+    let landing = asker.landing.take().filter(|_| header.kind == FrameKind::Reply);
+    let Landing { lease, lens } = landing?;
     let taken = lease.take(&lens(message)?, header.payload_len as usize);
-    taken.then_some(lease)
+    taken.then_some(Destination::Caller(lease))
 }
 
 impl State {

@@ -143,15 +143,6 @@ impl Ground<'_> {
         self.buffers[buffer]
     }
 
-    /// One of the buffers alone; rooms made before are void.
-    ///
-    /// # Panics
-    /// When there is no such buffer.
-    pub fn only(&mut self, buffer: usize) -> Ground<'_> {
-        self.gate.close();
-        Ground { gate: self.gate.clone(), buffers: vec![&mut *self.buffers[buffer]] }
-    }
-
     /// A room for each spot, in order; rooms made before are void.
     ///
     /// # Panics

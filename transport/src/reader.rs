@@ -8,10 +8,9 @@
 //!
 //! [`FrameReader::next`] may be dropped at any await and called again: all that was read stays here.
 //! Where a payload goes is settled only after header and body have passed their checks; when the pool is
-//! used up, the peer waits.
+//! used up, the peer waits. What nobody waits for is read past in pieces, and takes no memory.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -25,7 +24,6 @@ use tokio::time::Instant;
 use crate::arriving::{Arriving, Destination};
 use crate::error::Closed;
 use crate::frame::Incoming;
-use crate::landing::Lease;
 
 /// Read at once while the head of a frame is awaited: many small frames, and no more than this of a
 /// payload behind it, which has to be copied.
@@ -71,14 +69,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.stream
     }
 
-    /// The next frame. `land` is asked, with the message of one that has a payload, in whose memory that
-    /// lands; in the pool's if in nobody's. A payload that landed is not in the frame.
+    /// The next frame. `land` is asked, with the message of one that has a payload, where that goes; to the
+    /// pool's memory if it does not say. Only from there a payload comes with its frame.
     ///
     /// # Errors
     /// [`Closed`]: nothing after it can be read.
     pub(crate) async fn next(
         &mut self,
-        land: impl FnOnce(&FrameHeader, &[u8]) -> Option<Arc<Lease>>,
+        land: impl FnOnce(&FrameHeader, &[u8]) -> Option<Destination>,
     ) -> Result<Incoming, Closed> {
         let header = self.read_header().await?;
         if self.arriving.is_none() {
@@ -89,7 +87,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let to = match len {
                 0 => None,
                 _ => Some(match land(&header, message) {
-                    Some(lease) => Destination::Caller(lease),
+                    Some(to) => to,
                     None => Destination::Pool(self.take_memory(len).await?),
                 }),
             };

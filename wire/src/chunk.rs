@@ -2,8 +2,8 @@
 //!
 //! Every request names the chain with its version, and is refused with
 //! [`WireError::RefreshRouting`] by a replica that knows another one. A change carries a
-//! [`Tag`], so that a retry is applied once, and the session's low-water mark: every
-//! request of the session below it has its reply, so its tags can be forgotten.
+//! [`Tag`], so that a retry is applied once, and the session's low-water mark for the chain: every
+//! request of the session to it below that has its reply, so its tags can be forgotten.
 
 use emberfs_layout::{
     ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ChunkSize, ChunkVersion, DataId,
@@ -99,7 +99,7 @@ pub struct UpdateChunk {
     /// Name of this change, the same in every retry.
     #[n(1)]
     pub tag: Tag,
-    /// Every request of the session below this has its reply.
+    /// Every request of the session to this chain below this has its reply.
     #[n(2)]
     pub low_water: Sequence,
     /// Which chunk.

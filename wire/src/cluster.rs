@@ -15,12 +15,13 @@
 //! [`RoutingVersion::NONE`], it is everything, in as many pages as it takes.
 
 use emberfs_layout::{
-    BootNumber, ByteLen, ChainId, ChainVersion, ChunkSize, ClientId, ClusterId, DiskId, NodeId,
-    RoutingVersion, Sequence, TableId, TableVersion, TargetId,
+    BootNumber, ChainId, ChainVersion, ChunkId, ChunkSize, ClientId, ClusterId, DiskId, FileId,
+    NodeId, RoutingVersion, Sequence, TableId, TableVersion, TargetId,
 };
 use minicbor::{Decode, Encode};
 
 use crate::codec::list;
+pub use crate::disk::{DiskDamage, DiskReport, Growth};
 use crate::limits::{
     ADDRESSES_MAX, CHAIN_MEMBERS_MAX, CLIENTS_PAGE_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX,
     SESSIONS_MAX, TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
@@ -213,6 +214,10 @@ pub struct Register {
     /// The formatted disks that it found.
     #[cbor(n(5), decode_with = "list::<DISKS_MAX, _, _>")]
     pub disks: Vec<DiskId>,
+    /// The file by whose lock this process alone uses the server's directory: an earlier start that had the
+    /// same is dead. `None` if its system does not say.
+    #[n(6)]
+    pub lock: Option<FileId>,
 }
 
 /// Answers [`Register`].
@@ -263,20 +268,20 @@ pub struct TargetReport {
     /// The version of its chain that it goes by; [`ChainVersion::NONE`] before it heard of one.
     #[n(2)]
     pub chain: ChainVersion,
+    /// What is in the way of it, or of the member that it brings up to date.
+    #[n(3)]
+    pub hindrance: Option<Hindrance>,
 }
 
-/// How one disk stands.
+/// What keeps a member of a chain from being brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct DiskReport {
-    /// Which disk.
+pub enum Hindrance {
+    /// It has no room for what it missed.
     #[n(0)]
-    pub disk: DiskId,
-    /// Bytes that chunks may take.
+    NoRoom,
+    /// Its predecessor, which says so, cannot read this chunk.
     #[n(1)]
-    pub capacity: ByteLen,
-    /// Bytes that they take.
-    #[n(2)]
-    pub used: ByteLen,
+    Unreadable(#[n(0)] ChunkId),
 }
 
 /// A storage server's sign of life, and its request for a lease.

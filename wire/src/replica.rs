@@ -27,7 +27,7 @@ pub struct TaggedChange {
     /// Name of the change, the same in every retry.
     #[n(0)]
     pub tag: Tag,
-    /// Every request of that session below this has its reply.
+    /// Every request of that session to this chain below this has its reply.
     #[n(1)]
     pub low_water: Sequence,
     /// What to do. The bytes of all writes stand behind each other in the payload.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::lists::member;
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::listing::Listing;
 
 /// Makes a table over all free targets.
@@ -20,7 +21,8 @@ pub(crate) async fn create(
     let order = AdminOrder::CreateTable { replicas, min_serving, chunk_size };
     match cluster.administer(order).await? {
         AdministerReply::TableCreated(table) => {
-            eprintln!("{}: {} chains of {replicas} replicas", table.id, table.chains.len());
+            let chains = counted(table.chains.len(), "chain");
+            eprintln!("{}: {chains} of {}", table.id, counted(replicas.into(), "replica"));
             Ok(())
         }
         AdministerReply::Refused { text } => bail!("no chain table was made: {text}"),

@@ -8,9 +8,8 @@ use emberfs_client::{ChainMember, GetStatusReply, LocalState, PublicState};
 use emberfs_layout::{DiskId, NodeId, TargetId};
 use serde_json::{Value, json};
 
-use super::files::time;
 use crate::connection::Connection;
-use crate::listing::Listing;
+use crate::listing::{Listing, time};
 
 async fn answers(connection: &Connection) -> Result<(GetStatusReply, Arc<RoutingTable>)> {
     let cluster = connection.cluster().await?;
@@ -38,7 +37,16 @@ pub(super) async fn nodes(connection: &Connection, json: bool) -> Result<()> {
 
 pub(super) async fn disks(connection: &Connection, json: bool) -> Result<()> {
     let (status, routing) = answers(connection).await?;
-    let columns = &["id", "node", "targets", "capacity bytes", "used bytes", "state"];
+    let columns = &[
+        "id",
+        "node",
+        "targets",
+        "capacity bytes",
+        "used bytes",
+        "state",
+        "file system",
+        "damaged chunks",
+    ];
     let mut listing = Listing::new("disks", columns);
     let report = |id: DiskId| status.nodes.iter().flat_map(|n| &n.disks).find(|r| r.disk == id);
     let mut push = |id: DiskId, node: NodeId, targets: &[TargetId], state: &str| {
@@ -50,6 +58,8 @@ pub(super) async fn disks(connection: &Connection, json: bool) -> Result<()> {
             json!(report.map(|report| report.capacity.get())),
             json!(report.map(|report| report.used.get())),
             json!(if report.is_some() { state } else { "not seen" }),
+            json!(report.and_then(|report| report.growth).map(|of| of.file_system.to_string())),
+            json!(report.map(|report| report.damage.map_or(0, |damage| damage.chunks))),
         ]);
     };
     for disk in routing.disks() {

@@ -10,6 +10,7 @@ mod status;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
@@ -21,7 +22,12 @@ use crate::args::{
 };
 use crate::connection::Connection;
 use crate::exit::End;
+use crate::mount_daemon::Waiting;
 use crate::{local, mountpoint};
+
+/// How long a mount may take to write what it has, where nothing else is said: more than a healthy one
+/// needs for all that it may gather.
+const UNMOUNT_TIME: Duration = Duration::from_secs(30);
 
 /// Carries a command out, to its end.
 pub(crate) fn run(args: Args, named: Named) -> Result<End> {
@@ -46,6 +52,7 @@ fn log_to_stderr() {
 }
 
 async fn dispatch(connection: &Connection, json: bool, command: Command) -> Result<End> {
+    let unmount_time = connection.timeout.unwrap_or(UNMOUNT_TIME);
     match command {
         Command::Status => return status::run(connection, json).await,
         Command::Check { paths } => return files::check::run(connection, json, &paths).await,
@@ -53,12 +60,19 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             let dir = args.dir.clone().map_or_else(default_dir, Ok)?;
             local::up::run(&dir, &args).await?;
         }
-        Command::Down { dir } => local::down::run(&dir.map_or_else(default_dir, Ok)?)?,
+        Command::Down { dir, force } => {
+            let how = local::down::How { named: dir.is_some(), force, time: unmount_time };
+            local::down::run(&dir.map_or_else(default_dir, Ok)?, how).await?;
+        }
         Command::Mount { path, options, foreground } => {
             let path = mountpoint::prepared(&path)?;
             mountpoint::mount(&connection.address()?, &path, &options, foreground)?;
         }
-        Command::Umount { path, force } => mountpoint::unmount(&path, force)?,
+        Command::Umount { path, force } => {
+            let command = &format!("emberfs umount {}", path.display());
+            let how = Waiting { time: unmount_time, gives_up: force, command };
+            mountpoint::unmount(&path, how).await?;
+        }
         Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
         Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
         Command::Node(ListCommand::List) => lists::nodes(connection, json).await?,

@@ -4,10 +4,12 @@ use std::io::Write;
 
 use anyhow::Result;
 use emberfs_client::RoutingTable;
-use emberfs_client::{GetStatusReply, PublicState};
+use emberfs_client::disk::{self, RawSpace};
+use emberfs_client::{ByteLen, GetStatusReply, PublicState};
 use serde_json::json;
 
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;
@@ -18,8 +20,7 @@ struct Counts {
     disks: usize,
     chains: usize,
     whole_chains: usize,
-    capacity: u64,
-    used: u64,
+    space: RawSpace,
     sessions: u32,
 }
 
@@ -75,8 +76,8 @@ fn to_json(status: &GetStatusReply, problems: &[Problem], counts: &Counts) -> se
         "disks": counts.disks,
         "chains": counts.chains,
         "whole_chains": counts.whole_chains,
-        "capacity_bytes": counts.capacity,
-        "used_bytes": counts.used,
+        "capacity_bytes": counts.space.capacity.get(),
+        "used_bytes": counts.space.used.get(),
         "sessions": counts.sessions,
     })
 }
@@ -85,28 +86,29 @@ fn counts(status: &GetStatusReply, routing: &RoutingTable) -> Counts {
     let whole = |chain: &&emberfs_client::Chain| {
         chain.members.iter().all(|member| member.state == PublicState::Serving)
     };
-    let reports = || status.nodes.iter().flat_map(|node| &node.disks);
     Counts {
         nodes: routing.nodes().count(),
         disks: routing.disks().count(),
         chains: routing.chains().count(),
         whole_chains: routing.chains().filter(whole).count(),
-        capacity: reports().map(|disk| disk.capacity.get()).sum(),
-        used: reports().map(|disk| disk.used.get()).sum(),
+        space: disk::space(status.nodes.iter().flat_map(|node| &node.disks)),
         sessions: status.sessions,
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { nodes, disks, chains, whole_chains, capacity, used, sessions } = self;
-        let gib = |bytes: &u64| *bytes as f64 / f64::from(1 << 30);
+        let Self { nodes, disks, chains, whole_chains, space, sessions } = self;
+        let gib = |len: ByteLen| len.get() as f64 / f64::from(1 << 30);
         write!(
             f,
-            "{nodes} storage servers, {disks} disks, {whole_chains} of {chains} chains whole, \
-             {:.1} of {:.1} GiB raw used, {sessions} clients",
-            gib(used),
-            gib(capacity)
+            "{}, {}, {whole_chains} of {} whole, {:.1} of {:.1} GiB raw used, {}",
+            counted(*nodes, "storage server"),
+            counted(*disks, "disk"),
+            counted(*chains, "chain"),
+            gib(space.used),
+            gib(space.capacity),
+            counted(*sessions as usize, "client"),
         )
     }
 }

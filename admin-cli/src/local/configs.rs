@@ -1,13 +1,13 @@
 //! The configuration files of a local cluster's servers: those that an operator would write.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use emberfs_layout::ClusterId;
 use serde::Serialize;
 
+use super::durable::write_whole;
 use super::plan::{Plan, loopback};
 use super::process::Server;
 
@@ -86,13 +86,4 @@ fn write(server: &Server, config: &impl Serialize) -> Result<()> {
     let text = format!("# Written by `emberfs up`, once: edit as you like.\n{text}");
     let made = fs::create_dir_all(server.folder()).and_then(|()| write_whole(&file, &text));
     made.with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Under its name a file is whole or absent, whatever happens while it is written.
-pub(crate) fn write_whole(file: &Path, text: &str) -> io::Result<()> {
-    let new_path = file.with_extension("new");
-    let mut new = fs::File::create(&new_path)?;
-    new.write_all(text.as_bytes())?;
-    new.sync_all()?;
-    fs::rename(new_path, file)
 }

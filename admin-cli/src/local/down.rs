@@ -3,27 +3,37 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use emberfs_client::Directory;
 
 use super::plan::Plan;
+use crate::mount_daemon::{self, Daemon, Waiting};
 use crate::mountpoint;
 
 /// How long a server may take to write down what it has in memory: a busy disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Whether `--dir` named it.
+    pub(crate) named: bool,
+    /// Whether a mount in use is unmounted, and what it cannot write is given up.
+    pub(crate) force: bool,
+    /// How long mounts may take to write what they have.
+    pub(crate) time: Duration,
+}
+
 /// Stops the servers of the cluster in `directory`.
 ///
-/// Its mount goes first, if `up` made one: one that is in use stops all of this. Then the metadata members:
-/// while none is there nobody is declared dead, so that a cluster that
-/// was whole comes back whole.
-pub(crate) fn run(directory: &Path) -> Result<()> {
+/// Its mount goes first, if `up` made one, and with it every other that is unmounted and still writes: one
+/// that is in use, or has bytes left, stops all of this. Then the metadata members: while none is there
+/// nobody is declared dead, so that a cluster that was whole comes back whole.
+pub(crate) async fn run(directory: &Path, how: How) -> Result<()> {
     let Some(plan) = Plan::load(directory)? else {
         bail!("no local cluster in {}: see `emberfs up --help`", directory.display());
     };
-    if let Some(path) = plan.mount.as_ref().filter(|path| mountpoint::is_mounted(path)) {
-        mountpoint::unmount(path, !mountpoint::answers(path))?;
-        eprintln!("unmounted {}", path.display());
-    }
+    unmount(&plan, how).await.context("nothing is stopped")?;
     let servers = plan.meta_servers().into_iter().chain(plan.storage_servers());
     let mut stopped = 0;
     for server in servers {
@@ -32,9 +42,28 @@ pub(crate) fn run(directory: &Path) -> Result<()> {
             stopped += 1;
         }
     }
+    let up = plan.command("emberfs up", how.named);
     match stopped {
         0 => println!("cluster {}: nothing was running", plan.name),
-        _ => println!("cluster {}: stopped; `emberfs up` brings it back", plan.name),
+        _ => println!("cluster {}: stopped; `{up}` brings it back", plan.name),
     }
     Ok(())
+}
+
+async fn unmount(plan: &Plan, how: How) -> Result<()> {
+    let command = &plan.command("emberfs down", how.named);
+    let waiting = Waiting { time: how.time, gives_up: how.force, command };
+    if let Some(path) = plan.mount.as_ref().filter(|path| mountpoint::is_mounted(path)) {
+        mountpoint::unmount(path, waiting).await?;
+        eprintln!("unmounted {}", path.display());
+    }
+    let known = Directory::of_user().and_then(|known| known.find(Some(&plan.name))).ok();
+    let cluster = known.and_then(|known| known.cluster).map(|cluster| cluster.to_string());
+    let is_ours = |daemon: &Daemon| Some(&daemon.cluster) == cluster.as_ref();
+    let ours = mount_daemon::all().await.into_iter().filter(is_ours);
+    let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);
+    for daemon in serving {
+        eprintln!("{} stays mounted, and waits until the cluster is up again", daemon.path);
+    }
+    mount_daemon::until_gone(ending, waiting).await
 }

@@ -14,6 +14,7 @@
 
 pub(crate) mod configs;
 pub(crate) mod down;
+mod durable;
 pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod process;

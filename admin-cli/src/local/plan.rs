@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::durable::write_whole;
+use super::ports;
 use super::process::Server;
-use super::{configs, ports};
 use crate::exit::Usage;
 
 /// The file.
@@ -109,8 +110,7 @@ impl Plan {
     fn save(&self) -> Result<()> {
         let text = toml::to_string(self).expect("numbers and words");
         let file = self.directory.join(FILE);
-        configs::write_whole(&file, &text)
-            .with_context(|| format!("cannot write {}", file.display()))
+        write_whole(&file, &text).with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Its metadata members.
@@ -126,6 +126,14 @@ impl Plan {
     fn servers(&self, role: &'static str, count: u16) -> Vec<Server> {
         let server = |number| Server::new(&self.directory, role, number);
         (1..=count).map(server).collect()
+    }
+
+    /// A command about this cluster, which `--dir` names if it was `named` so.
+    pub(crate) fn command(&self, words: &str, named: bool) -> String {
+        match named {
+            true => format!("{words} --dir {}", self.directory.display()),
+            false => words.to_owned(),
+        }
     }
 
     /// Where the metadata members listen, each `host:port`.

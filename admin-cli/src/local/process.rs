@@ -53,6 +53,7 @@ impl Server {
         self.folder.join("stderr.log")
     }
 
+    /// Of 15 bytes at most, or the kernel would cut the name of the process.
     fn program(&self) -> String {
         format!("emberfs-{}", self.role)
     }
@@ -75,7 +76,13 @@ impl Server {
         numbers.find(|number| self.is_run_by(*number, &config)).and_then(Pid::from_raw)
     }
 
+    /// Known by its name first: the kernel does not tell the command line of a process that is just becoming
+    /// another, which may take as long as a mount that hangs takes to close its files.
     fn is_run_by(&self, number: i32, config: &Path) -> bool {
+        let name = fs::read(format!("/proc/{number}/comm")).unwrap_or_default();
+        if name.trim_ascii_end() != self.program().as_bytes() {
+            return false;
+        }
         let Ok(line) = fs::read(format!("/proc/{number}/cmdline")) else { return false };
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         let [program, "--config", file, ..] = &*words

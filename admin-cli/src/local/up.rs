@@ -17,7 +17,6 @@ use anyhow::{Context, Result, bail};
 use emberfs_client::GetStatusReply;
 use emberfs_client::{ClientOptions, Cluster, ClusterAddress, Directory};
 use emberfs_layout::{ClusterId, DiskId};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plan::{Plan, Shape};
 use super::process::Server;
@@ -27,6 +26,7 @@ use crate::commands::{chain_table, disk};
 use crate::exit::Usage;
 use crate::health::{self, Problem};
 use crate::mountpoint;
+use crate::spinner::Spinner;
 
 /// Targets on each disk: enough to spread a dead one's load over a handful of servers.
 const TARGETS_PER_DISK: u16 = 4;
@@ -54,8 +54,8 @@ pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
     let address = address(&launch.plan, id)?;
     Directory::of_user()?.insert(&launch.plan.name, &address)?;
     launch.mount(&address, args.mount.as_deref())?;
-    launch.bar.finish_and_clear();
-    let plan = &launch.plan;
+    let Launch { plan, spinner, .. } = launch;
+    drop(spinner);
     println!("cluster {} is up: {} in {}", plan.name, id, plan.directory.display());
     if let Some(path) = &plan.mount {
         println!("mounted at {}", path.display());
@@ -63,8 +63,7 @@ pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
     for problem in problems {
         println!("{}: {}", problem.verdict.word(), problem.text);
     }
-    let place = args.dir.as_ref().map(|_| format!(" --dir {}", plan.directory.display()));
-    let down = format!("emberfs down{}", place.unwrap_or_default());
+    let down = plan.command("emberfs down", args.dir.is_some());
     println!("try: emberfs status; emberfs cp -r DIR ember:/; emberfs ls ember:/; {down}");
     Ok(())
 }
@@ -116,24 +115,16 @@ struct Launch {
     plan: Plan,
     /// What this run started: a process that ends early says why.
     started: Vec<(Server, Child)>,
-    bar: ProgressBar,
+    spinner: Spinner,
 }
 
 impl Launch {
     fn new(plan: Plan) -> Self {
-        let bar = ProgressBar::new_spinner();
-        let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
-        bar.set_style(style.expect("a fixed template"));
-        bar.enable_steady_tick(ASK_EVERY);
-        Self { plan, started: Vec::new(), bar }
+        Self { plan, started: Vec::new(), spinner: Spinner::new() }
     }
 
-    /// Says what goes on: on the bar, or as a line where no bar is shown.
     fn say(&self, what: String) {
-        if self.bar.is_hidden() && self.bar.message() != what {
-            eprintln!("{what}");
-        }
-        self.bar.set_message(what);
+        self.spinner.say(what);
     }
 
     /// Brings the metadata members up; which cluster it is.
@@ -237,7 +228,7 @@ impl Launch {
             if mountpoint::answers(path) {
                 return Ok(());
             }
-            mountpoint::unmount(path, true)?;
+            mountpoint::let_go(path, true)?;
         }
         self.say(format!("mounting {}", path.display()));
         let path = mountpoint::prepared(path)?;

@@ -2,7 +2,7 @@
 
 use emberfs_layout::{ChainVersion, TargetId};
 use emberfs_wire::cluster::PublicState::{LastServing, Offline, Serving, Syncing, Waiting};
-use emberfs_wire::cluster::{Chain, ChainMember, LocalState, PublicState, TargetReport};
+use emberfs_wire::cluster::{Chain, ChainMember, Hindrance, LocalState, PublicState, TargetReport};
 
 use super::leases::Life;
 use super::table::{Outlook, Standing, becomes, row_of};
@@ -91,9 +91,11 @@ pub(super) fn look(
         lacking.iter().for_each(|i| stands[*i] = Standing::Behind);
     }
 
-    let turn = turn(&states, &stands, tail_first);
-    if let Some(turn) = turn {
+    let full: Vec<bool> = facts.iter().map(lacks_room).collect();
+    if let Some(turn) = turn(&states, &stands, &full, tail_first) {
         stands[turn] = Standing::Turn;
+        let gives_way = (0..states.len()).filter(|i| states[*i] == Syncing && *i != turn);
+        gives_way.for_each(|i| stands[i] = Standing::Full);
     }
     let any = |state, stand| states.iter().zip(&stands).any(|pair| pair == (&state, &stand));
     let outlook = if any(Serving, Standing::Here) || any(LastServing, Standing::Turn) {
@@ -128,8 +130,19 @@ fn reports(facts: &MemberFacts, state: LocalState, version: ChainVersion) -> boo
     facts.report.is_some_and(|report| report.state == state && report.chain == version)
 }
 
-/// Whose turn it is to serve again, or to sync.
-fn turn(states: &[PublicState], stands: &[Standing], tail_first: bool) -> Option<usize> {
+/// Whether it says that it has no room for what it missed.
+fn lacks_room(facts: &MemberFacts) -> bool {
+    facts.report.is_some_and(|report| report.hindrance == Some(Hindrance::NoRoom))
+}
+
+/// Whose turn it is to serve again, or to sync: one that is not `full` before one that is, also if that syncs
+/// already.
+fn turn(
+    states: &[PublicState],
+    stands: &[Standing],
+    full: &[bool],
+    tail_first: bool,
+) -> Option<usize> {
     let here = |i: &usize| stands[*i] == Standing::Here;
     let of = |wanted: &'static [PublicState]| {
         let places = states.iter().enumerate().filter(move |(_, state)| wanted.contains(state));
@@ -141,8 +154,12 @@ fn turn(states: &[PublicState], stands: &[Standing], tail_first: bool) -> Option
         return of(&[LastServing]).rev().take(candidates).find(here);
     }
     let led = of(&[Serving]).any(|i| here(&i));
-    let free = of(&[Syncing]).next().is_none();
-    of(&[Waiting, Offline]).find(|i| led && free && here(i))
+    let mut others = of(&[Waiting, Offline]).filter(|i| led && here(i));
+    let has_room = others.clone().find(|i| !full[*i]);
+    match of(&[Syncing]).next() {
+        None => has_room.or_else(|| others.next()),
+        Some(syncing) => has_room.filter(|_| here(&syncing) && full[syncing]),
+    }
 }
 
 fn rank(state: PublicState) -> u8 {

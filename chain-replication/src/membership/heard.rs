@@ -175,7 +175,7 @@ mod tests {
         Heartbeat {
             node: NodeId(node),
             boot: BootNumber(boot),
-            targets: vec![TargetReport { target, state, chain }],
+            targets: vec![TargetReport { target, state, chain, hindrance: None }],
             disks: Vec::new(),
             routing: RoutingVersion(9),
             ended: Sequence(4),

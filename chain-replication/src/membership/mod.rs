@@ -28,7 +28,8 @@
 //! * Of the last serving set the tail serves first, if it is back within [`TAIL_FIRST_MS`], else
 //!   the nearest to it. Each of them holds all that was acknowledged; as replicas forward before they are
 //!   durable, only the tail also holds all that was ever read.
-//! * One member syncs at a time, directly behind the last that serves.
+//! * One member syncs at a time, directly behind the last that serves. One that has no room for what it missed
+//!   gives way to another that waits for its turn, and has its own again after that.
 //! * A server that starts anew has lost what was not durable: its members come back through [`Syncing`].
 //!
 //! That a member was fenced before others go on without it is the affair of [`Leases`]; [`Heard`] puts them, the

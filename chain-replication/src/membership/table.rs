@@ -7,7 +7,7 @@ use emberfs_wire::cluster::PublicState;
 use emberfs_wire::cluster::PublicState::{LastServing, Offline, Serving, Syncing, Waiting};
 
 use Outlook::{Doubtful, Lost, Served};
-use Standing::{Away, Behind, Complete, Here, Silent, Turn};
+use Standing::{Away, Behind, Complete, Full, Here, Silent, Turn};
 
 /// How a member stands, as its leader knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Standing {
     /// It is there, but not with what it should have: its server started anew, or says that it lacks
     /// something. Only of members that serve or sync: the others are owed nothing yet.
     Behind,
+    /// It syncs and has no room for what it missed, and it is the turn of one that may have it.
+    Full,
     /// Nothing was heard of it for a time, but it may still hold a lease.
     Silent,
     /// It surely does not serve: its lease is over, its process gone, or its disk cannot be used.
@@ -81,6 +83,7 @@ pub const ROWS: &[Row] = &[
     row(&[Syncing], &[Here, Silent], &[Served, Doubtful], Syncing),
     row(&[Syncing], &[Complete, Here, Silent], &[Lost], Waiting),
     row(&[Syncing], &[Behind], ANY, Waiting),
+    row(&[Syncing], &[Full], &[Served], Waiting),
     row(&[Syncing], &[Away], ANY, Offline),
     // All others: one at a time.
     row(&[Waiting, Offline], &[Turn], &[Served], Syncing),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use emberfs_layout::{ChainId, ChainVersion, NodeId, TargetId};
 use emberfs_wire::cluster::PublicState::{LastServing, Offline, Serving, Syncing, Waiting};
-use emberfs_wire::cluster::{Chain, ChainMember, LocalState, PublicState, TargetReport};
+use emberfs_wire::cluster::{Chain, ChainMember, Hindrance, LocalState, PublicState, TargetReport};
 
 use super::chain::look;
 use super::table::{Outlook, ROWS, Standing, row_of};
@@ -38,13 +38,15 @@ fn letter_of(state: PublicState) -> char {
 
 /// `+` there and complete, `-` there and lacking something, `~` there with a report of an earlier version,
 /// `?` silent, `n` nothing reported yet, `x` lapsed, `d` its disk failed, `r` restarted and back, `b` restarted and
-/// not back yet.
+/// not back yet, `f` there, and without room for what it lacks.
 fn facts_of(letter: char, target: TargetId) -> MemberFacts {
-    let report = |state| Some(TargetReport { target, state, chain: VERSION });
-    let stale = TargetReport { target, state: LocalState::UpToDate, chain: ChainVersion(6) };
+    let hindrance = (letter == 'f').then_some(Hindrance::NoRoom);
+    let report = |state| Some(TargetReport { target, state, chain: VERSION, hindrance });
+    let (state, chain) = (LocalState::UpToDate, ChainVersion(6));
+    let stale = TargetReport { target, state, chain, hindrance };
     let (life, restarted, report) = match letter {
         '+' => (Life::Alive, false, report(LocalState::UpToDate)),
-        '-' => (Life::Alive, false, report(LocalState::Online)),
+        '-' | 'f' => (Life::Alive, false, report(LocalState::Online)),
         '~' => (Life::Alive, false, Some(stale)),
         '?' => (Life::Silent, false, report(LocalState::UpToDate)),
         'n' => (Life::Alive, false, None),
@@ -121,6 +123,14 @@ const CASES: &[(&str, &str)] = &[
     ("Sx Yx", "L0 O1"),
     ("S? Yr", "S0 W1"),
     ("Sx Sx Y? W+", "W2 W3 L0 L1"),
+    // Without room, it gives way to one that may have it, and only to such a one.
+    ("S+ Yf", "stays"),
+    ("S+ Yf W-", "S0 Y2 W1"),
+    ("S+ Yf O-", "S0 Y2 W1"),
+    ("S+ Yf Wf W?", "stays"),
+    ("S? Yf W-", "stays"),
+    ("S+ Wf W-", "S0 Y2 W1"),
+    ("S+ Wf Wx", "S0 Y1 O2"),
     // All others, one at a time.
     ("S+ W+", "S0 Y1"),
     ("S+ Or", "S0 Y1"),
@@ -185,7 +195,7 @@ fn exactly_one_row_fits_each_combination() {
 fn no_chain_breaks_a_promise() {
     let words: Vec<(char, char)> = "SYWLO"
         .chars()
-        .flat_map(|state| "+-~?nxdrb".chars().map(move |facts| (state, facts)))
+        .flat_map(|state| "+-~?nxdrbf".chars().map(move |facts| (state, facts)))
         .collect();
     for len in 1..=3 {
         for number in 0..words.len().pow(len) {

@@ -98,6 +98,12 @@ pub enum Effect {
         /// The successor.
         successor: TargetId,
     },
+    /// A chunk cannot be read here, and the syncing member needs it: that will not serve before it has the
+    /// chunk, or the chunk is removed or written anew.
+    Unreadable {
+        /// Which chunk.
+        chunk: ChunkId,
+    },
     /// The disk failed: from now on the target serves nothing and reports itself offline.
     Failed {
         /// How.

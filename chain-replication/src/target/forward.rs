@@ -150,12 +150,16 @@ impl Target {
             work.forward = Forward::None;
             return;
         };
-        let covered = || self.resync.as_ref().is_some_and(|resync| resync.covers(chunk));
         let sent_before = matches!(work.forward, Forward::Due { .. });
-        if successor.syncing && !sent_before && !covered() {
-            work.forward = Forward::Held;
-            self.transfer(turn, chunk);
-            return;
+        if successor.syncing && !sent_before {
+            let resync = self.resync.as_ref().expect("a syncing successor is resynced");
+            if resync.does_without(chunk, work, turn.now) {
+                return self.go_without(turn.now, chunk);
+            }
+            if !resync.covers(chunk) {
+                work.forward = Forward::Held;
+                return self.transfer(turn, chunk);
+            }
         }
         let view = self.view.as_ref().expect("it has a successor");
         let attempt = Sequence(self.last_call + 1);
@@ -308,7 +312,14 @@ impl Target {
             .filter(|(_, work)| matches!(work.forward, Forward::Due { again } if due(again)))
             .map(|(chunk, _)| *chunk)
             .collect();
+        let discards: Vec<ChunkId> = self
+            .works
+            .iter()
+            .filter(|(_, work)| matches!(work.put, Put::Undoing { again: Some(again), .. } if due(again)))
+            .map(|(chunk, _)| *chunk)
+            .collect();
         puts.into_iter().for_each(|chunk| self.put(turn, chunk));
+        discards.into_iter().for_each(|chunk| self.flush_discard(turn, chunk));
         forwards.into_iter().for_each(|chunk| self.send_forward(turn, chunk));
     }
 
@@ -339,7 +350,7 @@ impl Target {
         }
         for chunk in chunks {
             let work = self.works.get_mut(&chunk).expect("nothing ended since it was listed");
-            if matches!(work.put, Put::Undoing(_)) {
+            if matches!(work.put, Put::Undoing { .. }) {
                 continue;
             }
             work.inherited = last && work.handed_on;

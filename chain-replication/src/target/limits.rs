@@ -11,6 +11,16 @@ pub const CALL_MS_MAX: u64 = 2_000;
 /// Pause before what was refused is sent again, in milliseconds: about what a routing change takes.
 pub(super) const AGAIN_MS: u64 = 100;
 
+/// A syncing member that had no room gets nothing that takes room for this long, in milliseconds: long enough
+/// for what was removed to be free, and few tries where nothing changes.
+pub(super) const ROOM_MS: u64 = 5_000;
+
+/// How long a target says that it lacks room, at least, in milliseconds: so chains do not change all the time.
+pub(super) const NO_ROOM_MS: u64 = 10_000;
+
+/// Pause before a chunk is read again that could not be, in milliseconds: it will hardly be otherwise.
+pub(super) const UNREADABLE_MS: u64 = 10_000;
+
 /// What a refused client is asked to wait, in milliseconds.
 pub(super) const RETRY_MS: u32 = 20;
 
@@ -35,6 +45,10 @@ pub(super) const PAGE_MAX: u32 = 1024;
 
 /// Chunks that one page's comparison transfers at once (a count): a transfer holds a whole chunk.
 pub(super) const TRANSFERS_MAX: usize = 4;
+
+/// Chunks that cannot be read, which resync passes over (a count): each is named in the log. Behind that many
+/// it stops.
+pub(super) const UNREADABLE_MAX: usize = 1024;
 
 /// Chunks remembered as transferred ahead of the comparison, because they were written (a count). One that
 /// is not remembered is transferred once more.

@@ -15,8 +15,9 @@
 //!   only when all have the one before. What waits goes together into the next.
 //! * **Durable.** An acknowledgement needs a [`Durable`], which only a finished operation of the store
 //!   carries. A replica acknowledges when its own record is durable *and* its successor has answered.
-//! * **Prefix.** What is committed at a replica is durable on all behind it in the path, a syncing member
-//!   too. So whoever is promoted to tail holds all that anyone could have read.
+//! * **Prefix.** What is committed at a replica is durable on all serving ones behind it in the path, and on a
+//!   syncing member before that is told that it has everything; from then on at once. So whoever is promoted
+//!   to tail holds all that anyone could have read.
 //! * **Fencing.** Every message names the chain's version and is refused by whoever knows another. A reply
 //!   to a client needs the lease, checked when the data is in hand.
 //! * **Exactly once.** See `tags`.
@@ -43,7 +44,8 @@
 //!
 //! # No room
 //! See `undo`: a version that some replica cannot store is taken back by all before it, and its clients
-//! are refused. Reads, removals and other chunks go on.
+//! are refused. Reads, removals and other chunks go on. See `no_room`: a syncing replica without room goes
+//! without.
 
 mod chain_view;
 pub mod chunks;
@@ -52,6 +54,7 @@ mod ended;
 mod forward;
 pub mod input;
 mod limits;
+mod no_room;
 mod predecessor;
 mod read;
 mod returning;
@@ -79,6 +82,7 @@ pub use effect::{Ask, Effect, Reply};
 pub use ended::EndedSessions;
 pub use input::{Answer, CallId, Durable, Input, Millis, OpId, RequestId};
 pub use limits::{CALL_MS_MAX, TICK_MS};
+use no_room::NoRoom;
 use predecessor::Resync;
 use read::{Asker, ReadUnderWay};
 use returning::{InstallUnderWay, Returning};
@@ -124,6 +128,8 @@ pub struct Target {
     last_call: u64,
     resync: Option<Resync>,
     returning: Option<Returning>,
+    /// What it had no room for as a syncing member.
+    no_room: Option<NoRoom>,
 }
 
 /// What the store was asked for.
@@ -211,6 +217,7 @@ impl Target {
             last_call: 0,
             resync: None,
             returning: None,
+            no_room: None,
         }
     }
 
@@ -225,7 +232,7 @@ impl Target {
             Duty::Syncing | Duty::Idle => LocalState::Online,
         };
         let chain = self.view.as_ref().map_or(ChainVersion::NONE, |view| view.version);
-        TargetReport { target: self.id, state, chain }
+        TargetReport { target: self.id, state, chain, hindrance: self.hindrance() }
     }
 
     /// Takes one event in and pushes what is to be done. `now` is the server's monotonic clock, read
@@ -378,6 +385,7 @@ impl Target {
             self.on_answer(turn, call, Err(retry("no answer in time".to_owned())));
         }
         self.drive_due(turn);
+        self.look_for_room(turn);
     }
 
     /// Takes a newer version of the chain.
@@ -394,7 +402,10 @@ impl Target {
         self.view = Some(view);
         self.drop_calls(turn);
         match self.duty() {
-            Duty::Serving => self.serve_on(turn),
+            Duty::Serving => {
+                self.no_room = None;
+                self.serve_on(turn);
+            }
             Duty::Syncing => {
                 self.drop_works(turn);
                 self.returning = Some(Returning::default());

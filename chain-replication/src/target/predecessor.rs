@@ -4,17 +4,22 @@
 //!   settle ──► compare a page ──► transfer what differs ──► next page … ──► finish ──► done
 //!                 chunks up to here are settled ──┘
 //! ```
-//! A write to a chunk that is neither settled nor transferred yet is held behind that chunk's transfer.
-//! Nothing begins before the versions that this member ends itself are through, those that it began as the
-//! end of the path or inherited from it: what it has committed without the syncing member is then all in
-//! the store, where comparing finds it. Whatever comes later it commits only when the syncing member has it.
+//! A write to a chunk that is neither settled nor transferred yet is held behind that chunk's transfer; one that
+//! removes the chunk needs none of what was before, and goes without the syncing member, which is sent the
+//! tombstone then. Nothing begins before the versions that this member ends itself are through, those that it
+//! began as the end of the path or inherited from it: what it has committed without the syncing member is then
+//! all in the store, where comparing finds it. A version that the store does not take is not waited for: its
+//! chunk is transferred when it is through. Whatever comes later this member commits only when the syncing
+//! member has it, or owes it the chunk.
+//!
+//! All is sent, and the syncing member told so, when nothing is owed any more. A chunk that cannot be read here
+//! is said ([`Effect::Unreadable`]), tried again now and then, and passed over; as long as it is owed, the
+//! syncing member does not serve: it would take it for absent. Room that is lacking is the affair of `no_room`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use emberfs_buffer::ChunkDigest;
-use emberfs_layout::{
-    ByteLen, ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, TargetId,
-};
+use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, TargetId};
 use emberfs_wire::replica::{
     ChunkSummary, ComparePage, ComparePageReply, FinishSync, InstallChunk,
 };
@@ -24,9 +29,9 @@ use super::chain_view::Successor;
 use super::chunks::{ReadResult, StoreError, VersionState, Which};
 use super::effect::{Ask, Effect};
 use super::input::{Millis, OpId};
-use super::limits::{AGAIN_MS, AHEAD_MAX, PAGE_MAX, TRANSFERS_MAX};
+use super::limits::{AGAIN_MS, AHEAD_MAX, PAGE_MAX, TRANSFERS_MAX, UNREADABLE_MAX, UNREADABLE_MS};
 use super::returning::summary;
-use super::work::{Forward, Work};
+use super::work::Work;
 use super::{Call, Op, Target, Turn};
 
 /// Up to where the syncing member has what it should.
@@ -47,8 +52,11 @@ enum Phase {
     Done,
 }
 
-enum Transfer {
-    Due { again: Millis },
+pub(super) enum Transfer {
+    /// To be begun then, and not before a version that goes without the syncing member is through.
+    Due {
+        again: Millis,
+    },
     Reading(OpId),
     Sent,
 }
@@ -59,60 +67,152 @@ pub(super) struct Resync {
     phase: Phase,
     /// Chunks of the page that differ and are not begun yet.
     differing: VecDeque<ChunkId>,
-    transfers: BTreeMap<ChunkId, Transfer>,
+    pub(super) transfers: BTreeMap<ChunkId, Transfer>,
     /// Chunks behind the settled ones that were transferred because they were written.
     ahead: BTreeSet<ChunkId>,
+    /// Chunks that could not be read here.
+    unreadable: BTreeSet<ChunkId>,
+    /// Until when, at least, the syncing member gets only what takes no room.
+    pub(super) room_kept: Option<Millis>,
+    /// Whether the syncing member was told, or may have been, that it has everything.
+    told: bool,
 }
 
 impl Resync {
     pub(super) fn new(to: Successor) -> Self {
+        Self::to(to.target)
+    }
+
+    fn to(to: TargetId) -> Self {
         Self {
-            to: to.target,
+            to,
             settled: Settled::None,
             phase: Phase::Settle,
             differing: VecDeque::new(),
             transfers: BTreeMap::new(),
             ahead: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+            room_kept: None,
+            told: false,
         }
+    }
+
+    /// All is compared once more from the start.
+    pub(super) fn begin_anew(&mut self, room_kept: Option<Millis>) {
+        let unreadable = std::mem::take(&mut self.unreadable);
+        *self = Self { unreadable, room_kept, ..Self::to(self.to) };
+    }
+
+    /// Whether the syncing member surely does not take itself for up to date.
+    pub(super) fn is_open(&self) -> bool {
+        !self.told
+    }
+
+    /// A chunk that cannot be read here, if there is one.
+    pub(super) fn first_unreadable(&self) -> Option<ChunkId> {
+        self.unreadable.first().copied()
+    }
+
+    /// Whether the syncing member goes without this version that was sent to nobody.
+    pub(super) fn does_without(&self, chunk: ChunkId, work: &Work, now: Millis) -> bool {
+        let (on_its_way, put_off) = match self.transfers.get(&chunk) {
+            Some(Transfer::Reading(_) | Transfer::Sent) => (true, false),
+            Some(Transfer::Due { again }) => (false, *again > now),
+            None => (false, false),
+        };
+        let unreadable = put_off && self.unreadable.contains(&chunk);
+        let no_use = unreadable || (work.removes() && !on_its_way && !self.covers(chunk));
+        self.room_kept.is_some() || no_use
     }
 
     /// Whether the syncing member has this chunk as it is committed here.
     pub(super) fn covers(&self, chunk: ChunkId) -> bool {
         let settled = Settled::UpTo(chunk) <= self.settled || self.ahead.contains(&chunk);
-        settled && !self.transfers.contains_key(&chunk)
+        settled && self.room_kept.is_none() && !self.transfers.contains_key(&chunk)
     }
 
     fn settle(&mut self, page: Settled) {
         self.settled = page;
         self.ahead.retain(|chunk| Settled::UpTo(*chunk) > page);
+        let (kept, transfers) = (self.room_kept.is_some(), &self.transfers);
+        let owed = |chunk: &ChunkId| Settled::UpTo(*chunk) > page || transfers.contains_key(chunk);
+        self.unreadable.retain(|chunk| kept || owed(chunk));
+    }
+
+    /// Transfers that hold, or are about to hold, a whole chunk.
+    fn under_way(&self) -> usize {
+        self.transfers.values().filter(|state| !matches!(state, Transfer::Due { .. })).count()
     }
 }
 
 impl Target {
     /// Carries resync as far as it goes now.
     pub(super) fn pump_resync(&mut self, turn: &mut Turn<'_>) {
-        let committing = self.works.values().any(Work::ends_here);
-        let unsettled = committing || !self.orphans.is_empty();
-        let Some(resync) = &mut self.resync else { return };
-        let due: Vec<ChunkId> = resync
-            .transfers
-            .iter()
-            .filter(|(_, state)| matches!(state, Transfer::Due { again } if *again <= turn.now))
-            .map(|(chunk, _)| *chunk)
-            .collect();
-        due.into_iter().for_each(|chunk| self.begin_transfer(turn, chunk));
+        self.begin_due(turn);
+        let settles = self.settles();
         let Some(resync) = &mut self.resync else { return };
         match resync.phase {
-            Phase::Settle if !unsettled => resync.phase = Phase::Compare { again: turn.now },
+            Phase::Settle if !settles => {
+                resync.phase = Phase::Compare { again: turn.now };
+                let left = self.works.iter().filter(|(_, work)| work.ends_here());
+                let left: Vec<ChunkId> = left.map(|(chunk, _)| *chunk).collect();
+                left.into_iter().for_each(|chunk| self.owe(turn.now, chunk));
+            }
             Phase::Transfer { page } => self.transfer_page(turn, page),
             _ => {}
         }
         let Some(resync) = &mut self.resync else { return };
         match resync.phase {
             Phase::Compare { again } if again <= turn.now => self.compare(turn),
-            Phase::Finish { again } if again <= turn.now => self.finish(turn),
+            Phase::Finish { again } if again <= turn.now => match resync.room_kept {
+                Some(_) => self.compare_anew(None),
+                None if resync.transfers.is_empty() => self.finish(turn),
+                None => {}
+            },
             _ => {}
         }
+    }
+
+    /// Whether something may still be committed that comparing would not find, and that is not owed.
+    fn settles(&self) -> bool {
+        let Some(resync) = &self.resync else { return false };
+        let found = |(chunk, work): (&ChunkId, &Work)| {
+            !work.ends_here() || work.failed_once || resync.transfers.contains_key(chunk)
+        };
+        // While room is kept nothing is settled: the works need not be waited for.
+        !self.orphans.is_empty() || (resync.room_kept.is_none() && !self.works.iter().all(found))
+    }
+
+    /// Begins the transfers whose time has come; of those that failed as the chunk could not be read, a few.
+    fn begin_due(&mut self, turn: &mut Turn<'_>) {
+        let Some(resync) = &self.resync else { return };
+        let mut free = TRANSFERS_MAX.saturating_sub(resync.under_way());
+        let mut due = Vec::new();
+        for (chunk, state) in &resync.transfers {
+            let now = matches!(state, Transfer::Due { again } if *again <= turn.now);
+            if !now || self.works.get(chunk).is_some_and(Work::ends_here) {
+                continue;
+            }
+            if resync.unreadable.contains(chunk) {
+                let Some(left) = free.checked_sub(1) else { continue };
+                free = left;
+            }
+            due.push(*chunk);
+        }
+        due.into_iter().for_each(|chunk| self.begin_transfer(turn, chunk));
+    }
+
+    /// The syncing member is to be sent this chunk once it is committed here. Where room is kept, comparing
+    /// will find it.
+    pub(super) fn owe(&mut self, now: Millis, chunk: ChunkId) {
+        let resync = self.resync.as_mut().expect("a syncing successor is resynced");
+        let owed = matches!(resync.transfers.get(&chunk), Some(Transfer::Due { .. }));
+        if owed || resync.room_kept.is_some() {
+            return;
+        }
+        resync.transfers.insert(chunk, Transfer::Due { again: now });
+        // If it is on its way, that is an earlier version.
+        self.calls.retain(|_, (_, call)| !matches!(call, Call::Install(of) if *of == chunk));
     }
 
     fn compare(&mut self, turn: &mut Turn<'_>) {
@@ -126,7 +226,8 @@ impl Target {
 
     fn finish(&mut self, turn: &mut Turn<'_>) {
         let resync = self.resync.as_mut().expect("it is resync that finishes");
-        resync.phase = Phase::Finishing;
+        assert!(resync.transfers.is_empty() && resync.room_kept.is_none(), "nothing is owed");
+        (resync.phase, resync.told) = (Phase::Finishing, true);
         let to = resync.to;
         let replica = self.view.as_ref().expect("it serves").replica(to);
         self.send(turn, to, Call::Finish, Ask::Finish(FinishSync { replica }));
@@ -162,39 +263,48 @@ impl Target {
         resync.phase = Phase::Transfer { page };
     }
 
-    /// Transfers the page's chunks, a few at a time; then the page is settled.
+    /// Transfers the page's chunks, a few at a time; then the page is settled. Where room is kept, those that
+    /// take it are passed over.
     fn transfer_page(&mut self, turn: &mut Turn<'_>, page: Settled) {
         while let Some(resync) = &mut self.resync {
-            if resync.transfers.len() >= TRANSFERS_MAX {
+            if resync.under_way() >= TRANSFERS_MAX {
                 return;
             }
             let Some(chunk) = resync.differing.pop_front() else { break };
-            if !resync.ahead.contains(&chunk) && !resync.transfers.contains_key(&chunk) {
+            let passed = resync.room_kept.is_some() && bytes_of(turn, chunk).is_some();
+            let begun = resync.ahead.contains(&chunk) || resync.transfers.contains_key(&chunk);
+            if !passed && !begun {
                 self.begin_transfer(turn, chunk);
             }
         }
         let Some(resync) = &mut self.resync else { return };
-        if resync.transfers.keys().any(|chunk| Settled::UpTo(*chunk) <= page) {
+        let waits = |chunk: &ChunkId| {
+            let ends_here = || self.works.get(chunk).is_some_and(Work::ends_here);
+            Settled::UpTo(*chunk) <= page && !resync.unreadable.contains(chunk) && !ends_here()
+        };
+        if resync.transfers.keys().any(waits) {
             return;
         }
         resync.settle(page);
         let again = turn.now;
-        let end = page == Settled::All;
-        resync.phase = if end { Phase::Finish { again } } else { Phase::Compare { again } };
+        resync.phase = match page {
+            Settled::All => Phase::Finish { again: resync.room_kept.unwrap_or(again) },
+            Settled::None | Settled::UpTo(_) => Phase::Compare { again },
+        };
     }
 
     /// Something waits for this chunk's transfer.
     pub(super) fn transfer(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let resync = self.resync.as_ref().expect("a syncing successor is resynced");
-        if !resync.transfers.contains_key(&chunk) {
+        let due = |state: &Transfer| matches!(state, Transfer::Due { again } if *again <= turn.now);
+        if resync.transfers.get(&chunk).is_none_or(due) {
             self.begin_transfer(turn, chunk);
         }
     }
 
     /// Reads the chunk as it is committed, if it has bytes, to send it.
     fn begin_transfer(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
-        let state = turn.committed(chunk);
-        match state.filter(|state| !state.removed && state.len.get() > 0) {
+        match bytes_of(turn, chunk) {
             Some(state) => {
                 let op = self.op(Op::Transfer(chunk));
                 self.set_transfer(chunk, Transfer::Reading(op));
@@ -202,7 +312,8 @@ impl Target {
                 turn.out.push(Effect::Read { op, chunk, which, start, len });
             }
             None => {
-                self.send_install(turn, chunk, state.map(|state| ReadResult { state, data: None }));
+                let none = |state| ReadResult { state, data: None };
+                self.send_install(turn, chunk, turn.committed(chunk).map(none));
             }
         }
     }
@@ -224,8 +335,23 @@ impl Target {
         };
         match outcome {
             Ok(found) if whole(&found) => self.send_install(turn, chunk, Some(found)),
-            // It grew or went between the look and the read, or it is corrupt here.
+            Err(StoreError::Corrupt) => self.not_readable(turn, chunk),
+            // It grew or went between the look and the read.
             Ok(_) | Err(_) => self.transfer_again(turn.now, chunk),
+        }
+    }
+
+    /// The chunk is not lost as long as nobody takes it for absent: it stays owed, and is not waited for.
+    fn not_readable(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+        let again = turn.now.after(UNREADABLE_MS);
+        let resync = self.resync.as_mut().expect("a transfer belongs to a resync");
+        resync.transfers.insert(chunk, Transfer::Due { again });
+        if resync.unreadable.len() < UNREADABLE_MAX && resync.unreadable.insert(chunk) {
+            turn.out.push(Effect::Unreadable { chunk });
+        }
+        if self.works.get(&chunk).is_some_and(Work::is_held) {
+            self.go_without(turn.now, chunk);
+            self.advance(turn, chunk);
         }
     }
 
@@ -259,25 +385,20 @@ impl Target {
     pub(super) fn transferred(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let Some(resync) = &mut self.resync else { return };
         resync.transfers.remove(&chunk);
+        resync.unreadable.remove(&chunk);
         if resync.ahead.len() < AHEAD_MAX && Settled::UpTo(chunk) > resync.settled {
             resync.ahead.insert(chunk);
         }
-        let held = self.works.get(&chunk).is_some_and(|work| matches!(work.forward, Forward::Held));
-        if held {
+        if self.works.get(&chunk).is_some_and(Work::is_held) {
             self.send_forward(turn, chunk);
         }
     }
 
-    /// The syncing member did not take a chunk. Without room for that it has none for what is held behind it
-    /// either, which it was not sent; what takes no room waits.
+    /// The syncing member did not take a chunk.
     pub(super) fn transfer_failed(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: &WireError) {
         self.transfer_again(turn.now, chunk);
-        let held =
-            |work: &Work| matches!(work.forward, Forward::Held) && work.room() > ByteLen::ZERO;
-        if let WireError::Refuse { why: why @ FsError::NoSpace } = why
-            && self.works.get(&chunk).is_some_and(held)
-        {
-            self.refused_behind(turn, chunk, *why);
+        if matches!(why, WireError::Refuse { why: FsError::NoSpace }) {
+            self.keep_room_free(turn);
         }
     }
 
@@ -306,6 +427,11 @@ impl Target {
             resync.phase = Phase::Done;
         }
     }
+}
+
+/// What is committed of a chunk, if that has bytes: it takes room at whoever gets it.
+fn bytes_of(turn: &Turn<'_>, chunk: ChunkId) -> Option<VersionState> {
+    turn.committed(chunk).filter(|state| !state.removed && state.len.get() > 0)
 }
 
 impl Resync {

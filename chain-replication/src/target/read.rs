@@ -151,7 +151,7 @@ impl Target {
                 Put::Running | Put::Failed { .. } if work.readers.len() < READS_MAX => {
                     work.readers.push(asker);
                 }
-                Put::Running | Put::Failed { .. } | Put::Undoing(_) => {
+                Put::Running | Put::Failed { .. } | Put::Undoing { .. } => {
                     turn.out.push(Effect::refuse(asker.request(), retry("busy".into())));
                 }
             },

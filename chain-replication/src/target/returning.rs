@@ -10,7 +10,7 @@
 //! overtaken, changes nothing. Any other chunk is replaced by whatever the predecessor sends, older or not.
 
 use emberfs_buffer::Payload;
-use emberfs_layout::{ChunkId, ChunkOffset, ChunkVersion};
+use emberfs_layout::{BlockSize, ByteLen, ChunkId, ChunkOffset, ChunkVersion};
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::limits::CHUNKS_PAGE_MAX;
 use emberfs_wire::replica::{
@@ -37,6 +37,8 @@ pub(super) struct InstallUnderWay {
     pub(super) id: RequestId,
     pub(super) chunk: ChunkId,
     version: ChunkVersion,
+    /// What it may take in the store, in blocks of this size.
+    room: (ByteLen, BlockSize),
     pub(super) tags: Vec<AppliedTag>,
 }
 
@@ -132,12 +134,14 @@ impl Target {
             return Ok(());
         }
         let tags = install.tags.clone();
-        let op = self.op(Op::Install(InstallUnderWay { id, chunk, version, tags }));
+        let len = data.as_ref().map_or(ChunkOffset(0), Payload::end);
+        let block = install.chunk_size.block_size();
+        let room = (ByteLen(u64::from(block.round_up(len).get())), block);
+        let op = self.op(Op::Install(InstallUnderWay { id, chunk, version, room, tags }));
         if version == ChunkVersion::NONE {
             turn.out.push(Effect::Sweep { op, chunk });
             return Ok(());
         }
-        let len = data.as_ref().map_or(ChunkOffset(0), Payload::end);
         let InstallChunk { chunk_size, tags, .. } = install;
         let state = VersionState { version, len, digest, written_in, removed };
         let installed = Installed { state, chunk_size, tags, data };
@@ -151,7 +155,7 @@ impl Target {
         install: InstallUnderWay,
         outcome: Result<Durable, StoreError>,
     ) {
-        let InstallUnderWay { id, chunk, version, tags } = install;
+        let InstallUnderWay { id, chunk, version, room, tags } = install;
         match outcome {
             Ok(durable) => {
                 self.tags.replace(chunk, &tags);
@@ -159,7 +163,10 @@ impl Target {
                 let answer = Answer::Installed(InstallChunkReply { version });
                 turn.out.push(Effect::synced(id, answer, &durable));
             }
-            Err(StoreError::NoSpace) => turn.out.push(Effect::refuse(id, FsError::NoSpace.into())),
+            Err(StoreError::NoSpace) => {
+                self.note_no_room(turn.now, room.0, room.1);
+                turn.out.push(Effect::refuse(id, FsError::NoSpace.into()));
+            }
             Err(error) => turn.out.push(Effect::refuse(id, retry(error.to_string()))),
         }
     }
@@ -184,7 +191,7 @@ impl Target {
                 // A flush of an earlier round was dropped with it; one that was asked for twice may end
                 // when the target serves already.
                 assert!(self.duty() != Duty::Idle, "an idle target has no flush under way");
-                self.complete = true;
+                (self.complete, self.no_room) = (true, None);
                 turn.out.push(Effect::synced(id, Answer::Finished(FinishSyncReply {}), &durable));
             }
             Err(error) => turn.out.push(Effect::refuse(id, retry(error.to_string()))),

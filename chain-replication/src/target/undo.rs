@@ -19,6 +19,9 @@
 //! * **It stays away.** The discard is durable before the refusal goes on: after a loss of power everywhere
 //!   no replica finds the version pending and commits it.
 //!
+//! * **But for a syncing member.** Until it was told that it has everything, its lack of room is nobody
+//!   else's: it goes without the version. See `predecessor`.
+//!
 //! A corrupt block that is to be written in part is refused like a lack of room, as `Io`. Where all behind
 //! have the version, and have it whole, the block here may stay corrupt instead: this replica differs then.
 //!
@@ -43,9 +46,14 @@ impl Target {
         let Some(work) = self.works.get_mut(&chunk) else { return };
         let full = *error == StoreError::NoSpace;
         if !work.handed_on {
+            if full {
+                let (room, block) = (work.room(), work.chunk_size.block_size());
+                self.note_no_room(turn.now, room, block);
+            }
             return self.refused(turn, chunk, if full { FsError::NoSpace } else { FsError::Io });
         }
         work.put = Put::Failed { again: turn.now.after(AGAIN_MS) };
+        work.failed_once = true;
         // The predecessor waits: this is not over. Clients are told for what, readers go elsewhere.
         let clients: Vec<_> = work.clients.iter_mut().flat_map(std::mem::take).collect();
         let readers: Vec<_> = work.readers.drain(..).map(|asker| asker.request()).collect();
@@ -57,11 +65,18 @@ impl Target {
         self.refuse_waiting(turn, chunk, &why);
     }
 
-    /// The successor refused a version for good.
+    /// The successor refused a version for good. A syncing one goes without it.
     pub(super) fn refused_behind(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: FsError) {
         let work = self.works.get_mut(&chunk).expect("it was the work's forward");
-        work.forward = Forward::Refused(why);
         work.handed_on = false;
+        if self.resync.as_ref().is_some_and(super::Resync::is_open) {
+            self.go_without(turn.now, chunk);
+            if why == FsError::NoSpace {
+                self.keep_room_free(turn);
+            }
+        } else {
+            work.forward = Forward::Refused(why);
+        }
         self.advance(turn, chunk);
     }
 
@@ -69,10 +84,10 @@ impl Target {
     pub(super) fn take_back(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: FsError) {
         let Some(work) = self.works.get_mut(&chunk) else { return };
         match work.put {
-            Put::Running | Put::Undoing(_) => {}
+            Put::Running | Put::Undoing { .. } => {}
             Put::Failed { .. } => self.refused(turn, chunk, why),
             Put::Done(_) => {
-                work.put = Put::Undoing(why);
+                work.put = Put::Undoing { why, again: None };
                 turn.out.push(Effect::Discard { chunk });
                 self.pending.remove(&chunk);
                 let at = turn.committed(chunk).map_or(ChunkVersion::NONE, |state| state.version);
@@ -82,8 +97,11 @@ impl Target {
         }
     }
 
-    fn flush_discard(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+    pub(super) fn flush_discard(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let op = self.op(Op::Undo(chunk));
+        let work = self.works.get_mut(&chunk).expect("it is the work's discard");
+        let Put::Undoing { again, .. } = &mut work.put else { unreachable!("it is taken back") };
+        *again = None;
         turn.out.push(Effect::Flush { op });
     }
 
@@ -94,11 +112,16 @@ impl Target {
         chunk: ChunkId,
         outcome: &Result<Durable, StoreError>,
     ) {
-        let Some(work) = self.works.get(&chunk) else { return };
-        let Put::Undoing(why) = work.put else { unreachable!("nothing ends an undoing but this") };
+        let Some(work) = self.works.get_mut(&chunk) else { return };
+        let Put::Undoing { why, again } = &mut work.put else {
+            unreachable!("nothing ends an undoing but this")
+        };
         match outcome {
-            Ok(_) => self.refused(turn, chunk, why),
-            Err(_) => self.flush_discard(turn, chunk),
+            Ok(_) => {
+                let why = *why;
+                self.refused(turn, chunk, why);
+            }
+            Err(_) => *again = Some(turn.now.after(AGAIN_MS)),
         }
     }
 

@@ -4,7 +4,7 @@
 //!   put:      Running ──► Done (durable) ──► Undoing (refused behind) ──► refused upstream, gone
 //!                └─► Failed ──► Running       no room, and it was handed on: tried again
 //!   forward:  AfterPut, Held (behind a transfer) ──► Due ──► Sent ──► Done or Refused
-//!             None at the end of the path
+//!             None at the end of the path, and where a syncing member goes without it
 //!   both done ──► committed, answered upstream, gone
 //! ```
 
@@ -28,8 +28,12 @@ pub(super) enum Put {
         again: Millis,
     },
     Done(Durable),
-    /// It is taken back for this reason; the discard is on its way to the disk.
-    Undoing(FsError),
+    /// It is taken back for this reason; the discard is on its way to the disk, or to be sent there again
+    /// then.
+    Undoing {
+        why: FsError,
+        again: Option<Millis>,
+    },
 }
 
 /// How the successor stands with it.
@@ -71,6 +75,10 @@ pub(super) struct Work {
     /// Whether it ends here though it began under an earlier version of the chain: then whoever was last
     /// in the path before may have committed it, and given it to readers.
     pub(super) inherited: bool,
+    /// Whether the syncing member goes without it: it does not have it, and is sent the chunk later.
+    pub(super) without_syncing: bool,
+    /// Whether the store has failed to take it.
+    pub(super) failed_once: bool,
     pub(super) forward: Forward,
     /// Whether somebody behind may have it, or may have had it under an earlier version of the chain.
     pub(super) handed_on: bool,
@@ -97,6 +105,8 @@ impl Work {
             put: Put::Running,
             as_committed: false,
             inherited: false,
+            without_syncing: false,
+            failed_once: false,
             forward: Forward::None,
             handed_on: false,
         }
@@ -108,7 +118,17 @@ impl Work {
 
     /// Whether it is committed as soon as it is durable here, whatever a syncing successor has.
     pub(super) fn ends_here(&self) -> bool {
-        self.as_committed || self.inherited
+        self.as_committed || self.inherited || self.without_syncing
+    }
+
+    /// Whether it leaves nothing of what was before.
+    pub(super) fn removes(&self) -> bool {
+        self.changes.last().is_some_and(|last| matches!(last.change, ChunkChange::Remove))
+    }
+
+    /// Whether it waits for its chunk's transfer.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.forward, Forward::Held)
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -167,7 +187,7 @@ impl Work {
     pub(super) fn lens(&self) -> &[ChunkOffset] {
         match &self.put {
             Put::Done(durable) => durable.lens(),
-            Put::Running | Put::Failed { .. } | Put::Undoing(_) => &[],
+            Put::Running | Put::Failed { .. } | Put::Undoing { .. } => &[],
         }
     }
 }

@@ -10,6 +10,8 @@
 //! | write, flush, fsync | `files/writing` |
 //! | statfs | `space` |
 //!
+//! What is not with the servers yet is told by `left`, with the names that `paths` remembers.
+//!
 //! Inodes are named by the cluster's own numbers, so there is nothing to remember and nothing to forget.
 //! What must be remembered is which files are open here for writing (`files/written`): bytes that are
 //! gathered count at once for everybody on this mount, so all that answers with attributes of such a file
@@ -18,11 +20,14 @@
 mod attributes;
 mod directories;
 mod files;
+mod left;
 mod names;
+mod paths;
 mod space;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use emberfs_client::{Attributes, Client, ClientError, InodeId, Meta, Name, Place, Position};
 use tokio::runtime::Handle;
@@ -35,6 +40,8 @@ pub use attributes::Change;
 pub use directories::{Listed, OpenDirectory};
 use files::Inodes;
 pub use files::{Flags, OpenFile};
+pub use left::Left;
+use paths::Paths;
 
 /// How often is looked for bytes that have been gathered for too long.
 const SWEEP_PAUSE: Duration = Duration::from_millis(500);
@@ -47,6 +54,9 @@ pub struct Adapter {
     inodes: Inodes,
     files: Table<OpenFile>,
     directories: Table<OpenDirectory>,
+    paths: Paths,
+    /// Nothing is opened any more.
+    closing: AtomicBool,
 }
 
 impl Adapter {
@@ -54,8 +64,9 @@ impl Adapter {
     #[must_use]
     pub fn new(client: Client) -> Arc<Self> {
         let inodes = Inodes::new(client.meta(emberfs_client::Credentials::root()));
-        let (files, directories) = (Table::default(), Table::default());
-        Arc::new(Self { client, runtime: Handle::current(), inodes, files, directories })
+        let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
+        let (runtime, closing) = (Handle::current(), AtomicBool::new(false));
+        Arc::new(Self { client, runtime, inodes, files, directories, paths, closing })
     }
 
     /// Writes what has been gathered for long enough, for ever.
@@ -66,29 +77,24 @@ impl Adapter {
         }
     }
 
-    /// Writes all that is gathered.
-    ///
-    /// # Errors
-    /// The last failure; what could not be written is kept.
-    pub async fn settle_all(&self) -> Result<(), Errno> {
-        self.inodes.settle_all().await
+    /// Writes and closes all that is open, however long it takes: after the last call of the kernel, or before
+    /// a stop. Nothing is opened any more.
+    pub async fn close_all(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        loop {
+            // Also what was being opened meanwhile.
+            let open = self.files.clear();
+            open.iter().for_each(|file| file.let_go());
+            if self.inodes.settle_all().await.is_ok() && open.is_empty() {
+                return;
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
     }
 
-    /// Writes and closes all that is open: after the last call of the kernel, or before a stop.
-    ///
-    /// # Errors
-    /// The last failure, if at `until` there are bytes that could not be written.
-    pub async fn close_all(&self, until: Instant) -> Result<(), Errno> {
-        for file in self.files.clear() {
-            file.let_go();
-        }
-        loop {
-            match self.inodes.settle_all().await {
-                Ok(()) => return Ok(()),
-                Err(error) if until <= Instant::now() => return Err(error),
-                Err(_) => tokio::time::sleep(SWEEP_PAUSE).await,
-            }
-        }
+    /// Whether files may still be opened.
+    fn opens(&self) -> Result<(), Errno> {
+        if self.closing.load(Ordering::Relaxed) { Err(Errno::NOTCONN) } else { Ok(()) }
     }
 
     fn meta(&self, caller: Caller) -> Meta {

@@ -22,6 +22,7 @@ impl Adapter {
     ) -> Result<Attributes, Errno> {
         let (meta, place) = (self.meta(caller), Place::entry(parent, &name_of(name)?));
         let found = ask(meta.attributes(place, false)).await?;
+        self.paths.saw(parent, name, found.inode);
         self.settled(&meta, found).await
     }
 
@@ -134,7 +135,9 @@ impl Adapter {
             return Err(Errno::INVAL);
         }
         let (from, to) = (position(parent, name)?, position(new_parent, new_name)?);
-        ask(self.meta(caller).rename(from, to, RenameFlags::default())).await
+        ask(self.meta(caller).rename(from, to, RenameFlags::default())).await?;
+        self.paths.moved((parent, name), (new_parent, new_name));
+        Ok(())
     }
 }
 

@@ -86,6 +86,12 @@ impl Session {
         !self.is_over
     }
 
+    /// Where it is mounted.
+    #[must_use]
+    pub fn mount_point(&self) -> &MountPoint {
+        &self.mount_point
+    }
+
     /// Unmounts: at once for those who look it up, and for those who have files open when they close them.
     ///
     /// # Errors

@@ -28,8 +28,21 @@ const HELPER: &str = "fusermount3";
 #[derive(Debug)]
 pub struct MountPoint {
     path: PathBuf,
-    /// The kernel's number of the mount, so that no other is unmounted.
-    id: Option<u64>,
+    /// As the kernel lists it, so that no other is unmounted.
+    listed: Option<Listed>,
+}
+
+/// One line of the kernel's list of mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    /// The mount's number.
+    id: u64,
+    /// The file system's: `0:57`.
+    device: String,
+    /// The path, as it is written there.
+    path: String,
+    /// The type of the file system.
+    kind: String,
 }
 
 /// Why something was not mounted or unmounted.
@@ -94,13 +107,19 @@ impl MountPoint {
         };
         let path = std::fs::canonicalize(&options.path).map_err(at)?;
         let mode = std::fs::metadata(&path).map_err(at)?.mode();
-        if topmost(&mounts(), &path).is_some_and(|(_, kind)| kind == TYPE) {
+        if topmost(&mounts(), &path).is_some_and(|mount| mount.kind == TYPE) {
             return Err(MountError::Mounted { path });
         }
         let device =
             if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
-        let id = mount_id(&path);
-        Ok((Self { path, id }, device))
+        let listed = topmost(&mounts(), &path);
+        Ok((Self { path, listed }, device))
+    }
+
+    /// The file system's device and the path, as the kernel lists them.
+    #[must_use]
+    pub fn listed(&self) -> Option<(&str, &str)> {
+        self.listed.as_ref().map(|listed| (listed.device.as_str(), listed.path.as_str()))
     }
 
     /// Unmounts, if it is still there.
@@ -108,7 +127,7 @@ impl MountPoint {
     /// # Errors
     /// [`MountError`].
     pub fn unmount(&self) -> Result<(), MountError> {
-        if self.id.is_none() || mount_id(&self.path) != self.id {
+        if self.listed.is_none() || topmost(&mounts(), &self.path) != self.listed {
             return Ok(());
         }
         if !is_root() {
@@ -208,24 +227,21 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
     descriptor.ok_or_else(|| io::Error::other("no descriptor was handed over"))
 }
 
-/// The kernel's number of the topmost mount at a path.
-fn mount_id(path: &Path) -> Option<u64> {
-    topmost(&mounts(), path).map(|(id, _)| id)
-}
-
 fn mounts() -> String {
     std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
 
-/// Its number, and the type of the file system.
-fn topmost<'a>(mounts: &'a str, path: &Path) -> Option<(u64, &'a str)> {
+/// The topmost mount at a path.
+fn topmost(mounts: &str, path: &Path) -> Option<Listed> {
     let path = path.to_str()?;
     // The kernel writes these four in octal, so that they part no words and lines.
     let escaped = path.replace('\\', "\\134").replace(' ', "\\040");
-    let escaped = escaped.replace('\t', "\\011").replace('\n', "\\012");
-    let here = |line: &&str| line.split(' ').nth(4) == Some(escaped.as_str());
+    let path = escaped.replace('\t', "\\011").replace('\n', "\\012");
+    let here = |line: &&str| line.split(' ').nth(4) == Some(path.as_str());
     let (mount, system) = mounts.lines().rfind(here)?.split_once(" - ")?;
-    Some((mount.split(' ').next()?.parse().ok()?, system.split(' ').next()?))
+    let mut fields = mount.split(' ');
+    let (id, device) = (fields.next()?.parse().ok()?, fields.nth(1)?.to_owned());
+    Some(Listed { id, device, path, kind: system.split(' ').next()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -238,8 +254,10 @@ mod tests {
             36 21 0:40 / /a\\040b rw - fuse.emberfs x rw\n\
             37 36 0:41 / /a\\040b rw - fuse.emberfs x rw\n\
             38 21 0:42 / /a rw - tmpfs x rw\n";
-        assert_eq!(topmost(mounts, Path::new("/a b")), Some((37, TYPE)));
-        assert_eq!(topmost(mounts, Path::new("/a")), Some((38, "tmpfs")));
-        assert_eq!(topmost(mounts, Path::new("/b")), None);
+        let found = |path| topmost(mounts, Path::new(path));
+        let [device, path, kind] = ["0:41", "/a\\040b", TYPE].map(str::to_owned);
+        assert_eq!(found("/a b"), Some(Listed { id: 37, device, path, kind }));
+        assert_eq!(found("/a").map(|mount| mount.kind), Some("tmpfs".to_owned()));
+        assert_eq!(found("/b"), None);
     }
 }

@@ -1,8 +1,10 @@
-//! Numbers of a session's chunk writes, and the mark below which all have their replies.
+//! Numbers of a session's chunk writes, and for each chain the mark below which all have their replies.
 //!
 //! A write takes the next number, keeps it over all its retries, and gives it back when it is settled: done,
-//! or refused. The low-water mark is the lowest number that is still out: servers forget the tags below it,
-//! and refuse writes below it that come late.
+//! or refused. Numbers are one sequence. A chain's low-water mark is the lowest number that is still out *to
+//! that chain*, or the next: its servers forget the tags below it, and refuse writes below it that come late.
+//! Chunks never change their chain, so no other mark is asked for; and a write that waits for a chain that is
+//! gone holds down no mark but that of its own.
 //!
 //! Writes of one client to a chunk are applied in their order, also where nobody waits for the first any more.
 //! So two writes hold the next to their chunk:
@@ -10,7 +12,7 @@
 //! | write | until | because |
 //! | --- | --- | --- |
 //! | given up: its caller went away | it is settled | it goes on in the background |
-//! | refused, after it was sent more than once | the mark has passed it | a late copy would be done; the next write carries a mark that shuts it out wherever it is applied itself |
+//! | ended in doubt: a copy of it may be on its way | its chain's mark has passed it | a late copy would be done; the next write carries a mark that shuts it out wherever it is applied itself |
 //!
 //! A late copy of a write that was done does no harm: servers know its tag until the mark has passed it.
 //!
@@ -18,24 +20,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use emberfs_layout::{ByteLen, ChunkId, Sequence};
+use emberfs_layout::{ByteLen, ChainId, ChunkId, Sequence};
 
-/// Writes that were given up and go on, at most (a count) before none begins: what callers had under way at
-/// that time may still come on top. Beyond this a chain is not slow but gone.
-pub const GIVEN_UP_MAX: usize = 1024;
-/// The same in bytes: what a program can spare for what it no longer waits for.
-pub const GIVEN_UP_BYTES_MAX: ByteLen = ByteLen(64 << 20);
+/// Writes that were given up and go on, of all chains, at most before none begins: what a program can spare for
+/// what it no longer waits for. What callers had under way at that time may still come on top.
+pub const GIVEN_UP_MAX: Load = Load { writes: 1024, bytes: ByteLen(64 << 20) };
+/// The same of one chain, before none to it begins: beyond this a chain is not slow but gone. An eighth of all,
+/// so that it does not stop the others.
+pub const GIVEN_UP_OF_CHAIN_MAX: Load = Load { writes: 128, bytes: ByteLen(8 << 20) };
 
 /// The numbers of one session.
 #[derive(Clone, Debug)]
 pub struct Tags {
     next: Sequence,
-    open: BTreeSet<Sequence>,
+    /// Those that have numbers out.
+    chains: BTreeMap<ChainId, OfChain>,
+    given_up: Load,
+}
+
+/// One write of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WriteId {
+    /// To which chain.
+    pub chain: ChainId,
+    /// To which chunk.
+    pub chunk: ChunkId,
+    /// Its number.
+    pub sequence: Sequence,
+}
+
+/// So many writes, with so many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many.
+    pub writes: usize,
+    /// The bytes of all.
+    pub bytes: ByteLen,
+}
+
+/// The numbers that are out to one chain; none is held without one.
+#[derive(Clone, Debug, Default)]
+struct OfChain {
+    /// Those given up with their bytes.
+    open: BTreeMap<Sequence, Option<ByteLen>>,
     /// Writes that hold the next to their chunk.
     holding: BTreeSet<(ChunkId, Sequence)>,
-    /// Writes that were given up and go on, and all bytes of them.
-    given_up: BTreeMap<Sequence, ByteLen>,
-    given_up_bytes: ByteLen,
+    given_up: Load,
 }
 
 /// A write must wait.
@@ -43,77 +73,104 @@ pub struct Tags {
 pub enum Blocked {
     /// For this earlier write to its chunk.
     By(Sequence),
-    /// For any of those that were given up: there are too many.
+    /// For any of those that were given up: there are too many, of its chain or of all.
     Full,
 }
 
 impl Default for Tags {
     fn default() -> Self {
-        Self {
-            next: Sequence(1),
-            open: BTreeSet::new(),
-            holding: BTreeSet::new(),
-            given_up: BTreeMap::new(),
-            given_up_bytes: ByteLen::ZERO,
-        }
+        Self { next: Sequence(1), chains: BTreeMap::new(), given_up: Load::default() }
+    }
+}
+
+impl Load {
+    fn reaches(self, most: Self) -> bool {
+        self.writes >= most.writes || self.bytes >= most.bytes
+    }
+
+    fn add(&mut self, len: ByteLen) {
+        self.writes += 1;
+        self.bytes.0 += len.0;
+    }
+
+    fn remove(&mut self, len: ByteLen) {
+        self.writes -= 1;
+        self.bytes.0 -= len.0;
     }
 }
 
 impl Tags {
-    /// A number for a write to `chunk`.
+    /// A number for a write to `chunk`, which is on `chain`.
     ///
     /// # Errors
     /// [`Blocked`]: try again after the next number was given back.
-    pub fn begin(&mut self, chunk: ChunkId) -> Result<Sequence, Blocked> {
-        let of_chunk = (chunk, Sequence(0))..=(chunk, Sequence(u64::MAX));
-        if let Some((_, by)) = self.holding.range(of_chunk).next_back() {
-            return Err(Blocked::By(*by));
+    pub fn begin(&mut self, chain: ChainId, chunk: ChunkId) -> Result<WriteId, Blocked> {
+        if let Some(of) = self.chains.get(&chain) {
+            let of_chunk = (chunk, Sequence(0))..=(chunk, Sequence(u64::MAX));
+            if let Some((_, by)) = of.holding.range(of_chunk).next_back() {
+                return Err(Blocked::By(*by));
+            }
+            if of.given_up.reaches(GIVEN_UP_OF_CHAIN_MAX) {
+                return Err(Blocked::Full);
+            }
         }
-        let full = self.given_up.len() >= GIVEN_UP_MAX;
-        if full || self.given_up_bytes >= GIVEN_UP_BYTES_MAX {
+        if self.given_up.reaches(GIVEN_UP_MAX) {
             return Err(Blocked::Full);
         }
         let sequence = self.next;
         self.next = sequence.next();
-        self.open.insert(sequence);
-        Ok(sequence)
+        self.chains.entry(chain).or_default().open.insert(sequence, None);
+        Ok(WriteId { chain, chunk, sequence })
     }
 
     /// Nobody waits for the write of `len` bytes any more, and it goes on: its number stays out.
-    pub fn give_up(&mut self, sequence: Sequence, chunk: ChunkId, len: ByteLen) {
-        assert!(self.open.contains(&sequence), "{sequence} is out");
-        self.holding.insert((chunk, sequence));
-        let before = self.given_up.insert(sequence, len);
-        assert_eq!(before, None, "{sequence} is given up once");
-        self.given_up_bytes.0 += len.0;
+    pub fn give_up(&mut self, write: WriteId, len: ByteLen) {
+        let of = self.chains.get_mut(&write.chain).expect("its number is out");
+        let before = of.open.insert(write.sequence, Some(len));
+        assert_eq!(before, Some(None), "{write:?} is out, and given up once");
+        of.holding.insert((write.chunk, write.sequence));
+        of.given_up.add(len);
+        self.given_up.add(len);
     }
 
     /// The write is settled for good, or never left.
-    pub fn answered(&mut self, sequence: Sequence, chunk: ChunkId) {
-        self.holding.remove(&(chunk, sequence));
-        self.give_back(sequence);
+    pub fn settled(&mut self, write: WriteId) {
+        self.give_back(write, false);
     }
 
-    /// The write was refused, and an earlier copy of it may still arrive.
-    pub fn refused(&mut self, sequence: Sequence, chunk: ChunkId) {
-        self.holding.insert((chunk, sequence));
-        self.give_back(sequence);
+    /// The write is over for its caller, and a copy of it may still arrive.
+    pub fn doubted(&mut self, write: WriteId) {
+        self.give_back(write, true);
     }
 
-    /// Every write below this is settled.
+    /// Every write to the chain below this is settled.
     #[must_use]
-    pub fn low_water(&self) -> Sequence {
-        self.open.first().copied().unwrap_or(self.next)
+    pub fn low_water(&self, chain: ChainId) -> Sequence {
+        self.chains.get(&chain).and_then(OfChain::first).unwrap_or(self.next)
     }
 
-    fn give_back(&mut self, sequence: Sequence) {
-        let was_open = self.open.remove(&sequence);
-        assert!(was_open, "{sequence} is given back once");
-        if let Some(len) = self.given_up.remove(&sequence) {
-            self.given_up_bytes.0 -= len.0;
+    fn give_back(&mut self, write: WriteId, holds: bool) {
+        let WriteId { chain, chunk, sequence } = write;
+        let of = self.chains.get_mut(&chain).expect("its number is out");
+        let given_up = of.open.remove(&sequence).expect("a number is given back once");
+        if let Some(len) = given_up {
+            of.given_up.remove(len);
+            self.given_up.remove(len);
         }
-        let mark = self.low_water();
-        self.holding.retain(|(_, held_by)| *held_by >= mark);
+        match holds {
+            true => of.holding.insert((chunk, sequence)),
+            false => of.holding.remove(&(chunk, sequence)),
+        };
+        match of.first() {
+            Some(mark) => of.holding.retain(|(_, held_by)| *held_by >= mark),
+            None => drop(self.chains.remove(&chain)),
+        }
+    }
+}
+
+impl OfChain {
+    fn first(&self) -> Option<Sequence> {
+        self.open.first_key_value().map(|(sequence, _)| *sequence)
     }
 }
 
@@ -124,116 +181,166 @@ mod tests {
 
     use super::*;
 
+    const CHAINS: u32 = 2;
+
     fn chunk(index: u32) -> ChunkId {
         ChunkId::new(DataId(1), ChunkIndex(index))
     }
 
+    /// Chunks go round the chains.
+    fn chain_of(index: u32) -> ChainId {
+        ChainId(index % CHAINS)
+    }
+
+    fn begin(tags: &mut Tags, index: u32) -> Result<WriteId, Blocked> {
+        tags.begin(chain_of(index), chunk(index))
+    }
+
     #[test]
-    fn a_refused_write_holds_the_next_to_its_chunk_until_the_mark_has_passed() {
+    fn a_write_in_doubt_holds_the_next_to_its_chunk_until_the_mark_has_passed() {
         let mut tags = Tags::default();
-        let slow = tags.begin(chunk(0)).expect("free");
-        let refused = tags.begin(chunk(1)).expect("free");
-        tags.refused(refused, chunk(1));
-        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(refused)));
-        let other = tags.begin(chunk(2)).expect("another chunk");
-        assert_eq!(tags.low_water(), slow);
-        tags.answered(slow, chunk(0));
-        assert_eq!(tags.low_water(), other);
-        let next = tags.begin(chunk(1)).expect("the mark has passed");
-        assert!(tags.low_water() > refused && next > refused);
+        let slow = begin(&mut tags, 0).expect("free");
+        let late = begin(&mut tags, 2).expect("free");
+        tags.doubted(late);
+        assert_eq!(begin(&mut tags, 2), Err(Blocked::By(late.sequence)));
+        let other = begin(&mut tags, 4).expect("another chunk");
+        assert_eq!(tags.low_water(slow.chain), slow.sequence);
+        tags.settled(slow);
+        assert_eq!(tags.low_water(slow.chain), other.sequence);
+        let next = begin(&mut tags, 2).expect("the mark has passed");
+        assert!(tags.low_water(next.chain) > late.sequence && next.sequence > late.sequence);
+    }
+
+    #[test]
+    fn a_chain_that_is_gone_holds_down_no_other_s_mark() {
+        let mut tags = Tags::default();
+        let gone = begin(&mut tags, 0).expect("free");
+        for _ in 0..100 {
+            let write = begin(&mut tags, 1).expect("free");
+            assert_eq!(tags.low_water(write.chain), write.sequence);
+            tags.doubted(write);
+        }
+        assert_eq!(tags.low_water(gone.chain), gone.sequence);
+        assert_eq!(tags.low_water(chain_of(1)), Sequence(102));
     }
 
     #[test]
     fn a_write_given_up_holds_the_next_to_its_chunk_until_it_is_settled() {
         let mut tags = Tags::default();
-        let [slow, first, second] = [0, 1, 1].map(|index| tags.begin(chunk(index)).expect("free"));
-        tags.give_up(second, chunk(1), ByteLen(9));
-        tags.give_up(first, chunk(1), ByteLen(9));
-        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(second)));
-        tags.answered(second, chunk(1));
-        assert_eq!(tags.begin(chunk(1)), Err(Blocked::By(first)));
-        tags.answered(first, chunk(1));
-        assert_eq!(tags.low_water(), slow, "it was done, whatever the mark is");
-        tags.begin(chunk(1)).expect("both are settled");
+        let [slow, first, second] = [0, 2, 2].map(|index| begin(&mut tags, index).expect("free"));
+        tags.give_up(second, ByteLen(9));
+        tags.give_up(first, ByteLen(9));
+        assert_eq!(begin(&mut tags, 2), Err(Blocked::By(second.sequence)));
+        tags.settled(second);
+        assert_eq!(begin(&mut tags, 2), Err(Blocked::By(first.sequence)));
+        tags.settled(first);
+        assert_eq!(tags.low_water(slow.chain), slow.sequence, "it was done, whatever the mark is");
+        begin(&mut tags, 2).expect("both are settled");
+    }
+
+    #[test]
+    fn too_much_that_was_given_up_to_a_chain_holds_the_others_to_it() {
+        let Load { writes, bytes } = GIVEN_UP_OF_CHAIN_MAX;
+        for (count, len) in [(writes, ByteLen(1)), (1, bytes)] {
+            let mut tags = Tags::default();
+            let mut given_up = Vec::new();
+            for index in 0..u32::try_from(count).expect("a few") {
+                let write = begin(&mut tags, index * CHAINS).expect("there is room");
+                tags.give_up(write, len);
+                given_up.push(write);
+            }
+            assert_eq!(begin(&mut tags, u32::MAX - 1), Err(Blocked::Full));
+            begin(&mut tags, u32::MAX).expect("another chain");
+            tags.settled(given_up[0]);
+            begin(&mut tags, u32::MAX - 1).expect("there is room again");
+        }
     }
 
     #[test]
     fn too_much_that_was_given_up_holds_all_others() {
-        for (count, len) in [(GIVEN_UP_MAX, ByteLen(1)), (1, GIVEN_UP_BYTES_MAX)] {
-            let mut tags = Tags::default();
-            for index in 0..u32::try_from(count).expect("a few") {
-                let sequence = tags.begin(chunk(index)).expect("there is room");
-                tags.give_up(sequence, chunk(index), len);
-            }
-            assert_eq!(tags.begin(chunk(u32::MAX)), Err(Blocked::Full));
-            tags.answered(Sequence(1), chunk(0));
-            tags.begin(chunk(u32::MAX)).expect("there is room again");
+        let mut tags = Tags::default();
+        let mut chains = 0;
+        let first = tags.begin(ChainId(0), chunk(0)).expect("free");
+        tags.give_up(first, GIVEN_UP_OF_CHAIN_MAX.bytes);
+        while let Ok(write) = tags.begin(ChainId(chains + 1), chunk(0)) {
+            chains += 1;
+            tags.give_up(write, GIVEN_UP_OF_CHAIN_MAX.bytes);
         }
+        assert_eq!(chains + 1, 8, "several may be gone");
+        tags.settled(first);
+        tags.begin(ChainId(chains + 1), chunk(0)).expect("there is room again");
     }
 
     #[derive(Clone, Debug)]
     enum Step {
         Begin(u32),
-        Answer(prop::sample::Index),
+        Settle(prop::sample::Index),
         GiveUp(prop::sample::Index),
-        Refuse(prop::sample::Index),
+        Doubt(prop::sample::Index),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            3 => (0_u32..3).prop_map(Step::Begin),
-            2 => any::<prop::sample::Index>().prop_map(Step::Answer),
+            3 => (0_u32..6).prop_map(Step::Begin),
+            2 => any::<prop::sample::Index>().prop_map(Step::Settle),
             1 => any::<prop::sample::Index>().prop_map(Step::GiveUp),
-            1 => any::<prop::sample::Index>().prop_map(Step::Refuse),
+            1 => any::<prop::sample::Index>().prop_map(Step::Doubt),
         ]
     }
 
     proptest! {
         #[test]
-        fn numbers_are_used_once_and_the_mark_passes_none_that_is_out(
+        fn numbers_are_used_once_and_a_mark_passes_none_that_is_out_to_its_chain(
             steps in prop::collection::vec(step(), 0..200),
         ) {
             let mut tags = Tags::default();
-            let mut open: Vec<(Sequence, ChunkId)> = Vec::new();
-            let mut given_up: BTreeSet<(Sequence, ChunkId)> = BTreeSet::new();
-            let mut refused: Vec<(Sequence, ChunkId)> = Vec::new();
-            let (mut taken, mut mark) = (0, tags.low_water());
+            let mut open: Vec<WriteId> = Vec::new();
+            let mut given_up: BTreeSet<WriteId> = BTreeSet::new();
+            let mut doubted: Vec<WriteId> = Vec::new();
+            let marks = |tags: &Tags| [0, 1].map(|index| tags.low_water(chain_of(index)));
+            let (mut taken, mut before) = (0, marks(&tags));
             for step in steps {
                 match step {
-                    Step::Begin(index) => if let Ok(sequence) = tags.begin(chunk(index)) {
+                    Step::Begin(index) => if let Ok(write) = begin(&mut tags, index) {
                         taken += 1;
-                        prop_assert_eq!(sequence, Sequence(taken), "none is skipped");
-                        open.push((sequence, chunk(index)));
-                        let of_chunk = |(_, of): &&(Sequence, ChunkId)| *of == chunk(index);
+                        prop_assert_eq!(write.sequence, Sequence(taken), "none is skipped");
+                        open.push(write);
+                        let of_chunk = |other: &&WriteId| other.chunk == chunk(index);
                         prop_assert!(!given_up.iter().any(|one| of_chunk(&one)));
-                        let mut late = refused.iter().filter(of_chunk);
-                        prop_assert!(late.all(|(late, _)| *late < tags.low_water()));
+                        let mark = tags.low_water(write.chain);
+                        let mut late = doubted.iter().filter(of_chunk);
+                        prop_assert!(late.all(|late| late.sequence < mark));
                     }
                     Step::GiveUp(which) if !open.is_empty() => {
-                        let (sequence, chunk) = open[which.index(open.len())];
-                        if given_up.insert((sequence, chunk)) {
-                            tags.give_up(sequence, chunk, ByteLen(1));
+                        let write = open[which.index(open.len())];
+                        if given_up.insert(write) {
+                            tags.give_up(write, ByteLen(1));
                         }
                     }
-                    Step::Answer(which) if !open.is_empty() => {
-                        let (sequence, chunk) = open.swap_remove(which.index(open.len()));
-                        given_up.remove(&(sequence, chunk));
-                        tags.answered(sequence, chunk);
+                    Step::Settle(which) if !open.is_empty() => {
+                        let write = open.swap_remove(which.index(open.len()));
+                        given_up.remove(&write);
+                        tags.settled(write);
                     }
-                    Step::Refuse(which) if !open.is_empty() => {
-                        let (sequence, chunk) = open.swap_remove(which.index(open.len()));
-                        given_up.remove(&(sequence, chunk));
-                        tags.refused(sequence, chunk);
-                        refused.push((sequence, chunk));
+                    Step::Doubt(which) if !open.is_empty() => {
+                        let write = open.swap_remove(which.index(open.len()));
+                        given_up.remove(&write);
+                        tags.doubted(write);
+                        doubted.push(write);
                     }
-                    Step::Answer(_) | Step::GiveUp(_) | Step::Refuse(_) => {}
+                    Step::Settle(_) | Step::GiveUp(_) | Step::Doubt(_) => {}
                 }
-                prop_assert!(tags.low_water() >= mark, "it only grows");
-                mark = tags.low_water();
-                prop_assert!(open.iter().all(|(out, _)| *out >= mark));
-                if open.is_empty() {
-                    prop_assert_eq!(mark, Sequence(taken + 1), "all are behind it");
-                    prop_assert!((0..3).all(|i| tags.clone().begin(chunk(i)).is_ok()));
+                let now = marks(&tags);
+                prop_assert!(now.iter().zip(&before).all(|(now, before)| now >= before));
+                before = now;
+                for (index, mark) in (0..CHAINS).zip(now) {
+                    let of_chain = open.iter().filter(|write| write.chain == chain_of(index));
+                    let first = of_chain.map(|write| write.sequence).min();
+                    prop_assert_eq!(mark, first.unwrap_or(Sequence(taken + 1)));
+                    if first.is_none() {
+                        let mut chunks = (index..6).step_by(CHAINS as usize);
+                        prop_assert!(chunks.all(|i| begin(&mut tags.clone(), i).is_ok()));
+                    }
                 }
             }
         }

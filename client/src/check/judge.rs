@@ -1,5 +1,7 @@
 //! What the copies of a chunk say when they are held against each other, and against the file.
 
+use std::mem::discriminant;
+
 use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChunkIndex, ChunkOffset, ChunkVersion, TargetId};
 use emberfs_wire::cluster::PublicState;
@@ -26,6 +28,11 @@ pub enum ChunkCopy {
         /// How it stands.
         state: PublicState,
     },
+    /// The member serves, and asked each time to be asked again: mostly as the chunk changed while it was read.
+    Busy {
+        /// What the last try said.
+        last: String,
+    },
     /// The member serves, as far as is known, and gave no answer.
     Silent {
         /// What the last try said.
@@ -38,11 +45,11 @@ pub enum ChunkCopy {
 pub enum ChunkFault {
     /// The copies that could be read agree; some could not be read.
     Unread,
-    /// It changed at each look: nothing can be said.
+    /// It changed all the time: nothing can be said.
     Unsettled,
     /// A copy is corrupt, is missing, or differs from the others; there are bytes to be had.
     Damaged,
-    /// No copy that could be read has all that was written.
+    /// No copy that could be read has all that was written, or all of them are corrupt.
     Lost,
 }
 
@@ -89,8 +96,24 @@ impl ChunkCopy {
         match self {
             Self::Whole { version, len, digest } => Some((*version, *len, *digest)),
             Self::Absent => Some((ChunkVersion::NONE, ChunkOffset(0), ChunkDigest::EMPTY)),
-            Self::Corrupt | Self::NotServing { .. } | Self::Silent { .. } => None,
+            Self::Corrupt | Self::NotServing { .. } | Self::Busy { .. } | Self::Silent { .. } => {
+                None
+            }
         }
+    }
+
+    /// What is to be said of it if it could not be read.
+    fn unread(&self) -> Option<ChunkFault> {
+        match self {
+            Self::NotServing { .. } | Self::Silent { .. } => Some(ChunkFault::Unread),
+            Self::Busy { .. } => Some(ChunkFault::Unsettled),
+            Self::Whole { .. } | Self::Absent | Self::Corrupt => None,
+        }
+    }
+
+    /// Whether both say the same of the chunk: whatever the words are in which a member gave none.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        discriminant(self) == discriminant(other) && self.answered() == other.answered()
     }
 }
 
@@ -111,18 +134,16 @@ pub(super) fn judge(copies: &[(TargetId, ChunkCopy)], part: Part) -> Judged {
         Some(has) => !beyond && (tied || Some(has) != right),
     };
     let odd: Vec<bool> = copies.iter().map(|(_, copy)| is_odd(copy)).collect();
-    let is_unread =
-        |copy: &ChunkCopy| matches!(copy, ChunkCopy::NotServing { .. } | ChunkCopy::Silent { .. });
-    let unread = copies.iter().filter(|(_, copy)| is_unread(copy)).count();
-    let longest = answered.iter().map(|(_, len, _)| *len).max().unwrap_or_default();
-    let fault = if unread == copies.len() {
-        Some(ChunkFault::Unread) // nothing is known, and nothing called lost
-    } else if longest < part.dense {
+    let unread: Vec<_> = copies.iter().filter_map(|(_, copy)| copy.unread()).collect();
+    let longest = answered.iter().map(|(_, len, _)| *len).max();
+    let fault = if unread.len() == copies.len() {
+        unread.into_iter().max() // nothing is known, and nothing called lost
+    } else if longest.unwrap_or_default() < part.dense || (longest.is_none() && !beyond) {
         Some(ChunkFault::Lost)
     } else if odd.contains(&true) {
         Some(ChunkFault::Damaged)
     } else {
-        (unread > 0).then_some(ChunkFault::Unread)
+        unread.into_iter().max()
     };
     Judged { fault, odd }
 }
@@ -133,6 +154,7 @@ mod tests {
 
     const PART: Part = Part { covered: ChunkOffset(100), dense: ChunkOffset(80) };
     const BEYOND: Part = Part { covered: ChunkOffset(0), dense: ChunkOffset(0) };
+    const HOLE: Part = Part { covered: ChunkOffset(100), dense: ChunkOffset(0) };
 
     fn whole(version: u64, len: u32, digest: u64) -> ChunkCopy {
         let (version, len) = (ChunkVersion(version), ChunkOffset(len));
@@ -151,9 +173,10 @@ mod tests {
 
     #[test]
     fn each_case_is_told_from_the_others() {
-        use ChunkFault::{Damaged, Lost, Unread};
+        use ChunkFault::{Damaged, Lost, Unread, Unsettled};
         let good = || whole(3, 90, 7);
         let silent = ChunkCopy::Silent { last: "no answer".into() };
+        let busy = ChunkCopy::Busy { last: "try again".into() };
         for (copies, part, fault, odd) in [
             (vec![good(), good(), good()], PART, None, vec![]),
             (vec![good(), ChunkCopy::Corrupt, good()], PART, Some(Damaged), vec![1]),
@@ -167,13 +190,28 @@ mod tests {
             (vec![ChunkCopy::Corrupt; 3], PART, Some(Lost), vec![0, 1, 2]),
             (vec![whole(3, 79, 7); 3], PART, Some(Lost), vec![]),
             (vec![whole(3, 80, 7); 3], PART, None, vec![]),
-            (vec![syncing(), silent], PART, Some(Unread), vec![]),
+            (vec![syncing(), silent.clone()], PART, Some(Unread), vec![]),
             (vec![good(), ChunkCopy::Absent], BEYOND, None, vec![]),
             (vec![good(), ChunkCopy::Corrupt], BEYOND, Some(Damaged), vec![1]),
+            (vec![ChunkCopy::Corrupt; 2], BEYOND, Some(Damaged), vec![0, 1]),
+            (vec![ChunkCopy::Absent; 2], HOLE, None, vec![]),
+            (vec![ChunkCopy::Corrupt; 2], HOLE, Some(Lost), vec![0, 1]),
+            (vec![ChunkCopy::Corrupt, syncing()], HOLE, Some(Lost), vec![0]),
+            (vec![ChunkCopy::Corrupt, ChunkCopy::Absent], HOLE, Some(Damaged), vec![0]),
+            (vec![busy.clone(), good(), silent.clone()], PART, Some(Unsettled), vec![]),
+            (vec![busy.clone(), silent], PART, Some(Unsettled), vec![]),
+            (vec![busy, ChunkCopy::Corrupt, good()], PART, Some(Damaged), vec![1]),
         ] {
             assert_eq!(said(&copies, part), (fault, odd), "{copies:?}");
         }
-        let hole = Part { dense: ChunkOffset(0), ..PART };
-        assert_eq!(said(&[ChunkCopy::Absent, ChunkCopy::Absent], hole), (None, vec![]));
+    }
+
+    #[test]
+    fn what_a_silent_member_says_makes_no_difference() {
+        let silent = |last: &str| ChunkCopy::Silent { last: last.into() };
+        assert!(silent("no answer in time").is_like(&silent("refused")));
+        assert!(!silent("refused").is_like(&syncing()) && !syncing().is_like(&ChunkCopy::Absent));
+        assert!(whole(3, 90, 7).is_like(&whole(3, 90, 7)));
+        assert!(!whole(3, 90, 7).is_like(&whole(3, 90, 8)));
     }
 }

@@ -24,8 +24,8 @@ use crate::error::{ClientError, Try};
 const READS_AT_ONCE: usize = 8;
 /// How long one read may take: far beyond what a busy disk takes.
 const READ_WAIT: Duration = Duration::from_secs(10);
-/// How long a member that gives no answer is asked again: far beyond what a chain takes to leave out a server
-/// that is dead. From then on it is asked once a look.
+/// How long a member that gives no answer, or says each time to try again, is asked again: far beyond what a chain
+/// takes to leave out a server that is dead. From then on one that gave none is asked once a look.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How often bytes may come that do not match their sums, until they are called corrupt: once may be the way.
 const DAMAGED_MAX: u32 = 2;
@@ -86,7 +86,7 @@ impl Looker {
         }
     }
 
-    /// A serving member's copy; asked for until it is told, or the member is silent for too long.
+    /// A serving member's copy; asked for until it is told, or the member has had its time.
     async fn copy(
         &self,
         routing: &RoutingTable,
@@ -120,8 +120,12 @@ impl Looker {
             }
             sleep(decision.pause).await;
             self.refresh(routing, replica.chain).await?;
-            let known_silent = self.silent().contains(&target);
-            if known_silent || began.elapsed() > SILENCE {
+            let late = began.elapsed() > SILENCE;
+            if matches!(why, Try::Answered(WireError::Retry { .. })) {
+                if late {
+                    return Ok(ChunkCopy::Busy { last });
+                }
+            } else if late || self.silent().contains(&target) {
                 self.silent().insert(target);
                 return Ok(ChunkCopy::Silent { last });
             }

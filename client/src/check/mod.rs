@@ -19,7 +19,8 @@
 mod judge;
 mod look;
 
-use std::sync::Arc;
+use std::future::ready;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use emberfs_client_session::FileStripe;
@@ -27,7 +28,7 @@ use emberfs_layout::{ByteLen, ChainId, ChunkId, ChunkIndex, TargetId};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::inode::FileData;
 use emberfs_wire::meta::{Attributes, Place};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
 use crate::client::Client;
@@ -104,25 +105,39 @@ impl Client {
     }
 }
 
+impl FileCheck {
+    fn add(&mut self, found: Option<ChunkCheck>, read: ByteLen) {
+        self.chunks += 1;
+        self.read = ByteLen(self.read.get() + read.get());
+        let Some(found) = found else { return };
+        self.found += 1;
+        self.worst = self.worst.max(Some(found.fault));
+        if self.first.len() < FOUND_MAX {
+            self.first.push(found);
+        }
+    }
+}
+
 impl Check {
-    /// Checks the file that has these attributes, as long as it was then. `done` is told how many bytes of the
-    /// file are checked, chunk by chunk.
+    /// Checks the file that has these attributes, as long as it was then; what is found is added to `all`.
+    /// `done` is told how many bytes of the file are checked, chunk by chunk.
     ///
     /// A file that is removed meanwhile is in order.
     ///
     /// # Errors
     /// [`FsError::InvalidArgument`] if it is no file; [`ClientError::Deadline`] if the metadata group does not
-    /// answer, never for a storage server that does not: that is something to say.
+    /// answer, never for a storage server that does not: that is something to say. What was found before that,
+    /// or by looks that were under way then, is in `all`.
     pub async fn file(
         &self,
         of: &Attributes,
+        all: &mut FileCheck,
         done: impl Fn(ByteLen),
-    ) -> Result<FileCheck, ClientError> {
+    ) -> Result<(), ClientError> {
         let data = data_of(of)?;
         let stripe = self.stripe(&data).await?;
         let size = data.layout.chunk_size;
         let count = size.chunks_in(of.size).ok_or(FsError::FileTooLarge)?;
-        let mut all = FileCheck { chunks: count, ..FileCheck::default() };
         let chunk = async |number: u64| {
             let index =
                 ChunkIndex(u32::try_from(number).expect("a chunk of a file that is allowed"));
@@ -130,17 +145,16 @@ impl Check {
             done(ByteLen(size.covered(index, of.size).get().into()));
             Ok::<_, ClientError>((found, read))
         };
-        let mut chunks = stream::iter(0..count).map(chunk).buffered(CHUNKS_AT_ONCE);
-        while let Some((found, read)) = chunks.try_next().await? {
-            all.read = ByteLen(all.read.get() + read.get());
-            let Some(found) = found else { continue };
-            all.found += 1;
-            all.worst = all.worst.max(Some(found.fault));
-            if all.first.len() < FOUND_MAX {
-                all.first.push(found);
+        let failed = OnceLock::new();
+        let numbers = stream::iter(0..count).take_while(|_| ready(failed.get().is_none()));
+        let mut chunks = numbers.map(chunk).buffered(CHUNKS_AT_ONCE);
+        while let Some(looked) = chunks.next().await {
+            match looked {
+                Ok((found, read)) => all.add(found, read),
+                Err(error) => drop(failed.set(error)), // of several the first is told
             }
         }
-        Ok(all)
+        failed.get().cloned().map_or(Ok(()), Err)
     }
 
     /// What there is to say of one chunk, and how many bytes of it were read.
@@ -153,7 +167,7 @@ impl Check {
         let data = data_of(of)?;
         let (chunk, chain) = (ChunkId::new(data.id, index), stripe.chain_of(index));
         let mut part = Part::of(index, of.size, &data);
-        let mut before = None;
+        let mut before: Option<Vec<(TargetId, ChunkCopy)>> = None;
         let mut pause = PAUSE_MIN;
         for look in 1.. {
             let copies = self.looker.look(chain, chunk, data.layout.chunk_size).await?;
@@ -161,9 +175,9 @@ impl Check {
             let judged = judge(&copies, part);
             let Some(fault) = judged.fault else { return Ok((None, read)) };
             let Some(now) = self.part(of, &data, index).await? else { return Ok((None, read)) };
-            let same = part == now && before.as_ref() == Some(&copies);
+            let same = part == now && before.is_some_and(|before| are_like(&before, &copies));
             part = now;
-            let settled = same || fault == ChunkFault::Unread;
+            let settled = same || fault <= ChunkFault::Unsettled;
             if settled || look == LOOKS_MAX {
                 let fault = if settled { fault } else { ChunkFault::Unsettled };
                 let member = |((target, copy), odd)| MemberCheck { target, copy, odd };
@@ -211,4 +225,10 @@ impl Check {
             inner.routes.refresh(routing.version(), &session.meta, &mut patience).await?;
         }
     }
+}
+
+/// Whether two looks found the same: of the same members, in the same order.
+fn are_like(one: &[(TargetId, ChunkCopy)], other: &[(TargetId, ChunkCopy)]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && one.1.is_like(&other.1))
 }

@@ -11,6 +11,7 @@
 
 mod attempt;
 mod batch;
+mod outcomes;
 mod part;
 mod read;
 mod targets;

@@ -10,6 +10,8 @@
 //! A replica that says that its copy is damaged, or whose bytes twice do not match their sums, is not asked again
 //! under that version of its chain. When no other is left the chunk is given up as damaged; as long as one is
 //! merely out of reach, it is waited for.
+//!
+//! Ranges share requests and the time, and fail each for itself (`outcomes`).
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use futures_util::stream;
 
 use super::batch::{Answer, Chosen, Failed, gather};
 use super::data_of;
+use super::outcomes::Outcomes;
 use super::part::{Choice, Part};
 use super::targets::Targets;
 use crate::error::{ClientError, Try, WaitingFor};
@@ -48,23 +51,34 @@ struct Short {
 /// file.
 pub(crate) async fn read(
     file: &OpenFile,
+    mut targets: Targets<'_>,
+    mut patience: Patience,
+) -> Vec<Result<usize, ClientError>> {
+    let mut outcomes = Outcomes::new(targets.count());
+    let ended = read_all(file, &mut targets, &mut outcomes, &mut patience).await;
+    outcomes.end(&targets, ended.err().as_ref())
+}
+
+/// Reads until no range is open; an error ends those that are.
+async fn read_all(
+    file: &OpenFile,
     targets: &mut Targets<'_>,
+    outcomes: &mut Outcomes,
     patience: &mut Patience,
-) -> Result<Vec<usize>, ClientError> {
+) -> Result<(), ClientError> {
     let mut known = file.attributes();
     loop {
+        outcomes.restart();
         let data = data_of(&known)?;
         let wanted = targets.cut(data.layout.chunk_size, ByteLen::ZERO, known.size)?;
-        let (mut short, asked) = if targets.reach_past(known.size) {
-            let mut other = patience.clone();
-            let bytes = fetch(file, &data, wanted, targets, patience);
-            let (bytes, asked) = tokio::join!(bytes, file.refresh(&mut other));
-            (bytes?, Some(asked?))
-        } else {
-            (fetch(file, &data, wanted, targets, patience).await?, None)
-        };
+        let past = &targets.past(known.size);
+        wanted.iter().for_each(|part| outcomes.open(part.target));
+        past.iter().for_each(|target| outcomes.open(*target));
+        outcomes.begun(known.size);
+        let first = fetch_and_ask(file, &data, wanted, past, targets, outcomes, patience);
+        let (mut short, asked) = first.await?;
         let fresh = match asked {
-            None if short.is_empty() => return Ok(targets.lens(known.size)),
+            None if short.is_empty() => return Ok(()),
             Some(asked) if short.is_empty() => asked,
             _ => file.refresh(patience).await?,
         };
@@ -75,11 +89,42 @@ pub(crate) async fn read(
         }
         if fresh.size > known.size {
             let more = targets.cut(now.layout.chunk_size, known.size, fresh.size)?;
-            short.extend(fetch(file, &now, more, targets, patience).await?);
+            more.iter().for_each(|part| outcomes.open(part.target));
+            short.extend(fetch(file, &now, more, targets, outcomes, patience).await?);
         }
-        match settle(file, &fresh, short, targets, patience).await? {
-            None => return Ok(targets.lens(fresh.size)),
+        outcomes.size = fresh.size;
+        match settle(file, &fresh, short, targets, outcomes, patience).await? {
+            None => return Ok(()),
             Some(changed) => known = changed,
+        }
+    }
+}
+
+/// Reads parts, and asks for the file's length meanwhile if ranges reach `past` the one that is known: these
+/// fail without an answer, and the others go on.
+async fn fetch_and_ask(
+    file: &OpenFile,
+    data: &FileData,
+    wanted: Vec<Part>,
+    past: &[usize],
+    targets: &mut Targets<'_>,
+    outcomes: &mut Outcomes,
+    patience: &mut Patience,
+) -> Result<(Vec<Short>, Option<Attributes>), ClientError> {
+    if past.is_empty() {
+        return Ok((fetch(file, data, wanted, targets, outcomes, patience).await?, None));
+    }
+    let (no_other, mut other) = (past.len() == targets.count(), patience.clone());
+    let asking = async {
+        let asked = file.refresh(&mut other).await;
+        if no_other { asked.map(Ok) } else { Ok(asked) }
+    };
+    let bytes = fetch(file, data, wanted, targets, outcomes, patience);
+    match tokio::try_join!(bytes, asking)? {
+        (short, Ok(asked)) => Ok((short, Some(asked))),
+        (short, Err(why)) => {
+            past.iter().try_for_each(|target| outcomes.fail(*target, why.clone()))?;
+            Ok((short, None))
         }
     }
 }
@@ -90,36 +135,45 @@ async fn settle(
     fresh: &Attributes,
     mut short: Vec<Short>,
     targets: &mut Targets<'_>,
+    outcomes: &mut Outcomes,
     patience: &mut Patience,
 ) -> Result<Option<Attributes>, ClientError> {
     let data = data_of(fresh)?;
-    let mut lost = None;
+    let mut lost = Vec::new();
     while !short.is_empty() {
         let mut elsewhere = Vec::new();
         for Short { mut part, have, exhausted } in short {
             let whole = part.span.len;
             clip(&mut part, data.layout.chunk_size, fresh.size);
             match missing(data.layout.chunk_size, &part.span, have, data.dense_to) {
-                Missing::None => {}
-                Missing::Zeros => targets.bytes_of(&part)[have as usize..].fill(0),
-                Missing::Lost if exhausted => lost = Some(part),
+                Missing::None => outcomes.close(part.target),
+                Missing::Zeros => {
+                    targets.bytes_of(&part)[have as usize..].fill(0);
+                    outcomes.close(part.target);
+                }
+                Missing::Lost if exhausted => lost.push(part),
                 Missing::Lost => {
                     part.span.len = whole;
                     elsewhere.push(part);
                 }
             }
         }
-        short = fetch(file, &data, elsewhere, targets, patience).await?;
+        short = fetch(file, &data, elsewhere, targets, outcomes, patience).await?;
     }
-    let Some(part) = lost else { return Ok(None) };
+    if lost.is_empty() {
+        return Ok(None);
+    }
     let again = file.refresh(patience).await?;
     if (again.data, again.size) != (fresh.data, fresh.size) {
         return Ok(Some(again));
     }
-    let chain = file.stripe(&data, patience).await?.chain_of(part.span.index);
-    let chunk = part.chunk(&data);
-    tracing::error!(%chunk, %chain, "bytes are lost");
-    Err(ClientError::Lost { chunk, chain })
+    let stripe = file.stripe(&data, patience).await?;
+    for part in lost {
+        let (chunk, chain) = (part.chunk(&data), stripe.chain_of(part.span.index));
+        tracing::error!(%chunk, %chain, "bytes are lost");
+        outcomes.fail(part.target, ClientError::Lost { chunk, chain })?;
+    }
+    Ok(None)
 }
 
 /// Cuts off what lies behind the end of the file.
@@ -128,13 +182,14 @@ fn clip(part: &mut Part, size: ChunkSize, file_size: ByteLen) {
     part.span.len = part.span.len.min(covered.saturating_sub(part.span.start.get()));
 }
 
-/// Reads parts, each from some serving replica, until each was answered; those of which bytes are missing
-/// are returned.
+/// Reads parts, each from some serving replica, until each was answered or its range failed; those of which
+/// bytes are missing are returned.
 async fn fetch(
     file: &OpenFile,
     data: &FileData,
     mut todo: Vec<Part>,
     targets: &mut Targets<'_>,
+    outcomes: &mut Outcomes,
     patience: &mut Patience,
 ) -> Result<Vec<Short>, ClientError> {
     let mut short = Vec::new();
@@ -153,7 +208,7 @@ async fn fetch(
             match part.choose(&routing, &stripe) {
                 Choice::Of(replica) => chosen.push((part, replica)),
                 Choice::Exhausted => short.push(Short { part, have: 0, exhausted: true }),
-                Choice::Damaged => return Err(damaged(&part, data, &stripe)),
+                Choice::Damaged => outcomes.fail(part.target, damaged(&part, data, &stripe))?,
                 Choice::Nobody(why) => {
                     part.avoid.clear();
                     failed.push(Failed { part, from: None, why: why.into() });
@@ -170,20 +225,21 @@ async fn fetch(
         // Collected, as a future that holds a closure over lifetimes is not seen to be `Send`.
         let mut answers = stream::iter(sent.collect::<Vec<_>>()).buffer_unordered(BATCHES_MAX);
         while let Some(answers) = patience.wait(what, answers.next()).await? {
-            take_in(answers, &mut short, &mut failed);
+            take_in(answers, outcomes, &mut short, &mut failed);
         }
         drop(answers);
         if let Some(failure) = failed.first() {
             last = failure.why.to_string();
         }
-        todo = again(file, failed, chain, patience).await?;
+        todo = again(file, failed, chain, outcomes, patience).await?;
     }
     Ok(short)
 }
 
-/// Sorts out what is not there, and what failed.
+/// Sorts out what is there, what is not, and what failed.
 fn take_in(
     answers: Vec<(Part, Replica, Answer)>,
+    outcomes: &mut Outcomes,
     short: &mut Vec<Short>,
     failed: &mut Vec<Failed>,
 ) {
@@ -194,7 +250,10 @@ fn take_in(
                 short.push(Short { part, have, exhausted: false });
                 continue;
             }
-            Answer::Bytes(_) => continue,
+            Answer::Bytes(_) => {
+                outcomes.close(part.target);
+                continue;
+            }
             Answer::Unfit(unfit) => {
                 part.was_unfit(replica);
                 Try::Damaged(unfit.to_string())
@@ -220,6 +279,7 @@ async fn again(
     file: &OpenFile,
     failed: Vec<Failed>,
     chain: ChainId,
+    outcomes: &mut Outcomes,
     patience: &mut Patience,
 ) -> Result<Vec<Part>, ClientError> {
     let (mut pause, mut refresh, mut silent) = (Duration::ZERO, false, false);
@@ -229,8 +289,10 @@ async fn again(
         let decision = decide(Work::Read, why.as_failure(), part.tries, rand::random());
         part.tries += 1;
         match decision.next {
-            Next::Refused(why) => return Err(why.into()),
-            Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
+            Next::Refused(no) => outcomes.fail(part.target, no.into())?,
+            Next::Fault => {
+                outcomes.fail(part.target, ClientError::Fault { text: why.to_string() })?;
+            }
             Next::Elsewhere => {
                 part.avoid.extend(from.map(|replica| replica.target));
                 silent |= why.is_silence();
@@ -238,9 +300,11 @@ async fn again(
             Next::Refresh => refresh = true,
             Next::Again => {}
         }
-        pause = pause.max(decision.pause);
-        last = Some(why);
-        parts.push(part);
+        if outcomes.goes_on(part.target) {
+            pause = pause.max(decision.pause);
+            last = Some(why);
+            parts.push(part);
+        }
     }
     let Some(last) = last else { return Ok(parts) };
     tracing::debug!(%chain, why = %last, parts = parts.len(), "reading again");

@@ -25,11 +25,6 @@ impl<'g> Targets<'g> {
         self.offsets.len()
     }
 
-    /// One of them alone.
-    pub(crate) fn only(&mut self, target: usize) -> Targets<'_> {
-        Targets { offsets: vec![self.offsets[target]], ground: self.ground.only(target) }
-    }
-
     /// How many bytes a file of this size has of each range.
     pub(super) fn lens(&self, size: ByteLen) -> Vec<usize> {
         let len = |(target, offset): (usize, &FileOffset)| {
@@ -40,10 +35,11 @@ impl<'g> Targets<'g> {
         self.offsets.iter().enumerate().map(len).collect()
     }
 
-    /// Whether a range reaches past the end of a file of this size.
-    pub(super) fn reach_past(&self, size: ByteLen) -> bool {
-        let lens = self.lens(size);
-        lens.iter().enumerate().any(|(target, len)| *len < self.ground.len_of(target))
+    /// Which ranges reach past the end of a file of this size.
+    pub(super) fn past(&self, size: ByteLen) -> Vec<usize> {
+        let lens = self.lens(size).into_iter().enumerate();
+        let past = lens.filter(|(target, len)| *len < self.ground.len_of(*target));
+        past.map(|(target, _)| target).collect()
     }
 
     /// The parts of all ranges that lie between `from` and `to` of the file.

@@ -8,16 +8,18 @@
 //! ```
 //! Nothing that was sent is left to itself: a copy that nobody knows of could arrive when the file was cut or
 //! has another length. What was never sent ends with its caller. A session that ended ends all: servers refuse
-//! whatever still comes.
+//! whatever still comes. Nothing else but an answer ends it; that no routing is to be had does not.
+//!
+//! A refusal ends it though an earlier copy may be on its way, and the file may be cut then: that copy is of
+//! an earlier version of the chain, or the servers remember what they refused under this one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_buffer::Payload;
-use emberfs_client_session::{FileStripe, Next, RoutingTable, Work, decide, parts};
-use emberfs_layout::{ByteLen, ChainId, ChunkId, ChunkSize, ChunkSpan, FileOffset};
+use emberfs_client_session::{FileStripe, Next, RoutingTable, Work, WriteId, decide, parts};
+use emberfs_layout::{ByteLen, ChunkId, ChunkSize, ChunkSpan, FileOffset};
 use emberfs_transport::CallOptions;
 use emberfs_wire::chunk::{ChunkChange, UpdateChunk};
 use emberfs_wire::meta::WrittenRange;
@@ -46,12 +48,9 @@ struct Part {
     number: WriteNumber,
     routes: Arc<Routes>,
     chunk_size: ChunkSize,
-    chain: ChainId,
     range: WrittenRange,
     payload: Payload,
     sums: PayloadSums,
-    /// How often it was sent.
-    copies: AtomicU32,
     /// What is waited for, or what the last try said.
     last: Mutex<String>,
     call: Arc<WriteCall>,
@@ -100,7 +99,8 @@ impl Parts<'_> {
             return Ok(());
         }
         let chunk = ChunkId::new(self.data.id, span.index);
-        let number = self.call.writer.session.write_number(chunk, &mut patience).await?;
+        let (chain, session) = (self.stripe.chain_of(span.index), &self.call.writer.session);
+        let number = session.write_number(chain, chunk, &mut patience).await?;
         let part = Arc::new(self.part(number, span));
         let settled = part.session().carry(part.clone().settle(), || part.give_up());
         patience.wait_quietly(|| part.waiting_for(), settled).await?
@@ -117,14 +117,18 @@ impl Parts<'_> {
             number,
             routes: self.routes.clone(),
             chunk_size: self.data.layout.chunk_size,
-            chain: self.stripe.chain_of(span.index),
             range: WrittenRange { start, end },
             sums: PayloadSums::of(&payload),
             payload,
-            copies: AtomicU32::new(0),
             last: Mutex::default(),
             call: self.call.clone(),
         }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.call.writer.waits_for(None);
     }
 }
 
@@ -139,7 +143,7 @@ impl Part {
         match &settled {
             Ok(()) => self.call.done(self.range),
             Err(error) if self.call.is_given_up() => {
-                let (chunk, chain) = (self.number.chunk, self.chain);
+                let WriteId { chunk, chain, .. } = self.number.id;
                 tracing::warn!(%chunk, %chain, %error, "a write that was given up was not done");
             }
             Err(_) => {}
@@ -153,34 +157,36 @@ impl Part {
         for tries in 0.. {
             let seen = self.routes.now().version();
             let why = match self.once(&mut patience).await? {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.number.done();
+                    return Ok(());
+                }
                 Err(why) => why,
             };
             let decision = decide(Work::Write, why.as_failure(), tries, rand::random());
             match decision.next {
                 Next::Refused(no) => return self.refused(no, &mut patience).await,
-                Next::Fault => {
-                    self.number.doubt();
-                    return Err(ClientError::Fault { text: why.to_string() });
-                }
+                Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
                 Next::Again | Next::Refresh | Next::Elsewhere => {}
             }
-            let (chunk, chain) = (self.number.chunk, self.chain);
+            let WriteId { chunk, chain, .. } = self.number.id;
             tracing::debug!(%chunk, %chain, %why, "writing again");
             self.waits_for(why.to_string());
             patience.pause(|| self.waiting_for(), decision.pause).await?;
             if decision.next != Next::Again {
-                self.routes.refresh(seen, &self.session().meta, &mut patience).await?;
+                let newer = self.routes.refresh(seen, &self.session().meta, &mut patience).await;
+                match newer {
+                    // What was sent may be done still: nobody but who has the chunks can end that.
+                    Err(error) if self.number.was_sent() => self.waits_for(error.to_string()),
+                    other => other?,
+                }
             }
         }
         unreachable!("tries are counted to no end")
     }
 
-    /// Of the copy that was answered nothing is left; an earlier one may come still.
     async fn refused(&self, no: FsError, patience: &mut Patience) -> Result<(), ClientError> {
-        if self.copies.load(Ordering::Relaxed) > 1 {
-            self.number.doubt();
-        }
+        self.number.refused();
         if no == FsError::Stale {
             self.session().check_stale(patience).await?;
         }
@@ -189,8 +195,9 @@ impl Part {
 
     /// One try: the outer error is final.
     async fn once(&self, patience: &mut Patience) -> Result<Result<(), Try>, ClientError> {
+        let WriteId { chain, chunk, sequence } = self.number.id;
         let routing = self.routes.now();
-        let found = routing.head(self.chain);
+        let found = routing.head(chain);
         let found = found.and_then(|head| Ok((head, routing.home(head.target)?)));
         let (head, node) = match found {
             Ok(found) => found,
@@ -205,17 +212,17 @@ impl Part {
         };
         let request = UpdateChunk {
             replica: head,
-            tag: Tag { client: session.client, sequence: self.number.sequence },
-            low_water: session.low_water(),
-            chunk: self.number.chunk,
+            tag: Tag { client: session.client, sequence },
+            low_water: session.low_water(chain),
+            chunk,
             chunk_size: self.chunk_size,
             change: ChunkChange::Write(self.sums.clone()),
             capability: Capability::default(),
         };
-        self.copies.fetch_add(1, Ordering::Relaxed);
+        self.number.send();
         let options = CallOptions { wait: Some(WRITE_WAIT), ..CallOptions::default() };
         let reply = peer.call(&request, self.payload.bytes().clone(), &options);
-        let still = |now: &RoutingTable| now.head(self.chain) == Ok(head);
+        let still = |now: &RoutingTable| now.head(chain) == Ok(head);
         let reply = attempt(reply, still, &self.routes, &session.meta);
         let reply = patience.wait(|| self.waiting_for(), reply).await?;
         Ok(reply.map_or(Err(Try::Slow), |reply| reply.map(|_| ()).map_err(Try::from)))
@@ -223,7 +230,7 @@ impl Part {
 
     /// Its caller goes away. Whether it goes on: if it was sent.
     fn give_up(&self) -> bool {
-        let sent = self.copies.load(Ordering::Relaxed) > 0;
+        let sent = self.number.was_sent();
         if sent {
             self.number.give_up(ByteLen(self.payload.bytes().len() as u64));
             self.call.give_up();
@@ -237,10 +244,11 @@ impl Part {
 
     fn waits_for(&self, what: String) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        self.call.writer.waits_for(Some(self.waiting_for()));
     }
 
     fn waiting_for(&self) -> WaitingFor {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        WaitingFor::Chain { chain: self.chain, last }
+        WaitingFor::Chain { chain: self.number.id.chain, last }
     }
 }

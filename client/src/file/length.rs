@@ -4,9 +4,14 @@
 //! many writers of one file share their reports.
 //!
 //! A report whose caller goes away is carried through, and nobody reports or changes the length before it is.
+//!
+//! Whether a write made the file longer only the metadata group knows: another client may have cut the file
+//! since this one last heard of it. So a write that ends within the length as it is known here asks; a report,
+//! a command in the group's log, is for those that make it longer.
 
 use std::sync::Arc;
 
+use emberfs_layout::FileOffset;
 use emberfs_wire::meta::{
     Attributes, Mutation, MutationReply, Place, Query, QueryReply, WrittenRange,
 };
@@ -42,18 +47,20 @@ impl Writer {
         change_under(&self.session, &self.credentials, mutation, patience).await
     }
 
-    /// Changes something, and whoever holds `guard` with it goes on holding it until it is through.
-    pub(super) async fn change_alone(
+    /// Changes the file's attributes. What they are then is known before `guard` is let go, also if nobody
+    /// waits for it any more.
+    pub(super) async fn set_attributes(
         self: &Arc<Self>,
         mutation: Mutation,
         guard: impl Send + 'static,
         patience: &mut Patience,
-    ) -> Result<MutationReply, ClientError> {
+    ) -> Result<Attributes, ClientError> {
         let by = self.clone();
         let change = async move {
-            let reply = by.change(mutation, &mut Patience::new(None)).await;
+            let reply = by.change(mutation, &mut Patience::new(None)).await?;
+            let known = by.known.learn(inode_of(reply)?.0);
             drop(guard);
-            reply
+            Ok(known)
         };
         let change = self.session.carry(change, || true);
         patience.wait_quietly(|| self.session.meta.waiting_for(None), change).await?
@@ -116,6 +123,23 @@ impl OpenFile {
         {
             writer.report(false, patience).await?;
         }
+        self.ask(patience).await
+    }
+
+    /// Reports what was written, unless the metadata group knows the file to be as long as `end`.
+    pub(super) async fn report_growth(
+        &self,
+        end: FileOffset,
+        patience: &mut Patience,
+    ) -> Result<(), ClientError> {
+        let grows = |known: Attributes| end.get() > known.size.get();
+        if grows(self.attributes()) || grows(self.ask(patience).await?) {
+            self.writer()?.report(false, patience).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, patience: &mut Patience) -> Result<Attributes, ClientError> {
         let query = Query::Attributes { of: Place::inode(self.inode), follow: false };
         match self.meta.ask(query, patience).await? {
             QueryReply::Attributes(attributes) => Ok(self.known.learn(attributes)),

@@ -1,10 +1,10 @@
 //! An open file: reading and writing its bytes.
 //!
 //! # What a returned call stands for
-//! * [`File::write_at`] and [`File::append`]: every replica has the bytes on stable storage. If they made the
-//!   file longer, its new length was reported too and every other client sees it, unless the file was opened
-//!   with [`OpenOptions::report_late`].
-//! * [`File::sync`] and [`File::close`]: in any case also the length.
+//! * [`File::write_at`]: every replica has the bytes on stable storage. If they made the file longer, its new
+//!   length was reported too and every other client sees it, unless the file was opened with
+//!   [`OpenOptions::report_late`].
+//! * [`File::write_through`], [`File::append`], [`File::sync`] and [`File::close`]: in any case also the length.
 //!
 //! # Dropping
 //! Any call may be dropped. A write of which something was sent goes on in the background until the servers
@@ -101,13 +101,11 @@ impl File {
         offset: FileOffset,
         buf: B,
     ) -> (Result<usize, ClientError>, B) {
-        let mut memory = Owned::new(vec![buf]);
-        let mut targets = Targets::new(vec![offset], memory.ground());
-        let result = self.read_one(&mut targets).await;
-        (result, memory.into_inner().remove(0))
+        self.read_batch(vec![(offset, buf)]).await.remove(0)
     }
 
-    /// Reads many ranges at once: they share requests. Each comes back with its own result.
+    /// Reads many ranges at once: they share requests, and the time until the deadline. Each comes back with its
+    /// own result.
     pub async fn read_batch<B: AsMut<[u8]> + 'static>(
         &self,
         reads: Vec<(FileOffset, B)>,
@@ -119,31 +117,11 @@ impl File {
     }
 
     /// Reads all of `targets`; each has its own result.
-    pub(crate) async fn read_each(
-        &self,
-        mut targets: Targets<'_>,
-    ) -> Vec<Result<usize, ClientError>> {
-        match self.read_all(&mut targets).await {
-            Ok(lens) => lens.into_iter().map(Ok).collect(),
-            // Which of them failed is told by each alone.
-            Err(_) => {
-                let mut each = Vec::with_capacity(targets.count());
-                for target in 0..targets.count() {
-                    each.push(self.read_one(&mut targets.only(target)).await);
-                }
-                each
-            }
+    pub(crate) async fn read_each(&self, targets: Targets<'_>) -> Vec<Result<usize, ClientError>> {
+        match self.open.readable() {
+            Ok(()) => data::read(&self.open, targets, self.open.meta.inner.patience()).await,
+            Err(no) => vec![Err(no); targets.count()],
         }
-    }
-
-    /// Reads the first, and only, of `targets`.
-    pub(crate) async fn read_one(&self, targets: &mut Targets<'_>) -> Result<usize, ClientError> {
-        self.read_all(targets).await.map(|lens| lens[0])
-    }
-
-    async fn read_all(&self, targets: &mut Targets<'_>) -> Result<Vec<usize>, ClientError> {
-        self.open.readable()?;
-        data::read(&self.open, targets, &mut self.open.meta.inner.patience()).await
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -153,7 +131,21 @@ impl File {
     /// goes on; after a refusal nothing does.
     pub async fn write_at(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
         let mut patience = self.open.meta.inner.patience();
-        self.open.write(offset, bytes, &mut patience).await
+        let end = self.open.write(offset, bytes, &mut patience).await?;
+        if !self.open.report_late {
+            self.open.report_growth(end, &mut patience).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, and if that made the file longer every other client sees its length, however it was opened.
+    ///
+    /// # Errors
+    /// As [`Self::write_at`].
+    pub async fn write_through(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
+        let mut patience = self.open.meta.inner.patience();
+        let end = self.open.write(offset, bytes, &mut patience).await?;
+        self.open.report_growth(end, &mut patience).await
     }
 
     /// Writes all of `bytes` behind the end of the file, wherever that is then, and says where. Appends of
@@ -180,9 +172,7 @@ impl File {
             other => return Err(misfit(&other)),
         };
         self.open.write(at, bytes, &mut patience).await?;
-        if !self.open.report_late {
-            writer.report(false, &mut patience).await?;
-        }
+        writer.report(false, &mut patience).await?;
         Ok(at)
     }
 
@@ -217,17 +207,19 @@ impl File {
         let change = AttributeChange { handle: self.handle(), ..change };
         let mutation =
             Mutation::SetAttributes { of: Place::inode(open.inode), follow: false, change };
-        let reply = match &open.writer {
-            Some(writer) => {
-                let alone = writer.length.clone().write_owned();
-                let alone = patience.wait(|| WaitingFor::File, alone).await?;
-                writer.report(false, &mut patience).await?;
-                writer.change_alone(mutation, alone, &mut patience).await?
-            }
-            None => open.meta.change(mutation, &mut patience).await?,
+        let Some(writer) = &open.writer else {
+            let reply = open.meta.change(mutation, &mut patience).await?;
+            return Ok(open.known.learn(inode_of(reply)?.0));
         };
-        let (attributes, _) = inode_of(reply)?;
-        Ok(open.known.learn(attributes))
+        let alone = match change.size {
+            Some(_) => {
+                let alone = writer.length.clone().write_owned();
+                Some(patience.wait(|| WaitingFor::File, alone).await?)
+            }
+            None => None,
+        };
+        writer.report(false, &mut patience).await?;
+        writer.set_attributes(mutation, alone, &mut patience).await
     }
 
     /// The attributes, asked anew; what this handle wrote counts.
@@ -236,6 +228,12 @@ impl File {
     /// [`ClientError`].
     pub async fn stat(&self) -> Result<Attributes, ClientError> {
         self.open.refresh(&mut self.open.meta.inner.patience()).await
+    }
+
+    /// What bytes that were written by this handle wait for now, if they wait: to be told, not to be acted on.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<WaitingFor> {
+        self.open.writer.as_ref()?.waiting_for()
     }
 
     /// Syncs and closes.
@@ -279,20 +277,18 @@ impl OpenFile {
         Ok(writer)
     }
 
+    /// Writes, and says where the bytes end; the length is yet to be reported.
     async fn write(
         &self,
         offset: FileOffset,
         bytes: Bytes,
         patience: &mut Patience,
-    ) -> Result<(), ClientError> {
-        let writer = self.writer()?;
+    ) -> Result<FileOffset, ClientError> {
+        self.writer()?;
         let len = ByteLen(bytes.len() as u64);
         let end = offset.checked_add(len).ok_or(FsError::FileTooLarge)?;
         data::write(self, offset, &bytes, patience).await?;
-        if !self.report_late && end.get() > self.attributes().size.get() {
-            writer.report(false, patience).await?;
-        }
-        Ok(())
+        Ok(end)
     }
 
     /// The chains of the file's bytes.

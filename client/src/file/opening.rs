@@ -71,9 +71,10 @@ impl OpenOptions {
         create;
         /// Created, and refused if it is there.
         create_new;
-        /// A write that makes the file longer does not report the length before it returns, only
-        /// [`File::sync`], [`File::close`] and [`File::stat`] do: for who writes much and syncs once. What was
-        /// acknowledged is safe as well; until then other clients may see the file shorter than it is.
+        /// [`File::write_at`] does not report the length before it returns, only [`File::write_through`],
+        /// [`File::append`], [`File::sync`], [`File::close`] and [`File::stat`] do: for who writes much and syncs
+        /// once. What was acknowledged is safe as well; until then other clients may see the file shorter than it
+        /// is.
         report_late;
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     pub(super) length: Arc<tokio::sync::RwLock<()>>,
     /// Calls of which nobody waits for the end.
     given_up: Underway,
+    /// What a part that was sent waits for; of several, the one that tried last.
+    waits: Mutex<Option<WaitingFor>>,
 }
 
 /// The attributes of an open file, as they were last heard of.
@@ -99,7 +101,20 @@ impl Writer {
             reporting: Arc::default(),
             length: Arc::default(),
             given_up: Underway::default(),
+            waits: Mutex::default(),
         }
+    }
+
+    /// A part of a call waits for this; `None`: for nothing any more.
+    pub(crate) fn waits_for(&self, what: Option<WaitingFor>) {
+        *lock(&self.waits) = what;
+    }
+
+    /// What is waited for now, if anything is.
+    pub(super) fn waiting_for(&self) -> Option<WaitingFor> {
+        let reports = self.reporting.try_lock().is_err();
+        let report = reports.then(|| self.session.meta.waiting_for(None));
+        lock(&self.waits).clone().or(report)
     }
 
     /// Waits until the calls that were given up before are settled.

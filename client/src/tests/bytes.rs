@@ -6,6 +6,7 @@ use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
 use emberfs_wire::meta::{Ask, Mutate};
 
 use super::server::Servers;
+use super::world::Fault;
 use super::{CHUNK, both, chunk, contents, filled, pattern};
 use crate::{Bytes, ClientError, FsError, OpenOptions};
 
@@ -159,6 +160,37 @@ async fn a_late_report_comes_with_the_sync() {
     let changes = servers.world.calls(Mutate::METHOD);
     file.sync().await.expect("synced");
     assert_eq!(servers.world.calls(Mutate::METHOD), changes, "there is nothing more to say");
+}
+
+/// What one knows of the length may be from before the other's cut.
+#[tokio::test]
+async fn growth_is_reported_though_another_client_cut_the_file_meanwhile() {
+    let servers = Servers::start().await;
+    let (one, two) = (servers.client().await, servers.client().await);
+    let file = filled(&one, "a", &pattern(100, 1)).await;
+    let late = one.fs().open("a", &both().report_late(true)).await.expect("there");
+    let other = two.fs().open("a", &both()).await.expect("there");
+    let size = || servers.world.state().size(file.inode());
+    let cut = async || {
+        other.set_len(ByteLen::ZERO).await.expect("cut");
+        // The scripted cut does not.
+        servers.world.state().chunks.clear();
+    };
+    cut().await;
+    file.write_at(FileOffset(0), pattern(10, 2)).await.expect("written");
+    assert_eq!(size(), ByteLen(10));
+    cut().await;
+    late.write_through(FileOffset(0), pattern(11, 2)).await.expect("written");
+    assert_eq!(size(), ByteLen(11));
+    servers.world.script(UpdateChunk::METHOD, [Fault::Hang]);
+    let reserved = servers.world.until("reserved", |state| state.faults_left() == 0);
+    let between = async {
+        reserved.await;
+        cut().await;
+        servers.world.gate.add_permits(1);
+    };
+    let (at, ()) = tokio::join!(late.append(pattern(5, 3)), between);
+    assert_eq!((at, size()), (Ok(FileOffset(11)), ByteLen(16)));
 }
 
 #[tokio::test]

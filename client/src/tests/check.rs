@@ -6,6 +6,7 @@ use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChunkIndex, FileOffset, TargetId};
 use emberfs_wire::chunk::ReadChunks;
 use emberfs_wire::cluster::PublicState;
+use emberfs_wire::meta::Ask;
 use emberfs_wire::{Request, WireError};
 
 use super::server::Servers;
@@ -18,7 +19,8 @@ async fn checked(client: &Client, file: &File) -> FileCheck {
     let done = std::cell::Cell::new(0);
     let check = client.check();
     let told = |bytes: ByteLen| done.set(done.get() + bytes.get());
-    let found = check.file(&attributes, told).await.expect("checked");
+    let mut found = FileCheck::default();
+    check.file(&attributes, &mut found, told).await.expect("checked");
     assert_eq!(done.get(), attributes.size.get());
     assert_eq!(found.chunks, attributes.size.get().div_ceil(CHUNK as u64));
     found
@@ -121,12 +123,53 @@ async fn members_that_do_not_serve_are_said_and_a_change_of_the_chain_is_followe
     assert_eq!((&away.copy, away.odd), (&ChunkCopy::NotServing { state }, false));
 }
 
+/// Every member says so, for longer than one that is silent is waited for.
+#[tokio::test]
+async fn a_busy_chunk_is_changing_and_its_members_are_not_silent() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(CHUNK, 1)).await;
+    let again = WireError::Retry { after_ms: 500, text: "changed".into() };
+    servers.world.script(ReadChunks::METHOD, vec![Fault::Fail(again); 1000]);
+    let found = checked(&client, &file).await;
+    assert_eq!((found.found, found.worst), (1, Some(ChunkFault::Unsettled)));
+    let last = "try again: changed".to_owned();
+    assert_eq!(found.first[0].members[0].copy, ChunkCopy::Busy { last });
+}
+
+#[tokio::test]
+async fn what_was_found_stays_found_when_the_rest_cannot_be_looked_at() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    // More than are looked at at a time.
+    let file = filled(&client, "a", &pattern(20 * CHUNK, 1)).await;
+    let attributes = file.stat().await.expect("attributes");
+    for index in [0, 19] {
+        let target = members(&servers, &file, index)[1];
+        servers.world.state().chunks.remove(&(target, chunk(&file, index)));
+    }
+    let refused = WireError::from(FsError::Io);
+    let (mut found, done) = (FileCheck::default(), std::cell::Cell::new(0));
+    // What the file has of a chunk is asked only where there is something to say: after the first eight, which
+    // are looked at together, of the last.
+    let told = |_: ByteLen| {
+        done.set(done.get() + 1);
+        if done.get() == 8 {
+            servers.world.script(Ask::METHOD, [Fault::Fail(refused.clone())]);
+        }
+    };
+    let failed = client.check().file(&attributes, &mut found, told).await;
+    assert_eq!(failed, Err(ClientError::Fs(FsError::Io)));
+    assert_eq!((found.found, found.worst), (1, Some(ChunkFault::Damaged)));
+    assert_eq!((found.first[0].index, found.chunks), (ChunkIndex(0), 19));
+}
+
 #[tokio::test]
 async fn a_directory_is_not_checked() {
     let servers = Servers::start().await;
     let client = servers.client().await;
     let made = client.fs().mkdir("d").await.expect("made");
-    let refused = client.check().file(&made, |_| {}).await;
+    let refused = client.check().file(&made, &mut FileCheck::default(), |_| {}).await;
     assert_eq!(refused, Err(ClientError::Fs(FsError::InvalidArgument)));
 }
 

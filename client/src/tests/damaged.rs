@@ -5,9 +5,11 @@ use std::time::Duration;
 use emberfs_layout::{ChainId, ChunkId, ChunkIndex, FileOffset, TargetId};
 use emberfs_wire::Request;
 use emberfs_wire::chunk::ReadChunks;
+use emberfs_wire::meta::Ask;
+use tokio::time::timeout;
 
 use super::server::Servers;
-use super::world::{Ail, CHAINS};
+use super::world::{Ail, CHAINS, Fault};
 use super::{CHUNK, chunk, contents, filled, pattern};
 use crate::{Bytes, Client, ClientError, ClientOptions, File};
 
@@ -45,6 +47,19 @@ async fn as_long_as_one_copy_is_sound_it_is_read() {
             assert_eq!(contents(&file, bytes.len()).await, bytes, "{bad:?} but {sound}");
         }
     }
+}
+
+/// No length makes it whole.
+#[tokio::test]
+async fn a_damaged_end_is_said_though_the_metadata_group_is_silent() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let (file, _, id) = on_first_chain(&client).await;
+    ail(&servers, id, [Some(Ail::Corrupt); 3]);
+    servers.world.script(Ask::METHOD, [Fault::Hang]);
+    let read = file.read_at(FileOffset(0), vec![0; 5 * CHUNK]);
+    let (read, _) = timeout(Duration::from_secs(30), read).await.expect("it waits for nothing");
+    assert!(matches!(read, Err(ClientError::Damaged { .. })), "{read:?}");
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn a_deadline_says_what_was_waited_for() {
 }
 
 /// Where the first chunk of a file is that is on the first chain.
-fn on_first_chain(client: &Client) -> FileOffset {
+pub(super) fn on_first_chain(client: &Client) -> FileOffset {
     let stripe = client.routing().stripe(layout()).expect("known");
     let place = (0..2).find(|index| stripe.chain_of(ChunkIndex(*index)) == ChainId(1));
     FileOffset(u64::from(place.expect("on either")) * CHUNK as u64)

@@ -5,6 +5,7 @@ mod check;
 mod damaged;
 mod example;
 mod faults;
+mod gone;
 mod names;
 mod namespace;
 mod server;

@@ -133,6 +133,17 @@ impl Handler for Serving {
                 call.peer.close();
                 std::future::pending().await
             }
+            Some(Fault::Late) => {
+                let (late, peer) = (self.clone(), call.peer.clone());
+                tokio::spawn(async move {
+                    late.world.gate.acquire().await.expect("never closed").forget();
+                    // Nobody is there to hear whether it was done.
+                    drop(late.answer(&call));
+                    late.world.came.notify_waiters();
+                });
+                peer.close();
+                std::future::pending().await
+            }
             Some(Fault::Damage) => {
                 let (message, payload) = self.answer(&call)?;
                 let mut bytes = payload.to_vec();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use emberfs_layout::{ByteLen, ChunkIndex, DataId, FileOffset, InodeId};
-use emberfs_wire::Request;
 use emberfs_wire::chunk::UpdateChunk;
+use emberfs_wire::cluster::GetRouting;
 use emberfs_wire::meta::Mutate;
+use emberfs_wire::{Request, WireError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
@@ -204,6 +205,10 @@ async fn reports_and_cuts_that_were_dropped_keep_their_places() {
     servers.world.gate.add_permits(1);
     write.await.expect("written");
     assert_eq!(file.stat().await.expect("told").size, ByteLen(7));
+    dropped(file.set_len(ByteLen(5)).boxed()).await;
+    servers.world.gate.add_permits(1);
+    file.write_at(at(0), pattern(3, 2)).await.expect("written after the cut");
+    assert_eq!(file.attributes().size, ByteLen(5), "who cut it knows");
 }
 
 #[tokio::test]
@@ -247,24 +252,43 @@ async fn a_lost_session_ends_what_was_given_up() {
 async fn a_refused_write_never_comes_over_a_later_one() {
     let servers = Servers::start().await;
     let client = servers.client().await;
-    let file = filled(&client, "a", &pattern(2 * CHUNK, 0)).await;
+    let file = filled(&client, "a", &pattern(3 * CHUNK, 0)).await;
+    // Chunks 0, 2 and 4 are on one chain.
     let mut slow = hanging(&servers, &file, at(0), pattern(CHUNK, 1), 1).await;
     let full = Err(FsError::NoSpace.into());
     servers.world.script(UpdateChunk::METHOD, [Fault::Full]);
-    assert_eq!(file.write_at(at(1), pattern(CHUNK, 2)).await, full);
-    file.write_at(at(1), pattern(CHUNK, 3)).await.expect("there was one copy, and it was refused");
+    assert_eq!(file.write_at(at(2), pattern(CHUNK, 2)).await, full);
+    file.write_at(at(2), pattern(CHUNK, 3)).await.expect("there was one copy, and it was refused");
     servers.world.script(UpdateChunk::METHOD, [Fault::CloseBefore, Fault::Full]);
-    assert_eq!(file.write_at(at(1), pattern(CHUNK, 4)).await, full);
-    let mut later = Box::pin(file.write_at(at(1), pattern(CHUNK, 5)));
+    assert_eq!(file.write_at(at(2), pattern(CHUNK, 4)).await, full);
+    let mut later = Box::pin(file.write_at(at(2), pattern(CHUNK, 5)));
     tokio::select! {
         biased;
         _ = &mut slow => panic!("it hangs"),
         _ = &mut later => panic!("the other copy may still come"),
-        done = file.write_at(at(2), pattern(CHUNK, 6)) => done.expect("another chunk is free"),
+        done = file.write_at(at(4), pattern(CHUNK, 6)) => done.expect("another chunk is free"),
     }
     servers.world.gate.add_permits(1);
     slow.await.expect("written");
     later.await.expect("written");
+}
+
+/// Nobody but who has the chunks can end what was sent.
+#[tokio::test]
+async fn a_write_that_was_sent_goes_on_though_no_routing_is_to_be_had() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let odd = Fault::Fail(WireError::bug("odd"));
+    servers.world.script(UpdateChunk::METHOD, [Fault::Late]);
+    servers.world.script(GetRouting::METHOD, [odd]);
+    file.write_at(at(0), pattern(CHUNK, 1)).await.expect("written");
+    assert_eq!(servers.world.faults_left(), 0, "both were met");
+    file.write_at(at(0), pattern(CHUNK, 2)).await.expect("written");
+    servers.world.gate.add_permits(1);
+    let gate = &servers.world.gate;
+    servers.world.until("the first copy came", |_| gate.available_permits() == 0).await;
+    assert_eq!(contents(&file, CHUNK).await, pattern(CHUNK, 2));
 }
 
 #[tokio::test]
@@ -304,7 +328,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Fault::Hang),
         1 => Just(Fault::CloseBefore),
         1 => Just(Fault::CloseAfter),
-        1 => Just(Fault::Fail(emberfs_wire::WireError::Retry { after_ms: 1, text: "busy".to_owned() })),
+        1 => Just(Fault::Fail(WireError::Retry { after_ms: 1, text: "busy".to_owned() })),
     ];
     let (start, len) = (0..at(6).get(), 1..4 * CHUNK);
     let faults = prop::collection::vec(fault, 0..4);

@@ -17,6 +17,7 @@ use emberfs_wire::chunk::{
 use emberfs_wire::cluster::{
     Chain, ChainMember, ChainTable, Disk, DomainId, Node, PublicState, RoutingDelta,
 };
+use emberfs_wire::limits::TAGS_MAX;
 use emberfs_wire::{FsError, Method, PayloadSums, Tag, WireError};
 use tokio::sync::Notify;
 
@@ -39,6 +40,8 @@ pub(super) enum Fault {
     Damage,
     /// It is done when the gate opens.
     Hang,
+    /// The connection is closed, and it is done when the gate opens.
+    Late,
     /// There is no room, unless it was done before.
     Full,
 }
@@ -89,8 +92,9 @@ pub(super) struct State {
     pub(super) routing: RoutingDelta,
     pub(super) chunks: BTreeMap<(TargetId, ChunkId), Vec<u8>>,
     pub(super) ails: BTreeMap<(TargetId, ChunkId), Ail>,
-    tags: BTreeMap<Tag, UpdateChunkReply>,
-    marks: BTreeMap<ClientId, Sequence>,
+    /// With the chain and the chunk of each.
+    tags: BTreeMap<Tag, (ChainId, ChunkId, UpdateChunkReply)>,
+    marks: BTreeMap<(ChainId, ClientId), Sequence>,
     /// Every change of a chunk that was made, in order.
     pub(super) applied: Vec<(Tag, ChunkId)>,
     faults: VecDeque<(Method, Fault)>,
@@ -255,14 +259,20 @@ impl State {
         if !self.namespace.sessions.contains(&request.tag.client) {
             return Err(FsError::Stale.into());
         }
-        if let Some(reply) = self.tags.get(&request.tag) {
+        assert!(request.low_water <= request.tag.sequence);
+        let (chain, client) = (request.replica.chain, request.tag.client);
+        let mark = self.marks.entry((chain, client)).or_default();
+        *mark = request.low_water.max(*mark);
+        let over = |tag: &Tag| tag.client == client && tag.sequence < *mark;
+        if over(&request.tag) {
+            return Err(FsError::Stale.into());
+        }
+        self.tags.retain(|tag, (of, ..)| *of != chain || !over(tag));
+        if let Some((.., reply)) = self.tags.get(&request.tag) {
             return Ok(*reply);
         }
-        let mark = self.marks.entry(request.tag.client).or_default();
-        *mark = request.low_water.max(*mark);
-        assert!(request.low_water <= request.tag.sequence);
-        if request.tag.sequence < *mark {
-            return Err(FsError::Stale.into());
+        if self.tags.values().filter(|(_, of, _)| *of == request.chunk).count() >= TAGS_MAX {
+            return Err(WireError::Retry { after_ms: 1, text: "too many replies are open".into() });
         }
         let ChunkChange::Write(sums) = &request.change else { panic!("clients only write") };
         let payload = sums.bind(payload).expect("well formed").check().expect("as sent");
@@ -279,7 +289,7 @@ impl State {
         let chunk_len = ChunkOffset(u32::try_from(len).expect("small"));
         let version = ChunkVersion(self.applied.len() as u64);
         let reply = UpdateChunkReply { version, chunk_len };
-        self.tags.insert(request.tag, reply);
+        self.tags.insert(request.tag, (chain, request.chunk, reply));
         Ok(reply)
     }
 

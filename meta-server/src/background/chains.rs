@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
     let mut chains = Vec::new();
     let mut known = RoutingVersion::NONE;
+    let mut servers = leader.servers.listen();
     loop {
         let version = leader.group.read(|view| cluster::routing_version(view)).await?;
         if version != known {
@@ -34,7 +35,7 @@ pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
         }
         look(&leader, &chains).await?;
         sleep(PAUSE).await;
-        leader.servers.news().await;
+        servers.news().await;
     }
 }
 

@@ -24,7 +24,6 @@ use super::Leader;
 use super::jobs::Finished;
 use crate::chunks::Lost;
 use crate::group::GroupError;
-use crate::service::{not_leading, wire_error};
 use crate::store::StateView;
 
 /// How often unsettled files are looked for that nobody waits for.
@@ -62,8 +61,8 @@ pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
 impl Leader {
     /// Waits until nothing of `inode` is unsettled.
     pub(crate) async fn settle(self: &Arc<Self>, inode: InodeId) -> Result<(), WireError> {
-        while self.unsettled(inode).await.map_err(wire_error)?.is_some() {
-            let job = self.begin_to_settle(inode).ok_or_else(not_leading)?;
+        while self.unsettled(inode).await?.is_some() {
+            let job = self.begin_to_settle(inode).ok_or(GroupError::NOT_LEADING)?;
             job.wait().await;
         }
         Ok(())
@@ -115,6 +114,7 @@ impl Leader {
     /// Waits until every server that may serve knows the sessions that ended up to `ended`. One that may
     /// not learns of them with the answer that lets it serve again.
     pub(super) async fn ended_is_known(&self, ended: Sequence) -> Result<(), Lost> {
+        let mut servers = self.servers.listen();
         loop {
             let nodes = self.group.read(|view| cluster::nodes(view)).await?;
             let behind = |node: &Node| {
@@ -123,7 +123,7 @@ impl Leader {
             if !nodes.iter().any(behind) {
                 return Ok(());
             }
-            self.servers.news().await;
+            servers.news().await;
         }
     }
 

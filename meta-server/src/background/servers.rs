@@ -13,7 +13,7 @@ use emberfs_chain_replication::target::Millis;
 use emberfs_layout::{ChainId, NodeId, Sequence};
 use emberfs_meta_server_state::cluster::{PlacedChain, PlacedMember};
 use emberfs_wire::cluster::{Heartbeat, NodeStatus};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 /// How long to wait at most for a heartbeat before servers are looked at again: one of them may have been
@@ -28,7 +28,18 @@ pub(crate) struct Servers {
     lease_ms: u32,
     heard: Mutex<Heard>,
     /// Told when a heartbeat says something else than the one before.
-    news: Notify,
+    news: watch::Sender<()>,
+}
+
+/// Hears what servers say, also while nobody waits for it.
+pub(crate) struct Listening(watch::Receiver<()>);
+
+impl Listening {
+    /// Waits until a server has said something new since the last call, or for a moment.
+    pub(crate) async fn news(&mut self) {
+        // Too late is as good as in time: the caller looks at everything again.
+        let _in_time = timeout(LOOK_AGAIN, self.0.changed()).await;
+    }
 }
 
 impl Servers {
@@ -38,7 +49,7 @@ impl Servers {
             began,
             lease_ms: term.ms(),
             heard: Mutex::new(Heard::new(Millis(0), term)),
-            news: Notify::new(),
+            news: watch::Sender::new(()),
         }
     }
 
@@ -53,7 +64,7 @@ impl Servers {
         let mut heard = self.lock();
         let answered = heard.answer(said, informed, edition, self.now())?;
         if answered.news {
-            self.news.notify_waiters();
+            self.news.send_replace(());
         }
         Some(answered.lease_ms)
     }
@@ -101,10 +112,9 @@ impl Servers {
         }
     }
 
-    /// Waits until a server says something new, or for a moment.
-    pub(crate) async fn news(&self) {
-        // Too late is as good as in time: the caller looks at everything again.
-        let _in_time = timeout(LOOK_AGAIN, self.news.notified()).await;
+    /// Whoever acts on what servers say begins to listen before it looks.
+    pub(crate) fn listen(&self) -> Listening {
+        Listening(self.news.subscribe())
     }
 
     fn now(&self) -> Millis {
@@ -114,5 +124,33 @@ impl Servers {
     fn lock(&self) -> MutexGuard<'_, Heard> {
         // No code under the lock panics half-way through an update.
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emberfs_layout::{BootNumber, RoutingVersion};
+
+    #[tokio::test]
+    async fn news_that_come_while_nobody_waits_are_heard_at_the_next_wait() {
+        let term = LeaseTerm::new(3_000).expect("long enough");
+        let servers = Servers::new(Instant::now(), term);
+        let mut listening = servers.listen();
+        let first = Heartbeat {
+            node: NodeId(1),
+            boot: BootNumber(1),
+            targets: Vec::new(),
+            disks: Vec::new(),
+            routing: RoutingVersion(1),
+            ended: Sequence::NONE,
+        };
+        let answered = servers.answer(&first, true, servers.edition());
+        assert!(answered.is_some());
+        tokio::select! {
+            biased;
+            () = listening.news() => {}
+            () = std::future::ready(()) => panic!("it would wait for the next news"),
+        }
     }
 }

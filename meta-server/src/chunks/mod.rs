@@ -86,18 +86,18 @@ impl Chunks {
         chunk_size: ChunkSize,
         change: &ChunkChange,
     ) -> Result<(), Lost> {
-        let tag = self.tags.begin();
+        let tag = self.tags.begin(chain);
         let request = |replica| UpdateChunk {
             replica,
             tag,
-            low_water: self.tags.low_water(),
+            low_water: self.tags.low_water(chain),
             chunk,
             chunk_size,
             change: change.clone(),
             capability: Capability::default(),
         };
         self.ask(chain, request).await?;
-        self.tags.answered(tag);
+        self.tags.answered(chain, tag);
         Ok(())
     }
 

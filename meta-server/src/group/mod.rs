@@ -17,6 +17,7 @@
 
 mod answer;
 mod driver;
+mod error;
 mod machine;
 mod metadata;
 mod parts;
@@ -29,17 +30,16 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use emberfs_meta_server_consensus::{
-    Config, ConfigError, Index, Leadership, Member, MemberId, Millis, Term,
-};
+use emberfs_meta_server_consensus::{Config, ConfigError, Index, Leadership, Member, Millis, Term};
 use emberfs_meta_server_state::StoreError;
 use emberfs_wire::meta::Time;
-use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::store::{StateStore, StateView, Stores};
 use answer::Answer;
 use driver::{Event, Order};
+pub use error::GroupError;
+use error::failed;
 pub use machine::{Machine, Stamp};
 pub use metadata::Metadata;
 use parts::{Parts, spawn};
@@ -49,37 +49,6 @@ pub const IN_FLIGHT_MAX: usize = 4096;
 
 /// Largest command: what fits one message, and what the leader adds.
 pub const COMMAND_BYTES_MAX: usize = 5 << 20;
-
-/// Why the group does not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum GroupError {
-    /// This member does not lead, or not yet: nothing was done.
-    #[error("this member does not lead the metadata group")]
-    NotLeader {
-        /// Who may.
-        leader: Option<MemberId>,
-    },
-    /// Leadership was lost: it may be done, or yet be done.
-    #[error("leadership was lost: the order may have been carried out")]
-    Unknown,
-    /// The command would be too large: nothing was done.
-    #[error("a command of {len} bytes, {limit} at most")]
-    TooLarge {
-        /// Its length.
-        len: usize,
-        /// [`COMMAND_BYTES_MAX`].
-        limit: usize,
-    },
-    /// The group has stopped; an order that was under way may be done.
-    #[error("the metadata group has stopped")]
-    Stopped,
-    /// Something failed, and the process must end; an order that was under way may be done.
-    #[error("the metadata group failed: {text}")]
-    Failed {
-        /// What.
-        text: String,
-    },
-}
 
 /// What a group may be told.
 #[derive(Clone, Copy, Debug)]
@@ -268,10 +237,6 @@ impl<M: Machine> Group<M> {
     async fn why(&self) -> GroupError {
         self.ended().await.err().unwrap_or(GroupError::Stopped)
     }
-}
-
-fn failed(error: &impl ToString) -> GroupError {
-    GroupError::Failed { text: error.to_string() }
 }
 
 fn wall_clock() -> Time {

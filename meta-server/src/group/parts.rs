@@ -8,8 +8,9 @@ use emberfs_meta_server_consensus::{Leadership, Member};
 use tokio::sync::watch;
 
 use super::driver::{Driver, Event, Outlets};
+use super::error::{GroupError, failed};
 use super::machine::Machine;
-use super::{GroupError, GroupOptions, failed, threads};
+use super::{GroupOptions, threads};
 use crate::store::{LogStore, StateStore};
 
 /// What the threads are made of.

@@ -6,7 +6,6 @@ use emberfs_wire::WireError;
 use emberfs_wire::cluster::{ClientStatus, GetClients, GetClientsReply};
 use emberfs_wire::limits::CLIENTS_PAGE_MAX;
 
-use super::wire_error;
 use crate::background::{Leader, expiry};
 
 /// A page of the sessions that live.
@@ -17,7 +16,7 @@ pub(super) async fn list(leader: &Leader, asked: GetClients) -> Result<GetClient
         let writers = page.iter().map(writers).collect::<Result<Vec<_>, _>>()?;
         Ok((page, writers))
     };
-    let (page, writers) = leader.group.read(|view| look(view)).await.map_err(wire_error)?;
+    let (page, writers) = leader.group.read(|view| look(view)).await?;
     let more = page.len() == CLIENTS_PAGE_MAX;
     let clients = page.into_iter().zip(writers);
     let clients = clients.filter(|(session, _)| !leader.is_own(session.client));

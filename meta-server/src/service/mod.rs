@@ -27,9 +27,6 @@ use tokio::sync::watch;
 use crate::background::Leader;
 use crate::group::GroupError;
 
-/// How soon a request is to be sent again that met no leader, in milliseconds: a part of an election.
-const RETRY_MS: u32 = 100;
-
 /// Serves one connection; clones serve others.
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -43,7 +40,7 @@ impl Service {
     }
 
     fn leader(&self) -> Result<Arc<Leader>, WireError> {
-        self.leader.borrow().clone().ok_or_else(not_leading)
+        self.leader.borrow().clone().ok_or_else(|| GroupError::NOT_LEADING.into())
     }
 }
 
@@ -82,20 +79,6 @@ where
     let mut message = Vec::new();
     encode(&reply, &mut message);
     Ok((message, Bytes::new()))
-}
-
-/// What to answer where this member leads no more, or the group cannot say what became of a change: the
-/// same request sent again finds the leader, and is carried out once.
-pub(crate) fn wire_error(error: GroupError) -> WireError {
-    match error {
-        GroupError::TooLarge { .. } => WireError::bug(error.to_string()),
-        other => WireError::Retry { after_ms: RETRY_MS, text: other.to_string() },
-    }
-}
-
-/// What a member answers that does not lead.
-pub(crate) fn not_leading() -> WireError {
-    WireError::Retry { after_ms: RETRY_MS, text: "this member does not lead".to_owned() }
 }
 
 /// An outcome of another command than the proposed one.

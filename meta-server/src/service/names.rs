@@ -7,13 +7,15 @@ use emberfs_layout::{ByteLen, DiskId, InodeId};
 use emberfs_meta_server_state::namespace::{self, Answer};
 use emberfs_meta_server_state::{Body, Outcome, PendingTruncation, Unfinished, cluster, sessions};
 use emberfs_transport::Peer;
+use emberfs_wire::cluster::DiskReport;
+use emberfs_wire::disk::{self, RawSpace};
 use emberfs_wire::meta::{
     Ask, EndSession, Mutate, MutationReply, OpenSession, OpenSessionReply, Query, QueryReply,
     RenewSession, RenewSessionReply, Space,
 };
 use emberfs_wire::{FsError, WireError};
 
-use super::{mismatch, wire_error};
+use super::mismatch;
 use crate::background::Leader;
 use crate::store::StateView;
 
@@ -26,12 +28,12 @@ pub(super) async fn open_session(
     peer: &Peer,
     asked: OpenSession,
 ) -> Result<OpenSessionReply, WireError> {
-    let live = leader.group.read(|view| sessions::count(view)).await.map_err(wire_error)?;
+    let live = leader.group.read(|view| sessions::count(view)).await?;
     if live >= sessions::SESSIONS_MAX {
         let text = format!("{live} sessions live, more cannot be opened");
         return Err(WireError::Retry { after_ms: FULL_PAUSE_MS, text });
     }
-    match leader.group.propose(Body::OpenSession(asked)).await.map_err(wire_error)? {
+    match leader.group.propose(Body::OpenSession(asked)).await? {
         Outcome::SessionOpened(reply) => {
             leader.clients.heard(reply.client, peer);
             Ok(reply)
@@ -47,7 +49,7 @@ pub(super) async fn renew_session(
     asked: RenewSession,
 ) -> Result<RenewSessionReply, WireError> {
     let client = asked.client;
-    let lives = leader.group.read(|view| sessions::find(view, client)).await.map_err(wire_error)?;
+    let lives = leader.group.read(|view| sessions::find(view, client)).await?;
     if lives.is_none() {
         return Err(FsError::Stale.into());
     }
@@ -60,7 +62,7 @@ pub(super) async fn end_session(
     leader: &Leader,
     asked: EndSession,
 ) -> Result<RenewSessionReply, WireError> {
-    leader.end_session(asked.client).await.map_err(wire_error)?;
+    leader.end_session(asked.client).await?;
     Ok(RenewSessionReply { lease_ms: sessions::LEASE_MS })
 }
 
@@ -70,8 +72,7 @@ pub(super) async fn mutate(
     asked: Mutate,
 ) -> Result<MutationReply, WireError> {
     loop {
-        let outcome = leader.group.propose(Body::Mutate(asked.clone())).await;
-        match outcome.map_err(wire_error)? {
+        match leader.group.propose(Body::Mutate(asked.clone())).await? {
             Outcome::Mutation { reply, truncation: None } => return reply.map_err(WireError::from),
             Outcome::Mutation { reply, truncation: Some(pending) } => {
                 leader.settle(pending.inode).await?;
@@ -89,8 +90,7 @@ pub(super) async fn ask(leader: &Arc<Leader>, asked: Ask) -> Result<QueryReply, 
         return space(leader).await.map(QueryReply::Space);
     }
     loop {
-        let answered = leader.group.read(|view| namespace::ask(view, &asked)).await;
-        match answered.map_err(wire_error)? {
+        match leader.group.read(|view| namespace::ask(view, &asked)).await? {
             Answer::Reply(reply) => return Ok(reply),
             Answer::Refused(why) => return Err(why.into()),
             Answer::After(unfinished) => leader.settle(inode_of(unfinished)).await?,
@@ -106,18 +106,14 @@ async fn space(leader: &Leader) -> Result<Space, WireError> {
         let table = defaults.transpose()?.flatten();
         Ok((table, cluster::disks(view)?, cluster::nodes(view)?, namespace::inode_count(view)?))
     };
-    let (table, disks, nodes, inodes) = leader.group.read(look).await.map_err(wire_error)?;
+    let (table, disks, nodes, inodes) = leader.group.read(look).await?;
     let replicas = u64::from(table.map_or(1, |table| table.replicas.max(1)));
     let admitted: BTreeSet<DiskId> = disks.iter().map(|disk| disk.id).collect();
-    let (mut total, mut used) = (0, 0);
-    for disk in nodes.iter().flat_map(|node| leader.servers.status(node.id).disks) {
-        if admitted.contains(&disk.disk) {
-            total += disk.capacity.get();
-            used += disk.used.get();
-        }
-    }
-    let free = ByteLen(total.saturating_sub(used) / replicas);
-    Ok(Space { total: ByteLen(total / replicas), free, inodes })
+    let reports = nodes.iter().flat_map(|node| leader.servers.status(node.id).disks);
+    let reports: Vec<DiskReport> = reports.filter(|disk| admitted.contains(&disk.disk)).collect();
+    let RawSpace { capacity, used } = disk::space(&reports);
+    let free = ByteLen(capacity.get().saturating_sub(used.get()) / replicas);
+    Ok(Space { total: ByteLen(capacity.get() / replicas), free, inodes })
 }
 
 fn inode_of(unfinished: Unfinished) -> InodeId {

@@ -9,7 +9,7 @@ use emberfs_wire::WireError;
 use emberfs_wire::cluster::{AdminOrder, Administer, AdministerReply, ChainTable, Disk};
 use tokio::task::spawn_blocking;
 
-use super::{mismatch, wire_error};
+use super::mismatch;
 use crate::background::Leader;
 
 /// Carries out an order, once.
@@ -18,16 +18,13 @@ pub(super) async fn administer(
     asked: Administer,
 ) -> Result<AdministerReply, WireError> {
     let Administer { order_id, order } = asked;
-    let done =
-        leader.group.read(|view| cluster::order(view, order_id)).await.map_err(wire_error)?;
-    if let Some(reply) = done {
+    if let Some(reply) = leader.group.read(|view| cluster::order(view, order_id)).await? {
         return Ok(reply);
     }
     let body = match order {
         AdminOrder::AddDisk { disk, targets } => Body::AddDisk { order_id, disk, targets },
         AdminOrder::CreateTable { replicas, min_serving, chunk_size } => {
-            let free = leader.group.read(|view| cluster::free_disks(view)).await;
-            let free = free.map_err(wire_error)?;
+            let free = leader.group.read(|view| cluster::free_disks(view)).await?;
             // The search takes seconds in a large cluster: not on a thread that serves connections.
             let planned = spawn_blocking(move || plan(free, replicas)).await;
             let chains = match planned.expect("no panic, not aborted") {
@@ -39,7 +36,7 @@ pub(super) async fn administer(
             Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size }
         }
     };
-    match leader.group.propose(body).await.map_err(wire_error)? {
+    match leader.group.propose(body).await? {
         Outcome::Administered(reply) => {
             tell(&reply);
             Ok(reply)

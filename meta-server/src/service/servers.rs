@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use emberfs_meta_server_state::cluster::{News, Start};
+use emberfs_meta_server_state::cluster::{News, Replaced, Start};
 use emberfs_meta_server_state::{Body, Outcome, cluster, sessions};
 use emberfs_wire::cluster::{
     GetRouting, GetRoutingReply, GetStatusReply, Heartbeat, HeartbeatReply, Node, Register,
@@ -13,7 +13,7 @@ use emberfs_wire::{FsError, WireError};
 
 use tokio::time::{Instant, sleep};
 
-use super::{mismatch, wire_error};
+use super::mismatch;
 use crate::background::Leader;
 
 /// How long a server that is not taken in waits for its answer: whatever starts it again and again, each
@@ -33,12 +33,11 @@ pub(super) async fn register(leader: &Leader, asked: Register) -> Result<Registe
         return Ok(RegisterReply::Refused { text });
     }
     let name = asked.name.clone();
-    match leader.group.propose(Body::Register(asked)).await.map_err(wire_error)? {
+    match leader.group.propose(Body::Register(asked)).await? {
         Outcome::Registered(Ok(Start { node, boot })) => {
             tracing::info!(%node, %boot, name, "a server started");
             // A session that ends from now on stays on the list until this start has confirmed it.
-            let alive = leader.group.read(|view| sessions::alive(view)).await;
-            let (sessions, next_session) = alive.map_err(wire_error)?;
+            let (sessions, next_session) = leader.group.read(|view| sessions::alive(view)).await?;
             let taken_in = TakenIn { node, boot, sessions, next_session };
             Ok(RegisterReply::TakenIn(taken_in))
         }
@@ -52,20 +51,20 @@ pub(super) async fn register(leader: &Leader, asked: Register) -> Result<Registe
 }
 
 /// Whether the node that a server says to be runs elsewhere, in words that say what to do. A server that
-/// was killed and started again is taken in at once, as it listens where it did, which no two processes
-/// can; one that listens elsewhere may be a copy of the directory, and waits until the earlier start is
-/// heard of, or is silent for the time of its lease.
+/// was killed and started again is taken in at once, as it has the lock that the killed process had. Any other
+/// may run on a copy of the directory, on this machine or another, whatever address it names: it waits until
+/// the earlier start is heard of, or is silent for the time of its lease.
 ///
 /// # Errors
 /// [`WireError::Wait`] while that is not known.
 async fn rival(leader: &Leader, asked: &Register) -> Result<Option<String>, WireError> {
+    let known = leader.group.read(|view| cluster::replaced(view, asked)).await?;
+    // Not before: a heartbeat that waited for the group together with this is no sign of life.
     let came = Instant::now();
-    let known = leader.group.read(|view| cluster::replaced(view, asked)).await;
-    let Some(known) = known.map_err(wire_error)? else { return Ok(None) };
-    if known.addresses.iter().any(|address| asked.addresses.contains(address)) {
+    let Some(Replaced { node: Node { id, name, addresses, .. }, is_dead: false }) = known else {
         return Ok(None);
-    }
-    let Node { id, name, addresses, .. } = known;
+    };
+    let mut servers = leader.servers.listen();
     let at = addresses.join(", ");
     while leader.servers.may_serve(id) {
         let heard =
@@ -80,7 +79,7 @@ async fn rival(leader: &Leader, asked: &Register) -> Result<Option<String>, Wire
             let text = format!("{id} (`{name}`) may still run at {at}: until its lease is over");
             return Err(WireError::Wait { text });
         }
-        leader.servers.news().await;
+        servers.news().await;
     }
     Ok(None)
 }
@@ -90,11 +89,10 @@ pub(super) async fn heartbeat(
     leader: &Leader,
     said: Heartbeat,
 ) -> Result<HeartbeatReply, WireError> {
-    leader.group.confirm().await.map_err(wire_error)?;
+    leader.group.confirm().await?;
     loop {
         let edition = leader.servers.edition();
-        let news =
-            leader.group.read(|view| cluster::news(view, &said)).await.map_err(wire_error)?;
+        let news = leader.group.read(|view| cluster::news(view, &said)).await?;
         let News { routing, informed, ended, ended_to } = news.ok_or(FsError::Stale)?;
         if let Some(lease_ms) = leader.servers.answer(&said, informed, edition) {
             return Ok(HeartbeatReply { lease_ms, routing, ended, ended_to });
@@ -108,16 +106,13 @@ pub(super) async fn routing(
     asked: GetRouting,
 ) -> Result<GetRoutingReply, WireError> {
     let delta = leader.group.read(|view| cluster::routing_since(view, asked.since)).await;
-    Ok(GetRoutingReply { cluster: leader.cluster(), delta: delta.map_err(wire_error)? })
+    Ok(GetRoutingReply { cluster: leader.cluster(), delta: delta? })
 }
 
 /// How servers stand.
 pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError> {
-    let (nodes, sessions) = leader
-        .group
-        .read(|view| Ok((cluster::nodes(view)?, sessions::count(view)?)))
-        .await
-        .map_err(wire_error)?;
+    let (nodes, sessions) =
+        leader.group.read(|view| Ok((cluster::nodes(view)?, sessions::count(view)?))).await?;
     Ok(GetStatusReply {
         cluster: leader.cluster(),
         leader: leader.identity.node.expect("a member knows its number"),

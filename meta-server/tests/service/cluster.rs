@@ -1,6 +1,6 @@
 //! Storage servers come, an operator makes a table of them, chains follow what becomes of them.
 
-use emberfs_layout::{ByteLen, ChainVersion, DiskId, RoutingVersion, TableVersion};
+use emberfs_layout::{ByteLen, ChainVersion, DiskId, FileId, RoutingVersion, TableVersion};
 use emberfs_wire::cluster::{
     AdminOrder, Administer, AdministerReply, ChainTable, GetRouting, GetStatus, PublicState,
     Register, RegisterReply,
@@ -9,7 +9,7 @@ use emberfs_wire::meta::{Query, QueryReply};
 use emberfs_wire::{FsError, WireError};
 
 use crate::member::{Client, Member, call, until};
-use crate::storage::{CAPACITY, Storage, USED, taken_in};
+use crate::storage::{CAPACITY, FILE_SYSTEM, Storage, USED, taken_in};
 
 /// Targets on each disk.
 const TARGETS: u16 = 4;
@@ -78,6 +78,14 @@ async fn a_table_is_made_of_what_servers_bring() {
     };
     assert_eq!(space.total, ByteLen(3 * CAPACITY.get() / 3));
     assert_eq!(space.free, ByteLen(3 * (CAPACITY.get() - USED.get()) / 3));
+    for storage in &storages {
+        let said = storage.heartbeat_with_shared_room();
+        call(&storage.peer, &said).await.expect("known");
+    }
+    let QueryReply::Space(space) = client.ask(Query::Space).await.expect("an answer") else {
+        panic!("no space");
+    };
+    assert_eq!(space.total, ByteLen(CAPACITY.get() / 3), "one file system");
     let status = call(&client.peer, &GetStatus {}).await.expect("the status");
     assert_eq!((status.cluster, status.nodes.len()), (member.cluster(), 3));
     assert!(status.nodes.iter().all(|node| node.heard_ms_ago.is_some()));
@@ -102,10 +110,10 @@ async fn a_lease_is_granted_to_the_latest_start_alone() {
     assert_eq!(storage.beat().await.expect("still known").lease_ms, granted);
 }
 
-/// A copy of a data directory, started elsewhere: same number, another address.
+/// A copy of a data directory, started elsewhere: same number, same words in its configuration, another lock.
 fn copy(storage: &Storage) -> Register {
-    let addresses = vec!["127.0.0.1:9".to_owned()];
-    Register { addresses, ..storage.registration(Some(storage.node)) }
+    let lock = Some(FileId { file_system: FILE_SYSTEM, number: 999 });
+    Register { lock, ..storage.registration(Some(storage.node)) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,21 +121,30 @@ async fn a_copy_of_a_server_that_runs_is_refused_and_it_runs_on() {
     let member = Member::new().await;
     let storage = Storage::new(&member, 1).await;
     storage.beat().await.expect("known");
-    let copy = copy(&storage);
+    let copied = copy(&storage);
+    // Of a system that does not name its files nothing is known, so that nothing is equal.
+    let unnamed = Register { lock: None, ..copy(&storage) };
     let client = member.client().await;
     let runs_on = async {
         loop {
             storage.beat().await.expect("no other start was taken in");
         }
     };
-    let refused = until(async || match call(&client.peer, &copy).await {
-        Ok(RegisterReply::Refused { text }) => Some(text),
-        Err(WireError::Wait { .. }) => None,
-        other => panic!("{other:?}"),
-    });
-    let refused = tokio::select! { text = refused => text, () = runs_on => unreachable!() };
-    for words in [&storage.node.to_string(), "storage-1", storage.address(), "stop that server"] {
-        assert!(refused.contains(words), "{refused}");
+    let refused = async |asked: &Register| {
+        until(async || match call(&client.peer, asked).await {
+            Ok(RegisterReply::Refused { text }) => Some(text),
+            Err(WireError::Wait { .. }) => None,
+            other => panic!("{other:?}"),
+        })
+        .await
+    };
+    let both = async { [refused(&copied).await, refused(&unnamed).await] };
+    let both = tokio::select! { both = both => both, () = runs_on => unreachable!() };
+    for refused in both {
+        for words in [&storage.node.to_string(), "storage-1", storage.address(), "stop that server"]
+        {
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 }
 
@@ -136,11 +153,12 @@ async fn a_server_that_was_killed_comes_back_wherever_it_listens() {
     let member = Member::new().await;
     let mut storage = Storage::new(&member, 1).await;
     storage.beat().await.expect("known");
-    let same = storage.registration(Some(storage.node));
+    let addresses = vec!["127.0.0.1:9".to_owned()];
+    let same = Register { addresses, ..storage.registration(Some(storage.node)) };
     taken_in(call(&storage.peer, &same).await.expect("at once"));
     storage.start_anew().await;
     storage.beat().await.expect("known");
-    let elsewhere = copy(&storage);
+    let elsewhere = copy(&storage); // its disks were moved to another machine
     let mut waited = 0;
     let reply = until(async || match call(&storage.peer, &elsewhere).await {
         Ok(reply) => Some(taken_in(reply)),

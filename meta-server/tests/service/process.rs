@@ -82,3 +82,13 @@ fn the_binary_formats_starts_and_stops() {
     first.stop();
     Running::new(&config).stop();
 }
+
+#[test]
+fn wrong_usage_has_a_status_of_its_own() {
+    for wrong in [&[][..], &["--no-such-flag"], &["format"], &["config"]] {
+        let output = Command::new(BINARY).args(wrong).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}: {said}");
+        assert!(said.contains("emberfs-meta"), "{wrong:?}: {said}");
+    }
+}

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use emberfs_buffer::Pool;
 use emberfs_layout::{
     BootNumber, ByteLen, ChainVersion, ChunkId, ChunkOffset, ChunkVersion, ClientId, DiskId,
-    NodeId, RoutingVersion, Sequence, TargetId,
+    FileId, FileSystemId, KernelId, NodeId, RoutingVersion, Sequence, TargetId,
 };
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Peer, Pending};
 use emberfs_wire::chunk::{
     ChunkChange, ChunkEnd, LastChunk, LastChunkReply, Replica, UpdateChunk, UpdateChunkReply,
 };
 use emberfs_wire::cluster::{
-    Chain, Disk, DiskReport, Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply,
-    TakenIn, TargetReport,
+    Chain, Disk, DiskReport, Growth, Heartbeat, HeartbeatReply, LocalState, Register,
+    RegisterReply, TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
 use emberfs_wire::{Request, Tag, WireError, decode, encode};
@@ -30,6 +30,9 @@ pub(crate) const CAPACITY: ByteLen = ByteLen(300 << 20);
 /// How much of it is taken.
 pub(crate) const USED: ByteLen = ByteLen(30 << 20);
 
+/// Where all of their directories are.
+pub(crate) const FILE_SYSTEM: FileSystemId = FileSystemId { kernel: KernelId(7), device: 1 };
+
 /// One server with one disk.
 pub(crate) struct Storage {
     pub(crate) disk: DiskId,
@@ -38,6 +41,7 @@ pub(crate) struct Storage {
     address: String,
     boot: BootNumber,
     pub(crate) peer: Peer,
+    lock: FileId,
     known: Arc<Mutex<Known>>,
     _serving: JoinSet<()>,
 }
@@ -74,6 +78,7 @@ impl Storage {
             address,
             boot: BootNumber::NONE,
             peer: member.peer(Holds::default()).await,
+            lock: FileId { file_system: FILE_SYSTEM, number: number.into() },
             known: known.clone(),
             _serving: JoinSet::new(),
         };
@@ -109,6 +114,7 @@ impl Storage {
             addresses: vec![self.address.clone()],
             domain: None,
             disks: vec![self.disk],
+            lock: Some(self.lock),
         }
     }
 
@@ -146,15 +152,27 @@ impl Storage {
             target,
             state: known.state.unwrap_or(LocalState::UpToDate),
             chain: known.chain_of(target).map_or(ChainVersion::NONE, |chain| chain.version),
+            hindrance: None,
         };
         Heartbeat {
             node: self.node,
             boot: self.boot,
             targets: self.targets(&known).into_iter().map(report).collect(),
-            disks: vec![DiskReport { disk: self.disk, capacity: CAPACITY, used: USED }],
+            disks: vec![self.report()],
             routing: known.routing,
             ended: known.ended_to,
         }
+    }
+
+    fn report(&self) -> DiskReport {
+        DiskReport { disk: self.disk, capacity: CAPACITY, used: USED, growth: None, damage: None }
+    }
+
+    /// A heartbeat by which all of its capacity is room of the file system that all servers have.
+    pub(crate) fn heartbeat_with_shared_room(&self) -> Heartbeat {
+        let (file_system, room) = (FILE_SYSTEM, CAPACITY);
+        let growth = Some(Growth { file_system, counted: CAPACITY, room });
+        Heartbeat { disks: vec![DiskReport { growth, ..self.report() }], ..self.heartbeat() }
     }
 
     /// Sends a heartbeat and learns from its answer.

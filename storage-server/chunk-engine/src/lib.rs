@@ -47,8 +47,8 @@ pub use error::{Damage, EngineError};
 pub use records::RocksRecords;
 pub use sync_point::{SyncPoint, Syncs};
 pub use types::{
-    AppliedTag, Change, ChunkKey, ChunkState, Installed, NewVersion, PutResult, ReadResult,
-    TaggedChange, Usage, VersionState, Which,
+    AppliedTag, BadBlocks, Change, ChunkKey, ChunkState, Installed, NewVersion, PutResult,
+    ReadResult, TaggedChange, Usage, VersionState, Which,
 };
 
 use disk::{Disk, DiskAction, DiskError, DiskOffset};

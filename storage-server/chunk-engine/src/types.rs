@@ -1,6 +1,6 @@
 //! The nouns of the engine's interface.
 
-use emberfs_buffer::{ChunkDigest, Payload};
+use emberfs_buffer::{ChunkDigest, Corrupt, Payload};
 use emberfs_layout::{
     ByteLen, ChainVersion, ChunkId, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
     TargetId,
@@ -146,6 +146,17 @@ pub struct Installed {
     pub data: Option<Payload>,
 }
 
+/// Blocks of a disk that did not have their checksums when they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBlocks {
+    /// In how many chunks (a count).
+    pub chunks: usize,
+    /// The chunk that was found last.
+    pub key: ChunkKey,
+    /// The block in it.
+    pub corrupt: Corrupt,
+}
+
 /// How full a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -153,4 +164,9 @@ pub struct Usage {
     pub capacity: ByteLen,
     /// How many are taken, those that are about to be freed included.
     pub used: ByteLen,
+    /// By how much of the capacity the data file has yet to grow: what else lies in the file system may be
+    /// faster.
+    pub growth: ByteLen,
+    /// By how much the file system would let it.
+    pub room: ByteLen,
 }

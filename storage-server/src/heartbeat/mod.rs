@@ -121,6 +121,7 @@ async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<TakenIn, F
         addresses: setup.addresses.clone(),
         domain: setup.config.domain,
         disks: setup.homes.keys().copied().take(DISKS_MAX).collect(),
+        lock: setup.own.lock_id(),
     };
     let mut said = String::new();
     let taken_in = loop {
@@ -208,6 +209,7 @@ impl Pulse {
                 target: *target,
                 state: LocalState::Offline,
                 chain: Default::default(),
+                hindrance: None,
             };
             targets.extend(news.routes.offline.iter().map(offline));
         }

@@ -129,6 +129,10 @@ impl Driver {
                 %target_id, %chunk, %version, ?ours, ?theirs, %successor,
                 "replicas of a chunk differ"
             ),
+            Effect::Unreadable { chunk } => tracing::error!(
+                %target_id, %chunk,
+                "a chunk cannot be read: until it is removed or written anew, no replica that returns will serve"
+            ),
             Effect::Failed { text } => tracing::error!(%target_id, %text, "target failed"),
         }
     }

@@ -46,7 +46,7 @@ impl Store {
 
     pub(crate) async fn put(&self, chunk: ChunkId, new: NewVersion) -> Result<Durable, StoreError> {
         let new = new_version(new);
-        let put = with_memory(|| self.engine.put(self.key(chunk), new.clone())).await;
+        let put = self.engine.put(self.key(chunk), new).await;
         let engine::PutResult { state, lens } = put.map_err(store_error)?;
         Ok(Durable::put(version(state), lens))
     }
@@ -61,7 +61,7 @@ impl Store {
         let state = engine::VersionState { version, len, digest, written_in, removed };
         let tags = tags.into_iter().map(engine_tag).collect();
         let installed = engine::Installed { state, chunk_size, tags, data };
-        let install = with_memory(|| self.engine.install(self.key(chunk), installed.clone())).await;
+        let install = self.engine.install(self.key(chunk), installed).await;
         install.map(|()| Durable::done()).map_err(store_error)
     }
 

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use emberfs_buffer::Pool;
 use emberfs_chain_replication::target::{EndedSessions, Input, Target};
 use emberfs_daemon::{Held, sync_point};
-use emberfs_layout::{ByteLen, ChainVersion, ClientId, DiskId, NodeId, Sequence, TargetId};
-use emberfs_storage_server_chunk_engine::{self as engine, FileEngine, Usage};
-use emberfs_wire::cluster::{DiskReport, LocalState, TargetReport};
+use emberfs_layout::{
+    ByteLen, ChainVersion, ClientId, DiskId, FileSystemId, NodeId, Sequence, TargetId,
+};
+use emberfs_storage_server_chunk_engine::{self as engine, BadBlocks, ChunkKey, FileEngine, Usage};
+use emberfs_wire::cluster::{DiskDamage, DiskReport, Growth, LocalState, TargetReport};
 use tokio::sync::{Notify, watch};
 
 use super::driver::{Driver, Surroundings};
@@ -37,6 +39,26 @@ struct OpenDisk {
     engine: FileEngine,
     /// Its lock, and whose it is.
     held: RefCell<Held>,
+    /// Where it is, if the system says it.
+    file_system: Option<FileSystemId>,
+}
+
+impl OpenDisk {
+    fn report(&self) -> DiskReport {
+        let Usage { capacity, used, growth, room } = self.engine.usage();
+        let growth = |file_system| Growth { file_system, counted: growth, room };
+        let damage = |BadBlocks { chunks, key: ChunkKey { target, chunk }, corrupt }| {
+            let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
+            DiskDamage { chunks, target, chunk, at: corrupt.start }
+        };
+        DiskReport {
+            disk: self.id,
+            capacity,
+            used,
+            growth: self.file_system.map(growth),
+            damage: self.engine.bad_blocks().map(damage),
+        }
+    }
 }
 
 impl Targets {
@@ -48,7 +70,10 @@ impl Targets {
             let capacity = mib_max.map(|mib| ByteLen(mib << 20));
             let options = engine::Options { capacity, syncs, ..engine::Options::new(pool.clone()) };
             match engine::open_directory(held.directory(), options).await {
-                Ok(engine) => disks.push(OpenDisk { id, engine, held: RefCell::new(held) }),
+                Ok(engine) => {
+                    let file_system = held.lock_id().map(|lock| lock.file_system);
+                    disks.push(OpenDisk { id, engine, held: RefCell::new(held), file_system });
+                }
                 Err(error) => {
                     let directory = held.directory().display();
                     tracing::error!(disk = %id, %directory, %error, "disk left out");
@@ -120,13 +145,10 @@ impl Targets {
             Some(driver) => driver.report(),
             None => {
                 let (target, chain) = (*target, ChainVersion::NONE);
-                TargetReport { target, state: LocalState::Offline, chain }
+                TargetReport { target, state: LocalState::Offline, chain, hindrance: None }
             }
         });
-        let disks = self.disks.iter().map(|disk| {
-            let Usage { capacity, used } = disk.engine.usage();
-            DiskReport { disk: disk.id, capacity, used }
-        });
+        let disks = self.disks.iter().map(OpenDisk::report);
         let (targets, disks) = (targets.collect(), disks.collect());
         let now = ShardReport { targets, disks, ended: self.ended.get() };
         let mut differs = false;

@@ -1,5 +1,7 @@
 //! Whom a server speaks with, and which disks it takes.
 
+use std::os::unix::fs::MetadataExt;
+
 use emberfs_layout::{ClientId, ClusterId, NodeId};
 use emberfs_storage_server::{Server, StartError};
 use emberfs_wire::WireError;
@@ -103,6 +105,30 @@ fn disks_of_others_are_refused() {
     }
     std::fs::write(&file, &text).expect("written");
     host.restart(&meta);
+}
+
+#[test]
+fn a_start_is_known_by_its_lock_and_a_disk_by_its_file_system() {
+    let meta = Meta::start(CLUSTER);
+    let mut host = Host::start("one", 2, &meta);
+    host.stop();
+    host.restart(&meta);
+    let other = Host::start("two", 1, &meta);
+    let locks = meta.change(|meta| meta.locks.clone());
+    assert!(locks[0].is_some() && locks[0] == locks[1] && locks[1] != locks[2], "{locks:?}");
+
+    let disks = |of: &Host| {
+        meta.wait("reports of its disks", |meta| {
+            let said = meta.beats.get(&of.node)?.disks.clone();
+            (said.len() == of.disks.len()).then_some(said)
+        })
+    };
+    let device = std::fs::metadata(host.disk(0)).expect("there").dev();
+    for report in disks(&host).into_iter().chain(disks(&other)) {
+        let growth = report.growth.expect("the kernel says where it is");
+        assert_eq!(growth.file_system.device, device);
+        assert!(growth.counted <= report.capacity && growth.counted <= growth.room, "{report:?}");
+    }
 }
 
 /// What a server ends of.

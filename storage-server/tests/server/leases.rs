@@ -115,7 +115,7 @@ async fn a_disk_that_fails_is_reported_offline() {
     host.restart(&meta);
     let lost = chains[1].2[0];
     let (state, chain) = (LocalState::Offline, ChainVersion::NONE);
-    let wanted = TargetReport { target: lost, state, chain };
+    let wanted = TargetReport { target: lost, state, chain, hindrance: None };
     meta.wait("the report", |state| {
         state.beats.get(&host.node)?.targets.contains(&wanted).then_some(())
     });

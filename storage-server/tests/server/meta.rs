@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use emberfs_buffer::Pool;
 use emberfs_layout::{
-    BootNumber, ByteLen, ChainId, ChainVersion, ClientId, ClusterId, DiskId, NodeId,
+    BootNumber, ByteLen, ChainId, ChainVersion, ClientId, ClusterId, DiskId, FileId, NodeId,
     RoutingVersion, Sequence, TargetId,
 };
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Pending};
@@ -46,6 +46,8 @@ pub(crate) struct State {
     disks: BTreeMap<DiskId, Disk>,
     chains: BTreeMap<ChainId, Chain>,
     starts: BTreeMap<u64, RegisterReply>,
+    /// The locks of all starts, in their order.
+    pub(crate) locks: Vec<Option<FileId>>,
     /// The last heartbeat of each node.
     pub(crate) beats: BTreeMap<NodeId, Heartbeat>,
     /// How long leases are; `None`: heartbeats are asked to come again.
@@ -68,6 +70,7 @@ impl Meta {
             disks: BTreeMap::new(),
             chains: BTreeMap::new(),
             starts: BTreeMap::new(),
+            locks: Vec::new(),
             beats: BTreeMap::new(),
             lease_ms: Some(LEASE_MS),
             ended: Vec::new(),
@@ -156,7 +159,8 @@ impl Meta {
 
     /// Waits until `target` reports that it has all of this version of its chain.
     pub(crate) fn up_to_date(&self, target: TargetId, version: ChainVersion) {
-        let wanted = TargetReport { target, state: LocalState::UpToDate, chain: version };
+        let (state, chain) = (LocalState::UpToDate, version);
+        let wanted = TargetReport { target, state, chain, hindrance: None };
         self.wait("a target to be up to date", |meta| {
             let mut reports = meta.beats.values().flat_map(|beat| &beat.targets);
             reports.any(|report| *report == wanted).then_some(())
@@ -214,7 +218,8 @@ impl State {
         let (sessions, next_session) = self.sessions.clone();
         let reply = RegisterReply::TakenIn(TakenIn { node, boot, sessions, next_session });
         self.starts.insert(request.start, reply.clone());
-        let Register { name, addresses, .. } = request;
+        let Register { name, addresses, lock, .. } = request;
+        self.locks.push(lock);
         self.nodes.insert(node, Node { id: node, name, addresses, boot, domain: DomainId(node.0) });
         self.version = self.version.next();
         Ok(reply)

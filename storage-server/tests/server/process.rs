@@ -70,8 +70,18 @@ fn a_wrong_configuration_is_named() {
     let file = directory.path().join("storage.toml");
     std::fs::write(&file, "clustre = 1\n").expect("written");
     let output = program().arg("--config").arg(&file).output().expect("it runs");
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).contains("clustre"), "{}", words(&output));
-    let output = program().output().expect("it runs");
-    assert!(words(&output).contains("--config"), "{}", words(&output));
+}
+
+#[test]
+fn wrong_usage_has_a_status_of_its_own() {
+    for wrong in [&[][..], &["--no-such-flag"], &["format-disk", "/nowhere"], &["config"]] {
+        let output = program().args(wrong).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}: {}", words(&output));
+        assert!(words(&output).contains("emberfs-storage"), "{wrong:?}: {}", words(&output));
+    }
+    let asked = program().arg("--help").output().expect("it runs");
+    assert!(asked.status.success());
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("A storage server of EmberFS"));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use emberfs_buffer::Pool;
 use emberfs_client::{Client, ClientOptions};
+use emberfs_daemon::sync_point::{SyncPoint as IdentityRow, VARIABLE};
 use emberfs_layout::{
     ByteLen, ChainVersion, ChunkId, ChunkIndex, ChunkSize, ChunkVersion, ClientId, DataId,
     Sequence, TargetId,
@@ -66,6 +67,20 @@ fn formatted(environment: &[(&'static str, &str)]) -> Result<(), String> {
     disk.power_on();
     let after = format_disk(&directory, environment)?;
     if before == after { Ok(()) } else { Err(format!("disk {before} is gone: {after}")) }
+}
+
+/// A directory that was formatted by a process that was killed before its last sync, then found formatted by
+/// another, which said so: it stays.
+pub(super) fn formatted_by_two() {
+    let top = tempfile::tempdir().expect("a temporary directory");
+    let path = top.path().join("disk");
+    let mut disk = LossyDisk::mount(&path);
+    let cut_off = format_disk(&path, &[(VARIABLE, IdentityRow::Directory.name())]);
+    let before = format_disk(&path, &[]).expect("formatted");
+    assert_eq!(cut_off.as_ref(), Ok(&before));
+    disk.power_off(None);
+    disk.power_on();
+    assert_eq!(format_disk(&path, &[]).expect("formatted"), before);
 }
 
 /// Makes the directory a disk, if it is none; which one it is.

@@ -6,12 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use emberfs_buffer::Pool;
 use emberfs_layout::ByteLen;
+use emberfs_wire::header::RequestId;
+use emberfs_wire::{FrameKind, Request, encode};
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::spawn;
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 
 use super::{Echo, GATED, Service, against_script, request_bytes};
+use crate::frame::Draft;
+use crate::reader::FrameReader;
 use crate::{CallError, CallOptions, Closed, Connection, Limits, NoService};
 
 /// What a connection with these limits says at its end, after a peer sent `bytes`.
@@ -117,6 +122,56 @@ async fn without_memory_the_peer_waits_and_nothing_is_lost() {
     assert_eq!(service.started.load(Ordering::SeqCst), 0);
     drop(held);
     service.ended().await;
+    run.abort();
+}
+
+/// An answer to request `number` as it lies on the wire, with a payload of `len` bytes.
+fn answer_bytes(kind: FrameKind, number: u64, len: usize) -> Vec<u8> {
+    let payload = vec![9; len].into();
+    let mut draft = Draft { method: Echo::METHOD, payload, ..Draft::bare(kind, RequestId(number)) };
+    encode(&Echo(number), &mut draft.message);
+    let frame = draft.seal().expect("small");
+    [&frame.head[..], &frame.payload].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_waits_for_takes_no_memory() {
+    let (stream, theirs) = tokio::io::duplex(1 << 20);
+    let (theirs, mut answers) = tokio::io::split(theirs);
+    let mut asked = FrameReader::new(theirs, super::pool());
+    let memory = Pool::new(ByteLen(4096));
+    let _held = memory.take(4096).expect("all of it");
+    let connection = Connection::new(stream, memory, Limits::default());
+    let peer = connection.peer();
+    let run = spawn(connection.run(NoService));
+    let options = CallOptions { wait: Some(Duration::from_secs(60)), ..CallOptions::default() };
+    let call = || peer.call(&Echo(0), Bytes::new(), &options);
+    let mut number = 0;
+    // Answers the next call with so many bytes when it has come.
+    let mut answer = async |kind, len| {
+        number += 1;
+        while asked.next(|_, _| None).await.expect("a frame").header.request.0 != number {}
+        answers.write_all(&answer_bytes(kind, number, len)).await.expect("it fits");
+    };
+    for kind in [FrameKind::Reply, FrameKind::Failure] {
+        // One that would fit, one that never would, and one beyond all that is read at once.
+        for len in [100, 5000, 100_000] {
+            assert!(call().now_or_never().is_none(), "given up before its answer comes");
+            answer(kind, len).await;
+        }
+        // Given up while its answer waits for memory.
+        let waits = async {
+            answer(kind, 4000).await;
+            advance(Duration::from_secs(1)).await;
+        };
+        tokio::select! {
+            reply = call() => panic!("there is no memory for {reply:?}"),
+            () = waits => {}
+        }
+        let (reply, ()) = tokio::join!(call(), answer(FrameKind::Reply, 0));
+        reply.expect("the connection goes on");
+    }
+    assert!(!run.is_finished());
     run.abort();
 }
 

@@ -16,6 +16,7 @@ use tokio::spawn;
 
 use super::framing::Pieces;
 use super::{Echo, against_script, pair, request_bytes};
+use crate::arriving::Destination;
 use crate::frame::Draft;
 use crate::landing::{Lease, Loan};
 use crate::reader::FrameReader;
@@ -83,7 +84,8 @@ impl Script {
     fn turn(&mut self) {
         let (lease, len) = (self.lease.as_ref().expect("it began"), self.lens.iter().sum());
         let land = |header: &FrameHeader, _: &[u8]| {
-            (header.request.0 == 1 && lease.take(&self.lens, len)).then(|| lease.clone())
+            let lands = header.request.0 == 1 && lease.take(&self.lens, len);
+            lands.then(|| Destination::Caller(lease.clone()))
         };
         let frame = self.reader.next(land).now_or_never();
         self.found.extend(frame.map(|frame| frame.expect("a frame").payload));

@@ -1,21 +1,23 @@
 //! Samples of what servers and operators say to the metadata leader.
 
 use emberfs_layout::{
-    BootNumber, ByteLen, ChainId, ChainVersion, ChunkSize, ClientId, ClusterId, DiskId, NodeId,
-    RoutingVersion, Sequence, TableId, TableVersion, TargetId,
+    BootNumber, ByteLen, ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ChunkSize,
+    ClientId, ClusterId, DataId, DiskId, FileId, FileSystemId, KernelId, NodeId, RoutingVersion,
+    Sequence, TableId, TableVersion, TargetId,
 };
 
 use super::{Sample, bytes_of};
 use crate::cluster::{
     AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk,
-    DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply, GetStatus,
-    GetStatusReply, Heartbeat, HeartbeatReply, LocalState, Node, NodeStatus, PublicState, Register,
-    RegisterReply, RoutingDelta, TakenIn, TargetReport,
+    DiskDamage, DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
+    GetStatus, GetStatusReply, Growth, Heartbeat, HeartbeatReply, Hindrance, LocalState, Node,
+    NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, TakenIn, TargetReport,
 };
 use crate::meta::Time;
 
 const CLUSTER: ClusterId = ClusterId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
 const DISK: DiskId = DiskId(0xd15c);
+const FILE_SYSTEM: FileSystemId = FileSystemId { kernel: KernelId(0xb007), device: 0x801 };
 
 fn disk() -> Disk {
     Disk { id: DISK, node: NodeId(3), targets: vec![TargetId(11), TargetId(12)] }
@@ -64,10 +66,31 @@ fn delta() -> RoutingDelta {
 }
 
 fn reports() -> (Vec<TargetReport>, Vec<DiskReport>) {
-    let target = |state| TargetReport { target: TargetId(11), state, chain: ChainVersion(9) };
-    let targets = [LocalState::UpToDate, LocalState::Online, LocalState::Offline].map(target);
-    let disk = DiskReport { disk: DISK, capacity: ByteLen(1 << 40), used: ByteLen(1 << 30) };
-    (targets.to_vec(), vec![disk])
+    let unreadable = Hindrance::Unreadable(ChunkId::new(DataId(41), ChunkIndex(3)));
+    let target = |(state, hindrance)| {
+        let (target, chain) = (TargetId(11), ChainVersion(9));
+        TargetReport { target, state, chain, hindrance }
+    };
+    let targets = [
+        (LocalState::UpToDate, Some(unreadable)),
+        (LocalState::Online, Some(Hindrance::NoRoom)),
+        (LocalState::Offline, None),
+    ];
+    let targets = targets.map(target);
+    let room = ByteLen(1 << 38);
+    let growth = Growth { file_system: FILE_SYSTEM, counted: room, room };
+    let chunk = ChunkId::new(DataId(40), ChunkIndex(2));
+    let at = ChunkOffset(8192);
+    let damage = DiskDamage { chunks: 3, target: TargetId(11), chunk, at };
+    let bare = DiskReport {
+        disk: DISK,
+        capacity: ByteLen(1 << 40),
+        used: ByteLen(1 << 30),
+        growth: None,
+        damage: None,
+    };
+    let full = DiskReport { growth: Some(growth), damage: Some(damage), ..bare };
+    (targets.to_vec(), vec![bare, full])
 }
 
 fn servers() -> Vec<Sample> {
@@ -78,6 +101,7 @@ fn servers() -> Vec<Sample> {
         addresses: vec!["127.0.0.1:7001".into()],
         domain: Some(DomainId(2)),
         disks: vec![DISK],
+        lock: Some(FileId { file_system: FILE_SYSTEM, number: 77 }),
     };
     let (targets, disks) = reports();
     let heartbeat = Heartbeat {

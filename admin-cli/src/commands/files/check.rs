@@ -1,18 +1,20 @@
 //! `emberfs check`: every replica of every file of a subtree.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::future::ready;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use emberfs_client::{
     Attributes, ByteLen, Check, ChunkCheck, ChunkCopy, ChunkFault, Client, ClientError, FileCheck,
     Fs, FsError, InodeKind, Listing, MemberCheck, RoutingTable,
 };
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -36,6 +38,9 @@ struct Totals {
     found: u64,
     worst: Option<ChunkFault>,
     told: Vec<Value>,
+    /// What could not be checked, counted, and why the first of it could not.
+    failed: u64,
+    why: Option<String>,
 }
 
 /// A file that is to be checked.
@@ -44,7 +49,7 @@ struct Job {
     attributes: Attributes,
 }
 
-/// Checks all below `paths`; without an answer to any question, nothing can be told.
+/// Checks all below `paths`. What cannot be checked is said and passed over, and hides nothing that is found.
 pub(in crate::commands) async fn run(
     connection: &Connection,
     json: bool,
@@ -54,22 +59,25 @@ pub(in crate::commands) async fn run(
     let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}";
     bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
     let began = Instant::now();
-    let checked = async {
-        let client = connection.client().await?;
-        let totals = check_all(&client, paths, &bar, json).await;
-        let closed = client.close().await;
-        let totals = totals?;
-        closed?;
-        anyhow::Ok(totals)
-    };
-    let checked = checked.await;
+    let mut totals = Totals::default();
+    match connection.client().await {
+        Ok(client) => {
+            check_all(&client, paths, &bar, json, &mut totals).await;
+            let closed = client.close().await;
+            closed.unwrap_or_else(|error| totals.fail(&error.into(), &bar));
+        }
+        Err(error) => totals.fail(&error, &bar),
+    }
     bar.finish_and_clear();
-    let mut out = std::io::stdout().lock();
-    let (end, word, why) = match &checked {
-        Ok(totals) => verdict(totals.worst),
-        Err(error) => (End::Unknown, "unknown", Some(words(error))),
-    };
-    let totals = checked.unwrap_or_default();
+    // Where nobody reads on, the exit status says it all the same.
+    let _unread = tell(&totals, began, json);
+    Ok(verdict(&totals).0)
+}
+
+/// Prints what all came to.
+fn tell(totals: &Totals, began: Instant, json: bool) -> io::Result<()> {
+    let (end, word, why) = verdict(totals);
+    let mut out = io::stdout().lock();
     if json {
         let value = json!({
             "schema": SCHEMA,
@@ -79,41 +87,58 @@ pub(in crate::commands) async fn run(
             "chunks": totals.chunks,
             "bytes_read": totals.read,
             "found": totals.found,
+            "failed": totals.failed,
             "problems": totals.told,
         });
-        writeln!(out, "{value:#}")?;
-        return Ok(end);
+        return writeln!(out, "{value:#}");
     }
     if let Some(why) = why {
-        writeln!(out, "cannot tell: {why}")?;
+        let what = if end == End::Damaged { "not all was checked" } else { "cannot tell" };
+        writeln!(out, "{what}: {why}")?;
     }
-    let seconds = began.elapsed().as_secs_f64();
     writeln!(
         out,
-        "{word}: {} files, {} chunks, {} read from their replicas in {seconds:.1} s; {} chunks to \
-         look after",
+        "{word}: {} files, {} chunks, {} read from their replicas in {:.1} s; {} chunks to look after",
         totals.files,
         totals.chunks,
         HumanBytes(totals.read),
+        began.elapsed().as_secs_f64(),
         totals.found
-    )?;
-    Ok(end)
+    )
 }
 
-/// How it ends, in a word, and in more where nothing is known to be wrong.
-fn verdict(worst: Option<ChunkFault>) -> (End, &'static str, Option<String>) {
-    match worst {
-        None => (End::Done, "whole", None),
-        Some(ChunkFault::Unread) => {
-            let why = "not every replica could be read: see `emberfs status`, and check again";
-            (End::Unknown, "unknown", Some(why.to_owned()))
-        }
+/// How it ends, in a word, and why no more is known. Damage that was found is damage, whatever else failed.
+fn verdict(totals: &Totals) -> (End, &'static str, Option<String>) {
+    let failed = totals.why.clone();
+    let why = match totals.worst {
+        Some(ChunkFault::Lost) => return (End::Damaged, "lost", failed),
+        Some(ChunkFault::Damaged) => return (End::Damaged, "damaged", failed),
         Some(ChunkFault::Unsettled) => {
-            let why = "some chunks changed each time they were read: check again when they rest";
-            (End::Unknown, "unknown", Some(why.to_owned()))
+            "some chunks changed each time they were read: check again when they rest"
         }
-        Some(ChunkFault::Damaged) => (End::Damaged, "damaged", None),
-        Some(ChunkFault::Lost) => (End::Damaged, "lost", None),
+        Some(ChunkFault::Unread) => {
+            "not every replica could be read: see `emberfs status`, and check again"
+        }
+        None if failed.is_none() => return (End::Done, "whole", None),
+        None => "",
+    };
+    (End::Unknown, "unknown", Some(failed.unwrap_or_else(|| why.to_owned())))
+}
+
+impl Totals {
+    fn add(&mut self, found: &FileCheck) {
+        self.chunks += found.chunks;
+        self.read += found.read.get();
+        self.found += found.found;
+        self.worst = self.worst.max(found.worst);
+    }
+
+    /// Something could not be checked, which is said at once.
+    fn fail(&mut self, why: &Error, bar: &ProgressBar) {
+        let why = words(why);
+        bar.suspend(|| eprintln!("error: {why}"));
+        self.failed += 1;
+        self.why.get_or_insert(why);
     }
 }
 
@@ -122,105 +147,107 @@ async fn check_all(
     paths: &[ClusterPath],
     bar: &ProgressBar,
     json: bool,
-) -> Result<Totals> {
+    totals: &mut Totals,
+) {
     let check = client.check();
-    let mut totals = Totals::default();
-    for path in paths {
-        let files = files_below(client.fs(), path);
-        let checks = files.map(|job| checked(&check, job, bar));
-        let mut checks = Box::pin(checks.buffered(FILES_AT_ONCE));
-        while let Some((path, found)) = checks.try_next().await? {
-            totals.files += 1;
-            totals.chunks += found.chunks;
-            totals.read += found.read.get();
-            totals.found += found.found;
-            totals.worst = totals.worst.max(found.worst);
-            if found.found == 0 {
-                continue;
-            }
-            let routing = client.routing();
-            let shown = ClusterPath(path).to_string();
-            if json {
-                let room = TOLD_MAX.saturating_sub(totals.told.len());
-                let chunks = found.first.iter().take(room);
-                totals.told.extend(chunks.map(|chunk| to_json(&shown, chunk, &routing)));
-            } else {
-                bar.suspend(|| print!("{}", to_text(&shown, &found, &routing)));
+    let cut_off = Cell::new(false);
+    let files = stream::iter(paths).flat_map(|path| files_below(client.fs(), path));
+    let files = files.take_while(|_| ready(!cut_off.get()));
+    let checks = files.map(|job| checked(&check, job, bar));
+    let mut checks = Box::pin(checks.buffered(FILES_AT_ONCE));
+    while let Some((path, found, done)) = checks.next().await {
+        totals.add(&found);
+        match done {
+            Ok(()) => totals.files += 1,
+            Err(error) => {
+                cut_off.set(cut_off.get() || is_cut_off(&error));
+                totals.fail(&error, bar);
             }
         }
+        if found.found == 0 {
+            continue;
+        }
+        let routing = client.routing();
+        let shown = ClusterPath(path).to_string();
+        if json {
+            let room = TOLD_MAX.saturating_sub(totals.told.len());
+            let chunks = found.first.iter().take(room);
+            totals.told.extend(chunks.map(|chunk| to_json(&shown, chunk, &routing)));
+        } else {
+            let text = to_text(&shown, &found, &routing);
+            let _unread = bar.suspend(|| io::stdout().lock().write_all(text.as_bytes()));
+        }
     }
-    Ok(totals)
 }
 
+/// Whether whatever is asked next would fail so too.
+fn is_cut_off(error: &Error) -> bool {
+    let error = error.downcast_ref::<ClientError>();
+    matches!(
+        error,
+        Some(ClientError::Deadline { .. } | ClientError::SessionLost | ClientError::Closed)
+    )
+}
+
+/// Checks a file: what was found, also if it could not be checked to its end.
 async fn checked(
     check: &Check,
     job: Result<Job>,
     bar: &ProgressBar,
-) -> Result<(PathBuf, FileCheck)> {
-    let Job { path, attributes } = job?;
+) -> (PathBuf, FileCheck, Result<()>) {
+    let mut found = FileCheck::default();
+    let Job { path, attributes } = match job {
+        Ok(job) => job,
+        Err(error) => return (PathBuf::new(), found, Err(error)),
+    };
     bar.inc_length(attributes.size.get());
     bar.set_message(path.display().to_string());
-    let found = check.file(&attributes, |done: ByteLen| bar.inc(done.get())).await;
-    let found = found.with_context(|| ClusterPath(path.clone()).to_string())?;
-    Ok((path, found))
+    let done = check.file(&attributes, &mut found, |done: ByteLen| bar.inc(done.get())).await;
+    let done = done.with_context(|| ClusterPath(path.clone()).to_string());
+    (path, found, done)
 }
 
-/// The files at and below a path, as they are found. What is removed meanwhile is none.
-fn files_below(fs: Fs, path: &ClusterPath) -> impl Stream<Item = Result<Job>> {
-    let start = path.0.clone();
-    let first = stream::once(async move {
-        let attributes = fs.stat(&start).await;
-        let attributes = attributes.with_context(|| ClusterPath(start.clone()).to_string())?;
-        anyhow::Ok((fs, start, attributes))
-    });
-    first
-        .and_then(|(fs, start, attributes)| async move { Ok(walk(fs, start, attributes)) })
-        .try_flatten()
-}
-
-/// What is left of a walk: directories, and the one that is being listed.
+/// What is left of a walk: where it begins, directories, and the one that is being listed.
 struct Walk {
     fs: Fs,
-    /// The file that it began at.
-    file: Option<Job>,
+    start: Option<PathBuf>,
     directories: Vec<PathBuf>,
     listing: Option<(PathBuf, Listing)>,
 }
 
-fn walk(fs: Fs, start: PathBuf, attributes: Attributes) -> impl Stream<Item = Result<Job>> {
-    let is_directory = attributes.kind == InodeKind::Directory;
-    let mut walk = Walk { fs, file: None, directories: Vec::new(), listing: None };
-    match is_directory {
-        true => walk.directories.push(start),
-        false => walk.file = Some(Job { path: start, attributes }),
-    }
-    stream::try_unfold(
-        walk,
-        |mut walk| async move { Ok(walk.next().await?.map(|job| (job, walk))) },
-    )
+/// The files at and below a path, as they are found. What is removed meanwhile is none; a directory that cannot
+/// be listed to its end is an error, after which the others follow.
+fn files_below(fs: Fs, path: &ClusterPath) -> impl Stream<Item = Result<Job>> + use<> {
+    let start = Some(path.0.clone());
+    let walk = Walk { fs, start, directories: Vec::new(), listing: None };
+    stream::unfold(walk, |mut walk| async move { Some((walk.next().await.transpose()?, walk)) })
 }
 
 impl Walk {
     async fn next(&mut self) -> Result<Option<Job>> {
-        if let Some(file) = self.file.take() {
-            return Ok((file.attributes.kind == InodeKind::File).then_some(file));
+        if let Some(path) = self.start.take() {
+            let found = self.fs.stat(&path).await;
+            let attributes = found.with_context(|| ClusterPath(path.clone()).to_string())?;
+            match attributes.kind {
+                InodeKind::Directory => self.directories.push(path),
+                InodeKind::File => return Ok(Some(Job { path, attributes })),
+                _ => {}
+            }
         }
         loop {
-            let Some((directory, listing)) = &mut self.listing else {
+            let Some((directory, mut listing)) = self.listing.take() else {
                 let Some(next) = self.directories.pop() else { return Ok(None) };
                 let listing = self.fs.list(&next)?;
                 self.listing = Some((next, listing));
                 continue;
             };
             let entry = match listing.next().await {
-                Err(ClientError::Fs(FsError::NotFound | FsError::Stale)) => None,
-                entry => entry.with_context(|| ClusterPath(directory.clone()).to_string())?,
-            };
-            let Some(entry) = entry else {
-                self.listing = None;
-                continue;
+                Ok(None) | Err(ClientError::Fs(FsError::NotFound | FsError::Stale)) => continue,
+                Ok(Some(entry)) => entry,
+                Err(error) => return Err(error).context(ClusterPath(directory).to_string()),
             };
             let path = directory.join(OsStr::from_bytes(entry.name.as_bytes()));
+            self.listing = Some((directory, listing));
             match (entry.kind, entry.attributes) {
                 (InodeKind::Directory, _) => self.directories.push(path),
                 (InodeKind::File, Some(attributes)) => return Ok(Some(Job { path, attributes })),
@@ -253,6 +280,7 @@ fn said(copy: &ChunkCopy) -> String {
         ChunkCopy::Absent => "missing".to_owned(),
         ChunkCopy::Corrupt => "corrupt: it does not match its checksums".to_owned(),
         ChunkCopy::NotServing { state } => format!("not serving: {}", public(*state)),
+        ChunkCopy::Busy { last } => format!("busy: {last}"),
         ChunkCopy::Silent { last } => format!("no answer: {last}"),
     }
 }
@@ -314,6 +342,7 @@ fn to_json(path: &str, chunk: &ChunkCheck, routing: &RoutingTable) -> Value {
             ChunkCopy::Absent => "missing",
             ChunkCopy::Corrupt => "corrupt",
             ChunkCopy::NotServing { .. } => "not serving",
+            ChunkCopy::Busy { .. } => "busy",
             ChunkCopy::Silent { .. } => "silent",
         };
         value["state"] = json!(state);

@@ -1,8 +1,8 @@
 //! `emberfs cp`: into, out of, or within the cluster.
 //!
-//! The tree is walked first, which makes directories and links and adds up what is to be done; then
-//! several files move at a time, each in several pieces at a time. Directories get their own permission
-//! bits last, so that one without write permission can be filled.
+//! The tree is walked first, before anything is made: so a copy into itself, also by a way that is not seen,
+//! has an end. Then directories and links are made, and several files move at a time, each in several pieces at
+//! a time. Directories get their own permission bits last, so that one without write permission can be filled.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,7 @@ const FILES_AT_ONCE: usize = 16;
 const PIECES_AT_ONCE: usize = 4;
 
 /// A file that is to be copied.
+#[derive(Debug)]
 struct Job {
     from: PathBuf,
     to: PathBuf,
@@ -29,11 +30,13 @@ struct Job {
 }
 
 /// What walking the sources found.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Plan {
     files: Vec<Job>,
     /// Directories and their permission bits, parents first.
     directories: Vec<(PathBuf, u16)>,
+    /// Symbolic links: where each leads, and its own path.
+    links: Vec<(PathBuf, PathBuf)>,
     /// What is neither file, directory nor link.
     skipped: Vec<PathBuf>,
 }
@@ -69,16 +72,17 @@ fn side<'a>(fs: &Fs, location: &'a Location) -> (Side, &'a Path) {
     }
 }
 
-/// Finds all that is to be copied; makes directories and links on the way.
+/// Finds all that is to be copied.
 async fn walk(
     origin: &Side,
-    from: &Path,
+    source: &Path,
     target: &Side,
-    to: &Path,
+    top: &Path,
     recursive: bool,
 ) -> Result<Plan> {
     let mut plan = Plan::default();
-    let mut open = vec![(from.to_owned(), to.to_owned())];
+    let ground = target.ground(top).await.with_context(|| target.shown(top))?;
+    let mut open = vec![(source.to_owned(), top.to_owned())];
     while let Some((from, to)) = open.pop() {
         // A link that is named is followed, one that is found is copied.
         let named = plan.files.is_empty() && plan.directories.is_empty();
@@ -87,13 +91,12 @@ async fn walk(
         let Some(Meta { kind, id, mode }) = meta else {
             bail!("{}: no such file or directory", origin.shown(&from));
         };
-        let within = origin.is(target);
         match kind {
             Kind::File { len } => {
                 // It would be emptied before it is read.
-                let same = within && target.meta(&to, true).await?.is_some_and(|at| at.id == id);
+                let there = target.meta(&to, true).await.with_context(|| target.shown(&to))?;
                 ensure!(
-                    !same,
+                    !there.is_some_and(|there| there.id.is_same(id)),
                     "{} and {} are the same file",
                     origin.shown(&from),
                     target.shown(&to)
@@ -104,15 +107,12 @@ async fn walk(
                 bail!("{} is a directory: `cp -r` copies it", origin.shown(&from))
             }
             Kind::Directory => {
-                let endless = within && named && target.is_below(&to, id).await?;
                 ensure!(
-                    !endless,
+                    !ground.is_some_and(|ground| ground.is_same(id)),
                     "{} lies within {}, which cannot be copied into itself",
-                    target.shown(&to),
-                    origin.shown(&from)
+                    target.shown(top),
+                    origin.shown(source)
                 );
-                let made = target.make_directory(&to).await;
-                made.with_context(|| target.shown(&to))?;
                 let listed = origin.list(&from).await;
                 for path in listed.with_context(|| origin.shown(&from))? {
                     let name = path.file_name().context("an entry has a name")?;
@@ -121,9 +121,8 @@ async fn walk(
                 plan.directories.push((to, mode));
             }
             Kind::Symlink => {
-                let link = origin.read_link(&from).await?;
-                let made = target.make_link(&link, &to).await;
-                made.with_context(|| target.shown(&to))?;
+                let link = origin.read_link(&from).await;
+                plan.links.push((link.with_context(|| origin.shown(&from))?, to));
             }
             Kind::Other => plan.skipped.push(from),
         }
@@ -132,6 +131,14 @@ async fn walk(
 }
 
 async fn carry_out(origin: &Side, target: &Side, plan: &Plan) -> Result<()> {
+    for (directory, _) in &plan.directories {
+        let made = target.make_directory(directory).await;
+        made.with_context(|| target.shown(directory))?;
+    }
+    for (link, path) in &plan.links {
+        let made = target.make_link(link, path).await;
+        made.with_context(|| target.shown(path))?;
+    }
     let bar = ProgressBar::new(plan.files.iter().map(|job| job.len).sum());
     let style = ProgressStyle::with_template(
         "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",

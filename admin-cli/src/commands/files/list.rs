@@ -1,13 +1,12 @@
 //! `emberfs ls`.
 
 use std::io::Write;
-use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use emberfs_client::{Attributes, Entry, Fs, InodeKind};
 use serde_json::{Value, json};
 
-use crate::listing::Listing;
+use crate::listing::{Listing, time};
 use crate::location::ClusterPath;
 
 pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> Result<()> {
@@ -72,13 +71,4 @@ pub(super) fn kind(kind: InodeKind) -> &'static str {
         InodeKind::CharDevice => "char-device",
         InodeKind::BlockDevice => "block-device",
     }
-}
-
-/// A moment in UTC, as RFC 3339 has it; before 1970, in seconds from there.
-pub(in crate::commands) fn time(time: emberfs_client::Time) -> String {
-    let since = u64::try_from(time.seconds).ok();
-    let moment =
-        since.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, time.nanos)));
-    let shown = moment.map(|moment| humantime::format_rfc3339_nanos(moment).to_string());
-    shown.unwrap_or_else(|| format!("{}.{:09}", time.seconds, time.nanos))
 }

@@ -16,8 +16,6 @@ use crate::args::Command;
 use crate::connection::Connection;
 use crate::location::ClusterPath;
 
-pub(super) use list::time;
-
 /// How much of a file is moved by one call: several chunks, so that they move in parallel.
 const PIECE_BYTES: usize = 4 << 20;
 

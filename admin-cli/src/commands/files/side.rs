@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -30,11 +30,24 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What tells an inode from all others of its side.
+/// What tells an inode from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Id {
-    device: u64,
+    /// `None` is the cluster.
+    device: Option<u64>,
     inode: u64,
+    /// When it last changed, in seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+impl Id {
+    /// Whether both are one inode. A file of the cluster may be met on a mount of it as well, where it has its
+    /// number: no two of different clusters also changed in the same nanosecond.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        let (here, there) = (self.device, other.device);
+        let met_twice = here.is_none() != there.is_none() && self.changed == other.changed;
+        self.inode == other.inode && (here == there || met_twice)
+    }
 }
 
 /// An entry that is to be copied.
@@ -62,7 +75,11 @@ impl Side {
                 match found {
                     Ok(found) => Ok(Some(Meta {
                         kind: cluster_kind(found.kind, found.size),
-                        id: Id { device: 0, inode: found.inode.get() },
+                        id: Id {
+                            device: None,
+                            inode: found.inode.get(),
+                            changed: (found.ctime.seconds, found.ctime.nanos.into()),
+                        },
                         mode: found.mode.0,
                     })),
                     Err(ClientError::Fs(FsError::NotFound)) => Ok(None),
@@ -75,7 +92,11 @@ impl Side {
                     Ok(found) => {
                         let mode = found.permissions().mode() & 0o7777;
                         let mode = u16::try_from(mode).context("twelve bits")?;
-                        let id = Id { device: found.dev(), inode: found.ino() };
+                        let id = Id {
+                            device: Some(found.dev()),
+                            inode: found.ino(),
+                            changed: (found.ctime(), found.ctime_nsec()),
+                        };
                         Ok(Some(Meta { kind: local_kind(&found), id, mode }))
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -85,37 +106,15 @@ impl Side {
         }
     }
 
-    /// Whether both are the same file system, as far as is known.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Cluster(_), Self::Cluster(_)) | (Self::Local, Self::Local))
-    }
-
-    /// Whether `path`, which need not be there yet, is the directory `of` or lies below it.
-    pub(super) async fn is_below(&self, path: &Path, of: Id) -> Result<bool> {
-        for above in self.resolved(path).ancestors() {
-            if self.meta(above, true).await?.is_some_and(|meta| meta.id == of) {
-                return Ok(true);
+    /// What is at `path` or, if nothing is yet, at the nearest path above it.
+    pub(super) async fn ground(&self, path: &Path) -> Result<Option<Id>> {
+        for above in path.ancestors() {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            if let Some(found) = self.meta(above, true).await? {
+                return Ok(Some(found.id));
             }
         }
-        Ok(false)
-    }
-
-    /// A path without `..`; on this machine also without symbolic links, as far down as it is there.
-    fn resolved(&self, path: &Path) -> PathBuf {
-        match self {
-            Self::Cluster(_) => path.components().fold(PathBuf::new(), |mut at, part| {
-                match part {
-                    Component::ParentDir => drop(at.pop()),
-                    part => at.push(part),
-                }
-                at
-            }),
-            Self::Local => {
-                let path = std::path::absolute(path).unwrap_or_default();
-                let there = path.ancestors().find_map(|above| above.canonicalize().ok());
-                there.unwrap_or_default()
-            }
-        }
+        Ok(None)
     }
 
     /// A path as people write it.

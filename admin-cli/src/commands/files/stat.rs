@@ -7,9 +7,9 @@ use emberfs_client::{Attributes, ChainMember, Client, FileData, RoutingTable};
 use emberfs_layout::ChunkIndex;
 use serde_json::{Value, json};
 
-use super::list::{kind, time};
+use super::list::kind;
 use crate::commands::lists::member;
-use crate::listing::SCHEMA;
+use crate::listing::{SCHEMA, time};
 use crate::location::ClusterPath;
 
 pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Result<()> {

@@ -61,7 +61,8 @@ impl Server {
             Serving | Syncing if self.complete => LocalState::UpToDate,
             _ => LocalState::Online,
         };
-        Some(TargetReport { target: TargetId(number(server)), state, chain: chain.version })
+        let target = TargetId(number(server));
+        Some(TargetReport { target, state, chain: chain.version, hindrance: None })
     }
 
     pub(super) fn duty(&self, server: usize) -> Option<PublicState> {

@@ -1,5 +1,6 @@
 //! One target driven by hand, step by step, on a store that holds what the steps say.
 
+mod resync;
 mod room;
 mod rules;
 
@@ -18,8 +19,8 @@ use emberfs_wire::replica::{ForwardReply, ForwardUpdate, TaggedChange};
 use emberfs_wire::{Capability, FsError, PayloadSums, Tag, WireError};
 
 use super::{
-    Answer, Ask, CallId, Change, ChunkState, Chunks, Durable, Effect, Input, Loaded, Millis,
-    NewVersion, OpId, Reply, RequestId, StoreError, Target, VersionState,
+    Answer, Ask, CallId, Change, ChunkState, Chunks, Durable, Effect, Input, Installed, Loaded,
+    Millis, NewVersion, OpId, Reply, RequestId, StoreError, Target, VersionState,
 };
 
 const CHUNK: ChunkId = ChunkId::new(DataId(1), ChunkIndex(0));
@@ -71,6 +72,8 @@ struct Stand {
     replies: BTreeMap<RequestId, Result<Reply, WireError>>,
     discards: usize,
     differing: usize,
+    unreadable: Vec<ChunkId>,
+    installs: Vec<(OpId, Installed)>,
 }
 
 /// A member of the chain by its number.
@@ -111,6 +114,8 @@ impl Stand {
             replies: BTreeMap::new(),
             discards: 0,
             differing: 0,
+            unreadable: Vec::new(),
+            installs: Vec::new(),
         };
         stand.follow(states);
         stand.step(Input::Lease { until: Millis(u64::MAX) });
@@ -140,6 +145,8 @@ impl Stand {
                 Effect::Send { call, to, ask } => self.sends.push((call, to, ask)),
                 Effect::Reply { to, reply } => assert!(self.replies.insert(to, reply).is_none()),
                 Effect::ReplicasDiffer { .. } => self.differing += 1,
+                Effect::Unreadable { chunk } => self.unreadable.push(chunk),
+                Effect::Install { op, installed, .. } => self.installs.push((op, installed)),
                 Effect::Commit { chunk, version } => {
                     let state = self.shelf.chunks.get_mut(&chunk).expect("a commit of a version");
                     let pending = state.pending.take().filter(|found| found.version == version);

@@ -1,6 +1,7 @@
 //! Versions for which there is no room, at each place of the chain.
 
 use super::*;
+use crate::target::limits::AGAIN_MS;
 
 const FULL: WireError = WireError::Refuse { why: FsError::NoSpace };
 const CHAIN: &[PublicState] = &[Serving, Serving, Serving];
@@ -78,7 +79,7 @@ fn what_was_handed_on_is_never_refused_for_good() {
     middle.not_stored(StoreError::NoSpace);
     assert!(middle.waits(asked), "the tail may have it");
     middle.answered(Ok(()));
-    middle.later(super::super::limits::AGAIN_MS);
+    middle.later(AGAIN_MS);
     middle.stored();
     assert!(matches!(middle.answer(asked), Ok(Reply::Replica(Answer::Forward(_)))));
 
@@ -147,7 +148,7 @@ fn an_answer_that_never_came_does_not_hold_a_refusal_up() {
     middle.stored();
     let (lost, ..) = middle.sends.remove(0);
     middle.later(super::super::limits::CALL_MS_MAX);
-    middle.later(super::super::limits::AGAIN_MS);
+    middle.later(AGAIN_MS);
     let Ask::Forward { update, .. } = &middle.sends[0].2 else { panic!("it is sent again") };
     assert!(
         update.attempt > Some(Sequence(lost.0)),
@@ -193,16 +194,15 @@ fn a_change_of_the_chain_leaves_a_version_that_is_taken_back_dead() {
 }
 
 #[test]
-fn a_syncing_member_without_room_is_obeyed_too() {
-    let mut last = Stand::new(0, &[Serving, Syncing]);
-    let (call, _, ask) = last.sends.remove(0);
-    assert!(matches!(ask, Ask::Page(_)));
-    let page = emberfs_wire::replica::ComparePageReply { chunks: Vec::new(), end: true };
-    last.step(Input::Answer { call, answer: Ok(Answer::Page(page)) });
-    last.sends.clear();
-    let asked = last.write(1);
-    last.stored();
-    last.answered(Err(FULL));
-    last.flushed();
-    assert!(last.is_refused(asked, FsError::NoSpace) && last.shelf.chunks.is_empty());
+fn what_could_not_be_taken_back_durably_is_tried_again_after_a_pause() {
+    let mut middle = Stand::new(1, CHAIN);
+    let asked = middle.forwarded(1, 1, 5);
+    middle.stored();
+    middle.answered(Err(FULL));
+    let op = middle.flushes.remove(0);
+    middle.step(Input::Stored { op, outcome: Err(StoreError::NoSpace) });
+    assert!(middle.flushes.is_empty() && middle.waits(asked), "not at once");
+    middle.later(AGAIN_MS);
+    middle.flushed();
+    assert!(middle.is_refused(asked, FsError::NoSpace) && middle.is_idle());
 }

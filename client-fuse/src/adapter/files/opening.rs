@@ -24,6 +24,7 @@ impl Adapter {
     /// # Errors
     /// An [`Errno`], as of all functions here.
     pub async fn open(&self, caller: Caller, inode: InodeId, flags: Flags) -> Result<u64, Errno> {
+        self.opens()?;
         let meta = self.meta(caller);
         if flags.has(OFlags::TRUNC) {
             return self.open_cut(&meta, inode, flags).await;
@@ -50,6 +51,7 @@ impl Adapter {
         mode: Mode,
         flags: Flags,
     ) -> Result<(Attributes, u64), Errno> {
+        self.opens()?;
         let (meta, at) = (self.meta(caller), position(parent, name)?);
         let how = writing(true).mode(mode);
         match meta.create(at.clone(), &how.create_new(true)).await {
@@ -59,6 +61,7 @@ impl Adapter {
             created => {
                 let file = ask(async { created }).await?;
                 let attributes = file.attributes();
+                self.paths.saw(parent, name, attributes.inode);
                 Ok((attributes, self.enter_writer(meta, file, flags)))
             }
         }

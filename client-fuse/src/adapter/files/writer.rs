@@ -63,6 +63,21 @@ impl Writer {
         }
     }
 
+    /// The same, and the servers know the length if that made the file longer.
+    pub(super) async fn write_through(
+        &self,
+        offset: FileOffset,
+        bytes: Bytes,
+    ) -> Result<(), ClientError> {
+        loop {
+            let file = self.file();
+            match file.write_through(offset, bytes.clone()).await {
+                Err(ClientError::SessionLost) => self.reopen(&file).await?,
+                written => return written,
+            }
+        }
+    }
+
     pub(super) async fn append(&self, bytes: Bytes) -> Result<(), ClientError> {
         self.sync().await?;
         self.file().append(bytes).await.map(|_| ())

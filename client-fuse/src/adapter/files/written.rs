@@ -132,6 +132,16 @@ impl Inodes {
         settled.into_iter().collect()
     }
 
+    /// Each file that is not settled: the bytes of it that only this mount has, and what it waits for.
+    pub(in crate::adapter) fn unsettled(&self) -> Vec<(InodeId, ByteLen, String)> {
+        let dirty = self.all().into_iter().filter(|inode| inode.is_dirty());
+        let each = dirty.map(|inode| {
+            let gathered = inode.state().gather.len();
+            (inode.id, ByteLen(gathered as u64), inode.why())
+        });
+        each.collect()
+    }
+
     fn all(&self) -> Vec<Arc<Inode>> {
         lock(&self.open).values().cloned().collect()
     }
@@ -167,6 +177,15 @@ impl Inode {
     pub(in crate::adapter) fn is_dirty(&self) -> bool {
         let state = self.state();
         state.writes != state.settled
+    }
+
+    /// What it waits for, else why the last try failed.
+    fn why(&self) -> String {
+        let state = self.state();
+        let files = state.writers.iter().chain(&state.let_go).map(|writer| writer.file());
+        let waits = files.filter_map(|file| file.waiting_for()).next();
+        let failed = || state.failure.map_or("their turn".to_owned(), |error| error.to_string());
+        waits.map_or_else(failed, |what| what.to_string())
     }
 
     /// Gathers bytes, if there is room.
@@ -217,12 +236,8 @@ impl Inode {
             let _turn = self.turn.lock().await;
             self.write_gathered(true).await?;
         }
-        let end = offset.get().saturating_add(bytes.len() as u64);
-        let mut written = by.write(offset, bytes).await;
+        let written = by.write_through(offset, bytes).await;
         self.state().wrote();
-        if written.is_ok() && end > by.file().attributes().size.get() {
-            written = by.sync().await;
-        }
         written.map_err(|error| of_client(&error))
     }
 

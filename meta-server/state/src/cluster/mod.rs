@@ -22,7 +22,7 @@
 //! | `C` `cluster` | [routing version, last node, target, chain, table, boot number] |
 //! | `C` `defaults` | [table, its version, its chains, chunk size] of files that say nothing else |
 //! | `C` `orders` | ids of the remembered orders, oldest first |
-//! | `N` | [node, its last starts, disks that it found, disks admitted on it, routing version] |
+//! | `N` | [node, its last starts, disks that it found, disks admitted on it, routing version, lock] |
 //! | `M` | node id |
 //! | `D` | [disk, routing version] |
 //! | `P` | [disk id, chain id] |
@@ -44,7 +44,7 @@ mod tables;
 pub use chains::{PlacedChain, PlacedMember, placed_chain, placed_chains, set_chain, settled};
 pub use disks::{FreeDisk, add_disk, disk, disks, free_disks};
 pub use news::{News, news};
-pub use nodes::{Start, node, nodes, register, replaced};
+pub use nodes::{Replaced, Start, node, nodes, register, replaced};
 pub use orders::{ORDERS_KEPT, order};
 pub use refusal::Refusal;
 pub use routing::{routing_since, routing_version};

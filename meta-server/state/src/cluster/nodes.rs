@@ -25,6 +25,15 @@ pub struct Start {
     pub boot: BootNumber,
 }
 
+/// A node of which this would be a new start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// As its latest start registered it.
+    pub node: Node,
+    /// Whether that start is known to be dead: the new one has its lock.
+    pub is_dead: bool,
+}
+
 /// Registers a start of a server, which gets its number by the one that it had before or by its name;
 /// the same start again is answered as before. The words say why not.
 ///
@@ -57,15 +66,19 @@ pub fn nodes(view: &dyn View) -> Result<Vec<Node>, StoreError> {
     Ok(records(view)?.into_iter().map(|record| record.node).collect())
 }
 
-/// The node whose new start this would be, as its latest start registered it; `None` if it would be a new
-/// node, is refused, or was registered before.
+/// The node whose new start this would be; `None` if it would be a new node, is refused, or was registered
+/// before.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn replaced(view: &dyn View, asked: &Register) -> Result<Option<Node>, StoreError> {
+pub fn replaced(view: &dyn View, asked: &Register) -> Result<Option<Replaced>, StoreError> {
     match find(view, asked) {
         Ok(known) => {
-            Ok(known.filter(|known| !known.starts.contains(&asked.start)).map(|known| known.node))
+            let earlier = known.filter(|known| !known.starts.contains(&asked.start));
+            Ok(earlier.map(|NodeRecord { node, lock, .. }| Replaced {
+                node,
+                is_dead: lock.is_some() && lock == asked.lock,
+            }))
         }
         Err(Stop::Refused(_)) => Ok(None),
         Err(Stop::Store(error)) => Err(error),
@@ -106,6 +119,7 @@ fn try_register(txn: &mut dyn Transaction, asked: &Register) -> Result<Start, St
     node.boot = boot;
     node.domain = asked.domain.unwrap_or(DomainId(OWN_DOMAINS + id.get()));
     record.found.clone_from(&asked.disks);
+    record.lock = asked.lock;
     record.starts.push(asked.start);
     let old = record.starts.len().saturating_sub(STARTS_KEPT);
     record.starts.drain(..old);
@@ -173,6 +187,7 @@ fn unnamed(id: NodeId) -> NodeRecord {
         found: Vec::new(),
         admitted: Vec::new(),
         changed: RoutingVersion::NONE,
+        lock: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The records of the cluster, and the draft that writes them with their routing versions.
 
-use emberfs_layout::{BootNumber, ChainId, DiskId, NodeId, RoutingVersion, TableId, TargetId};
+use emberfs_layout::{
+    BootNumber, ChainId, DiskId, FileId, NodeId, RoutingVersion, TableId, TargetId,
+};
 use emberfs_wire::cluster::{Chain, ChainTable, Disk, Node};
 use minicbor::{Decode, Encode};
 
@@ -40,6 +42,9 @@ pub(super) struct NodeRecord {
     pub(super) admitted: Vec<DiskId>,
     #[n(4)]
     pub(super) changed: RoutingVersion,
+    /// The lock that its latest start holds, as long as it lives.
+    #[n(5)]
+    pub(super) lock: Option<FileId>,
 }
 
 /// A disk.

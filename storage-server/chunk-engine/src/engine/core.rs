@@ -11,6 +11,7 @@ use emberfs_layout::{ByteLen, ChunkId, ChunkOffset, ChunkSize, TargetId};
 use tokio::sync::{Mutex, Notify};
 
 use super::Options;
+use super::bad_blocks::Found;
 use super::snapshot::Snapshot;
 use super::state::{State, piece_count};
 use crate::disk::Disk;
@@ -34,6 +35,8 @@ pub(super) struct Core<D, R> {
     pub(super) capacity: Option<ByteLen>,
     pub(super) region: ByteLen,
     pub(super) state: RefCell<State>,
+    /// Blocks that were found damaged.
+    pub(super) bad: RefCell<Found>,
     /// Chunks that a version is being made of.
     locks: RefCell<HashMap<ChunkKey, Rc<Mutex<()>>>>,
     /// Bytes of blocks that puts under way may take.
@@ -62,6 +65,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             capacity,
             region,
             state,
+            bad: RefCell::default(),
             locks,
             promised,
             growth,

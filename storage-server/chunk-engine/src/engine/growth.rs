@@ -35,7 +35,7 @@ const GROWTH_DOUBT: u64 = 1 << 30;
 const RECORDS_SHARE_MAX: u64 = 8;
 /// With less than this part of it left, or than the bytes behind it, no version that takes blocks is begun,
 /// even where blocks are free: what else lives on the file system has taken it, and what is left is for
-/// removals.
+/// removals and cuts.
 const RECORDS_SHORT: (u64, u64) = (4, 256 << 20);
 
 impl State {
@@ -48,16 +48,27 @@ impl State {
     }
 }
 
-/// Blocks that puts under way may take, until they took them.
+/// Blocks that a put under way may take, until it took them.
 #[derive(Debug)]
 pub(super) struct Promise {
     all: Rc<Cell<u64>>,
     bytes: u64,
+    open: Cell<bool>,
+}
+
+impl Promise {
+    /// The blocks are taken, or have been given back.
+    pub(super) fn set_open(&self, open: bool) {
+        if self.open.replace(open) != open {
+            let all = self.all.get();
+            self.all.set(if open { all + self.bytes } else { all - self.bytes });
+        }
+    }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.all.set(self.all.get() - self.bytes);
+        self.set_open(false);
     }
 }
 
@@ -65,8 +76,9 @@ impl<D: Disk, R: Records> Core<D, R> {
     /// So many bytes of blocks are about to be taken.
     pub(super) fn promise(&self, room: ByteLen) -> Promise {
         let (all, bytes) = (Rc::clone(&self.promised), room.get());
-        all.set(all.get() + bytes);
-        Promise { all, bytes }
+        let promise = Promise { all, bytes, open: Cell::new(false) };
+        promise.set_open(true);
+        promise
     }
 
     /// Whether a put of so many bytes of blocks finds them, beside those that are promised.
@@ -74,7 +86,8 @@ impl<D: Disk, R: Records> Core<D, R> {
         if room == ByteLen::ZERO {
             return true;
         }
-        if self.is_short() {
+        let left_on_disk = self.disk.room().ok();
+        if left_on_disk.is_some_and(|left| self.is_short(left)) {
             return false;
         }
         let left = u64::from(CUT_BLOCKS) * u64::from(block.bytes());
@@ -84,7 +97,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             return true;
         }
         let limit = self.capacity.unwrap_or(ByteLen(u64::MAX)).get();
-        let growth = self.growth_max().unwrap_or(ByteLen::ZERO).get();
+        let growth = left_on_disk.map_or(0, |left| self.growth_within(left).get());
         limit.saturating_sub(self.disk.len().get()).min(growth) >= wanted + GROWTH_DOUBT
     }
 
@@ -93,14 +106,19 @@ impl<D: Disk, R: Records> Core<D, R> {
         let limit = self.capacity.unwrap_or(ByteLen(u64::MAX)).get();
         let file = self.disk.len().get();
         // A file system that does not answer lets nothing grow.
-        let growth = self.growth_max().unwrap_or(ByteLen::ZERO).get();
-        Usage { capacity: ByteLen(limit.min(file + growth).max(used.get())), used }
+        let room = self.growth_max().unwrap_or(ByteLen::ZERO);
+        let capacity = ByteLen(limit.min(file + room.get()).max(used.get()));
+        Usage { capacity, used, growth: ByteLen(capacity.get().saturating_sub(file)), room }
     }
 
     /// By how much the data file may grow, for all that the file system knows.
     fn growth_max(&self) -> Result<ByteLen, DiskError> {
-        let room = self.disk.room()?;
-        Ok(ByteLen(room.get().saturating_sub(self.reserve(room))))
+        self.disk.room().map(|room| self.growth_within(room))
+    }
+
+    /// The same on a file system that has so much room.
+    fn growth_within(&self, room: ByteLen) -> ByteLen {
+        ByteLen(room.get().saturating_sub(self.reserve(room)))
     }
 
     /// What is kept for the records on a file system that has so much room, in bytes.
@@ -109,11 +127,10 @@ impl<D: Disk, R: Records> Core<D, R> {
         (total / RECORDS_SHARE).max(RECORDS_MIN.min(total / RECORDS_SHARE_MAX))
     }
 
-    /// Whether what is left may be too little for the records.
-    fn is_short(&self) -> bool {
+    /// Whether this room, which is left on the file system, may be too little for the records.
+    fn is_short(&self, room: ByteLen) -> bool {
         let (share, most) = RECORDS_SHORT;
-        let room = self.disk.room();
-        room.is_ok_and(|room| room.get() < (self.reserve(room) / share).min(most))
+        room.get() < (self.reserve(room) / share).min(most)
     }
 
     /// Takes `count` blocks, or none; the last ones only for a version that does nothing but make room.
@@ -126,7 +143,8 @@ impl<D: Disk, R: Records> Core<D, R> {
         let left = if shrinks || count == 0 { 0 } else { CUT_BLOCKS };
         let needed = (u64::from(count) + u64::from(left)) * u64::from(block.bytes());
         let mut flushed = false;
-        if count > 0 && self.is_short() {
+        let grows = count > 0 && !shrinks;
+        if grows && self.disk.room().is_ok_and(|room| self.is_short(room)) {
             return Err(self.no_space(block, count));
         }
         loop {
@@ -155,7 +173,7 @@ impl<D: Disk, R: Records> Core<D, R> {
     }
 
     fn no_space(&self, block: BlockSize, count: u32) -> EngineError {
-        let Usage { capacity, used } = self.usage();
+        let Usage { capacity, used, .. } = self.usage();
         let wanted = ByteLen(u64::from(count) * u64::from(block.bytes()));
         EngineError::NoSpace { wanted, used, capacity }
     }

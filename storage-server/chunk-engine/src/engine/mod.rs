@@ -3,6 +3,7 @@
 //! * [`put`](Engine::put) and [`install`](Engine::install) make versions (`put.rs`, `draft.rs`,
 //!   `plan.rs`); blocks come from `growth.rs`, records go to the disk through `journal.rs`.
 //! * [`read`](Engine::read) reads one version (`snapshot.rs`).
+//! * `bad_blocks.rs`: what was found damaged.
 //! * `core.rs`: what handles and tasks share. What is known in memory, and how a chunk goes from one state to the next, is `state.rs`; how that is
 //!   found again at a start is `recovery.rs`.
 //!
@@ -29,9 +30,11 @@ use crate::pieces::Pieces;
 use crate::records::Records;
 use crate::sync_point::Syncs;
 use crate::types::{
-    AppliedTag, ChunkKey, ChunkState, Installed, NewVersion, PutResult, ReadResult, Usage, Which,
+    AppliedTag, BadBlocks, ChunkKey, ChunkState, Installed, NewVersion, PutResult, ReadResult,
+    Usage, Which,
 };
 
+mod bad_blocks;
 mod core;
 mod draft;
 mod growth;
@@ -264,6 +267,12 @@ impl<D: Disk, R: Records> Engine<D, R> {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.0.usage()
+    }
+
+    /// What was found damaged since the disk was opened, if anything was.
+    #[must_use]
+    pub fn bad_blocks(&self) -> Option<BadBlocks> {
+        self.0.bad.borrow().all()
     }
 
     /// Removes all that is there of a target, durably. Nobody may use the target meanwhile.

@@ -10,12 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c};
+use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c, PoolError};
 use emberfs_layout::{
     ByteLen, ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
 };
+use tokio::time::sleep;
 
 use super::core::{Core, no_bytes};
 use super::draft::{Draft, Source};
@@ -32,6 +34,10 @@ use crate::records::{RecordChange, Records};
 use crate::types::{
     AppliedTag, Change, ChunkKey, Installed, NewVersion, PutResult, VersionState, Which,
 };
+
+/// How long to wait before a pool that is used up is asked again. What holds its memory are reads that
+/// are being sent, so it comes back by itself.
+const MEMORY_PAUSE: Duration = Duration::from_millis(1);
 
 /// A version to make.
 pub(super) struct Order {
@@ -149,12 +155,30 @@ impl Order {
 }
 
 impl<D: Disk, R: Records> Core<D, R> {
-    /// Makes a version durable. One at a time a chunk.
+    /// Makes a version durable, as soon as there is memory for it; what it may take stays promised to it. One
+    /// at a time a chunk.
     pub(super) async fn make_version(
         self: &Rc<Self>,
         key: ChunkKey,
         order: Order,
         promise: Promise,
+    ) -> Result<PutResult, EngineError> {
+        loop {
+            match self.try_version(key, &order, &promise).await {
+                Err(EngineError::Memory(PoolError::Exhausted { .. })) => {
+                    promise.set_open(true);
+                    sleep(MEMORY_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_version(
+        self: &Rc<Self>,
+        key: ChunkKey,
+        order: &Order,
+        promise: &Promise,
     ) -> Result<PutResult, EngineError> {
         let mut base = Snapshot::take(self, key, Which::Committed, order.chunk_size);
         order.check(key, (base.version(), base.chunk_size()))?;
@@ -172,8 +196,8 @@ impl<D: Disk, R: Records> Core<D, R> {
         base.let_go();
         let count = u32::try_from(draft.blocks.len()).expect("a chunk has few blocks");
         let places = self.allocate(block, count, order.shrinks()).await?;
-        drop(promise);
-        let made = match self.write_version(key, &order, &base, &draft, &old, &places).await {
+        promise.set_open(false);
+        let made = match self.write_version(key, order, &base, &draft, &old, &places).await {
             Ok(made) => made,
             Err(error) => {
                 let mut state = self.state.borrow_mut();

@@ -157,7 +157,10 @@ impl<'a, D: Disk, R: Records> Snapshot<'a, D, R> {
         let start = ChunkOffset(numbers.start * block.bytes());
         let read = Unchecked::new(buf.freeze(), start, block, sums);
         let read = read.expect("whole blocks of a chunk, a sum for each");
-        read.check().map_err(|corrupt| EngineError::Corrupt { key: self.key, corrupt })
+        read.check().map_err(|corrupt| {
+            self.core.bad.borrow_mut().add(self.key, corrupt);
+            EngineError::Corrupt { key: self.key, corrupt }
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::disk::{DiskAction, DiskOffset};
 use crate::model::{ModelDisk, ModelRecords, Power};
 use crate::records::{RecordChange, Records};
 use crate::{
-    ChunkKey, Damage, Engine, EngineError, Installed, NewVersion, Options, Syncs, Usage, Which,
+    BadBlocks, ChunkKey, Damage, Engine, EngineError, Installed, NewVersion, Options, Syncs, Which,
 };
 
 pub(super) type ModelEngine = Engine<ModelDisk, ModelRecords>;
@@ -65,7 +65,9 @@ fn a_full_disk_refuses_blocks_and_goes_on() {
         assert!(matches!(error, EngineError::NoSpace { capacity, .. } if capacity == expected));
         assert_eq!(full, 7, "a few blocks are left for cuts");
         let used = ByteLen(448 << 10);
-        assert_eq!(engine.usage(), Usage { capacity: expected, used });
+        let usage = engine.usage();
+        assert_eq!((usage.capacity, usage.used), (expected, used));
+        assert_eq!(usage.growth, ByteLen::ZERO, "its file is as long as it may be");
         assert_eq!(read_all(&engine, KEY).await.expect("readable"), whole(0));
         let mut last = KEY;
         last.chunk.index.0 = full - 1;
@@ -114,6 +116,7 @@ fn a_corrupt_block_is_an_error_and_never_a_byte() {
         let EngineError::Corrupt { corrupt, .. } = error else { panic!("{error}") };
         assert_eq!((corrupt.start, corrupt.len), (ChunkOffset(4096), 4096));
         let part = |start, len| engine.read(KEY, Which::Committed, narrow(start), narrow(len));
+        assert_eq!(engine.bad_blocks(), Some(BadBlocks { chunks: 1, key: KEY, corrupt }));
         assert!(part(4095, 1).await.is_ok(), "the block before it");
         assert!(part(4096, 1).await.is_err());
         let merged = engine.put(KEY, write(2, 5000, vec![1; 10], true)).await;
@@ -140,6 +143,7 @@ fn a_corrupt_block_that_is_written_in_part_stays_corrupt() {
             ..write(version, start, bytes, true)
         };
         engine.put(KEY, kept(2, 4000, vec![1; 200])).await.expect("merged with damage");
+        assert!(engine.bad_blocks().is_some_and(|bad| bad.key == KEY), "a write has met it");
         let part = |start, len| engine.read(KEY, Which::Committed, narrow(start), narrow(len));
         assert_eq!(part(4000, 96).await.expect("sound").data.bytes()[..], [1; 96]);
         for start in [4096, 5000] {

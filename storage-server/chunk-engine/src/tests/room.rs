@@ -2,13 +2,15 @@
 
 use std::future::Future;
 
-use emberfs_layout::{BlockSize, ByteLen, ChunkIndex};
+use emberfs_buffer::Pool;
+use emberfs_layout::{BlockSize, ByteLen, ChunkIndex, ChunkSize};
 use tokio::task::yield_now;
 
 use super::edges::{KEY, ModelEngine, models, remove, write};
-use super::steps::bytes;
-use super::{REGION, open, run};
-use crate::{ChunkKey, EngineError};
+use super::reference::PlainChange;
+use super::steps::{bytes, new_version};
+use super::{REGION, open, options, run};
+use crate::{ChunkKey, Engine, EngineError, Options, Syncs};
 
 fn key(index: u32) -> ChunkKey {
     let mut key = KEY;
@@ -46,6 +48,31 @@ fn what_a_put_may_take_is_not_promised_twice() {
         assert!(has(&engine, 0), "what takes none finds it");
         put.await.expect("room");
         until(|| has(&engine, 192)).await;
+    });
+}
+
+#[test]
+fn what_was_promised_to_a_put_stays_promised_while_it_waits_for_memory() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let pool = Pool::new(ByteLen(1 << 20));
+        let options = Options { pool: pool.clone(), ..options(Syncs::all()) };
+        let engine = Engine::open(disk, records, options).await.expect("opens");
+        engine.put(key(0), write(1, 0, bytes(1, 64 << 10), true)).await.expect("room");
+        let all: Vec<_> = std::iter::from_fn(|| pool.take(4096).ok()).collect();
+        until(|| has(&engine, 384) && !has(&engine, 385)).await;
+        let part = engine.clone();
+        let put = tokio::task::spawn_local(async move {
+            part.put(key(0), write(2, 100, bytes(2, 10), true)).await
+        });
+        until(|| !has(&engine, 384)).await;
+        for _ in 0..1_000 {
+            assert!(has(&engine, 380) && !has(&engine, 381));
+            yield_now().await;
+        }
+        assert!(!put.is_finished());
+        drop(all);
+        put.await.expect("it ends").expect("there is memory");
     });
 }
 
@@ -95,7 +122,9 @@ fn when_others_fill_the_file_system_the_rest_is_for_removals() {
         assert!(!has(&engine, 4) && has(&engine, 0));
         let refused = engine.put(key(1), write(1, 0, vec![1], true)).await;
         assert!(matches!(refused, Err(EngineError::NoSpace { .. })), "{refused:?}");
-        engine.put(key(0), remove(2)).await.expect("removed");
+        let cut = new_version(None, 2, ChunkSize::MIN, &[PlainChange::Cut(5_000)], true);
+        engine.put(key(0), cut).await.expect("a cut writes a block anew, and makes room");
+        engine.put(key(0), remove(3)).await.expect("removed");
         disk.others_take(ByteLen::ZERO);
         engine.put(key(1), write(1, 0, vec![1], true)).await.expect("room again");
     });

@@ -27,6 +27,7 @@ fn asked(name: &str, start: u64, disks: &[u128]) -> Register {
         addresses: vec![format!("{name}:7001")],
         domain: None,
         disks: disks.iter().copied().map(DiskId).collect(),
+        lock: None,
     }
 }
 

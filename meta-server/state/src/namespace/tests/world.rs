@@ -131,6 +131,7 @@ impl World {
             addresses: vec!["one:1".into()],
             domain: None,
             disks: vec![DiskId(1)],
+            lock: None,
         };
         world.run(Body::Register(register));
         let added = world.run(Body::AddDisk { order_id: 1, disk: DiskId(1), targets: 20 });

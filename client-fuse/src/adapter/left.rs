@@ -1,0 +1,113 @@
+//! What a mount still holds: of which files the servers have not heard all, and why.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use emberfs_client::ByteLen;
+
+use super::Adapter;
+
+/// Files named at most: a screen of them.
+const NAMED_MAX: usize = 20;
+/// Reasons given at most: the files of one mount mostly wait for the same.
+const REASONS_MAX: usize = 3;
+
+/// What is left. As text: how much, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Those with the most bytes first.
+    files: Vec<LeftFile>,
+}
+
+/// What is left of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LeftFile {
+    /// As it was last seen.
+    path: String,
+    /// None, where only its length or its end is not reported.
+    bytes: ByteLen,
+    why: String,
+}
+
+impl Adapter {
+    /// What the servers have not heard of now.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        let file = |(inode, bytes, why)| LeftFile { path: self.paths.of(inode), bytes, why };
+        let mut files: Vec<_> = self.inodes.unsettled().into_iter().map(file).collect();
+        files.sort_by(|one, other| other.bytes.cmp(&one.bytes).then(one.path.cmp(&other.path)));
+        Left { files }
+    }
+}
+
+impl Left {
+    /// Bytes that only this mount has.
+    #[must_use]
+    pub fn bytes(&self) -> ByteLen {
+        ByteLen(self.files.iter().map(|file| file.bytes.get()).sum())
+    }
+
+    /// Whether some of it is done since.
+    #[must_use]
+    pub fn is_less_than(&self, before: &Self) -> bool {
+        (self.bytes(), self.files.len()) < (before.bytes(), before.files.len())
+    }
+
+    /// The files that have bytes, by name.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let full: Vec<_> = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO).collect();
+        let named = full.iter().take(NAMED_MAX);
+        let named = named.map(|file| format!("{} ({} bytes)", file.path, file.bytes.get()));
+        let named = named.collect::<Vec<_>>().join(", ");
+        match full.len().saturating_sub(NAMED_MAX) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, bytes) = (self.files.len(), self.bytes().get());
+        let files = if count == 1 { "file" } else { "files" };
+        write!(f, "{count} {files}, {bytes} bytes")?;
+        let reasons: BTreeSet<_> = self.files.iter().map(|file| file.why.as_str()).collect();
+        let given: Vec<_> = reasons.iter().copied().take(REASONS_MAX).collect();
+        match reasons.len().saturating_sub(REASONS_MAX) {
+            _ if given.is_empty() => Ok(()),
+            0 => write!(f, ": {}", given.join("; ")),
+            more => write!(f, ": {}; and {more} more reasons", given.join("; ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(files: usize) -> Left {
+        let file = |number: usize| LeftFile {
+            path: format!("d/f{number}"),
+            bytes: ByteLen(number as u64),
+            why: format!("chain-{}", number % 5),
+        };
+        Left { files: (0..files).rev().map(file).collect() }
+    }
+
+    #[test]
+    fn little_is_told_whole() {
+        assert_eq!(left(1).to_string(), "1 file, 0 bytes: chain-0");
+        assert_eq!(left(3).to_string(), "3 files, 3 bytes: chain-0; chain-1; chain-2");
+        assert_eq!(left(3).names(), "d/f2 (2 bytes), d/f1 (1 bytes)");
+        assert_eq!(left(0).to_string(), "0 files, 0 bytes");
+    }
+
+    #[test]
+    fn much_is_told_in_part() {
+        let much = left(NAMED_MAX + 3);
+        assert!(much.to_string().ends_with("chain-2; and 2 more reasons"), "{much}");
+        assert!(much.names().ends_with(" and 2 more"), "{}", much.names());
+        assert!(left(2).is_less_than(&much) && !much.is_less_than(&much));
+    }
+}

@@ -1,0 +1,113 @@
+//! The end of a mount: all that is gathered is written; meanwhile it says what that waits for.
+//!
+//! It takes as long as it takes, unless the user said otherwise: a second signal, or no byte got on for as
+//! long as `-o deadline` allows. Then what is left is lost, and named.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::adapter::{Adapter, Left};
+use crate::presence::{Presence, Said};
+use emberfs_daemon::shutdown::Shutdown;
+
+/// Before this nobody wonders.
+const FIRST_LINE: Duration = Duration::from_secs(2);
+/// After the first line, and twice as long after each, up to the last.
+const NEXT_LINE: Duration = Duration::from_secs(10);
+/// Between lines at most: often enough for who looks into the log.
+const LAST_LINES: Duration = Duration::from_secs(60);
+/// How often is looked at what is left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// It ended before all was written.
+#[derive(Debug, Error)]
+#[error("{why} before all was written; lost: {}", left.names())]
+pub struct Lost {
+    why: String,
+    left: Left,
+}
+
+/// What it takes to end.
+#[derive(Debug)]
+pub(crate) struct Closing<'a> {
+    /// Whose files.
+    pub(crate) adapter: &'a Adapter,
+    /// Who hears what is left.
+    pub(crate) presence: &'a Presence,
+    /// A signal that it heeds.
+    pub(crate) shutdown: &'a mut Shutdown,
+    /// Whether one asked it to end: the next is the second.
+    pub(crate) asked: bool,
+    /// For how long nothing need get on before it gives up; `None`: as long as it takes.
+    pub(crate) deadline: Option<Duration>,
+    /// Whether people read standard error and not the log.
+    pub(crate) aloud: bool,
+}
+
+impl Lost {
+    /// Whether bytes are: the lengths of files are found out without us.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.left.bytes().get() > 0
+    }
+}
+
+impl Closing<'_> {
+    /// Writes and closes all.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn run(mut self) -> Result<(), Lost> {
+        let adapter = self.adapter;
+        let mut closed = pin!(adapter.close_all());
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut left, mut moved) = (adapter.left(), Instant::now());
+        let (mut next_line, mut pause) = (moved + FIRST_LINE, NEXT_LINE);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut closed => return Ok(()),
+                signal = self.shutdown.requested() => self.hear(signal)?,
+                _ = look.tick() => {}
+            }
+            let (before, now) = (left, Instant::now());
+            left = adapter.left();
+            if left.is_less_than(&before) {
+                moved = now;
+            }
+            self.presence.say(Said::Writing(left.to_string()));
+            if let Some(deadline) = self.deadline.filter(|deadline| now - moved >= *deadline) {
+                return Err(self.lost(format!("nothing got on for {} s", deadline.as_secs_f32())));
+            }
+            if now >= next_line {
+                self.tell(&format!("still writing {left}; a second signal gives it up"));
+                next_line = now + pause;
+                pause = LAST_LINES.min(2 * pause);
+            }
+        }
+    }
+
+    /// The first signal asks for what goes on already.
+    fn hear(&mut self, signal: &str) -> Result<(), Lost> {
+        if self.asked {
+            return Err(self.lost(signal.to_owned()));
+        }
+        self.asked = true;
+        self.tell(&format!("{signal}: ends when all is written; a second signal gives it up"));
+        Ok(())
+    }
+
+    fn lost(&self, why: String) -> Lost {
+        Lost { why, left: self.adapter.left() }
+    }
+
+    fn tell(&self, words: &str) {
+        tracing::warn!("{words}");
+        if self.aloud {
+            eprintln!("emberfs-fuse: {words}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Mounts that end while bytes cannot be written: they wait, and say for what; nothing is lost unless somebody
+//! says so.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::io::Errno;
+
+use crate::local::LocalCluster;
+use crate::mounted::{Mounted, SHAPE, cluster, refused, shaped, until, words};
+
+static BYTES: [u8; 100_000] = [b'0'; 100_000];
+
+/// What the daemon says of [`BYTES`], and what the commands say of it.
+const STILL: &str = "still writing 1 file, 100000 bytes: chain-";
+const STILL_WRITES: &str = "still writes 1 file, 100000 bytes: chain-";
+
+/// A mount with an open file whose bytes cannot be written, as the only server hangs.
+struct Stuck {
+    /// Gone first, where a test fails: before that the file could not be closed.
+    mount: Mounted,
+    _holder: Holder,
+}
+
+/// Who has written the file and holds it open: a process that starts no other. For each one that is started beside
+/// an open file closes it, and so waits; and until it has, whoever asks for its command line waits too.
+struct Holder(Child);
+
+impl Holder {
+    fn start(path: &Path) -> Self {
+        let script = "open F, '>', shift or die; syswrite F, '0' x 100000; syswrite STDOUT, qq(held\\n); <STDIN>";
+        let mut perl = Command::new("perl");
+        perl.args(["-e", script]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = perl.spawn().expect("Debian's base has it");
+        let mut said = String::new();
+        let out = child.stdout.take().expect("it is piped");
+        BufReader::new(out).read_line(&mut said).expect("it says something or ends");
+        assert_eq!(said, "held\n");
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        self.0.wait().expect("it is a child");
+    }
+}
+
+impl Stuck {
+    /// It waits for longer than a test does, but not for ever: a process that is killed in a call that nobody
+    /// ever answers never ends.
+    fn start(cluster: &LocalCluster) -> Self {
+        let mount = Mounted::start(cluster, "deadline=90");
+        fs::create_dir(mount.at("d")).expect("made");
+        cluster.signal("storage-1", "STOP");
+        let holder = Holder::start(&mount.at("d/f"));
+        Self { mount, _holder: holder }
+    }
+
+    /// The same, and the mount was asked to end.
+    fn ending(cluster: &LocalCluster) -> Self {
+        let stuck = Self::start(cluster);
+        stuck.mount.signal("TERM");
+        until("it says what it waits for", || stuck.mount.log().contains(STILL));
+        assert!(!stuck.mount.at("d").exists(), "nobody finds files by it any more");
+        stuck
+    }
+}
+
+/// The bytes, by the native client.
+fn arrived(cluster: &LocalCluster) {
+    let cat = cluster.emberfs(&["cat", "ember:/d/f"]);
+    assert!(cat.status.success() && cat.stdout == BYTES, "{} bytes", cat.stdout.len());
+}
+
+fn fails(cluster: &LocalCluster, command: &[&str], said: &[&str]) {
+    let output = cluster.emberfs(command);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    for word in said {
+        assert!(words(&output).contains(word), "{word}: {}", words(&output));
+    }
+}
+
+#[test]
+fn a_second_signal_gives_up_what_waits_and_names_it() {
+    let test = "a_second_signal_gives_up_what_waits_and_names_it";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let mut stuck = Stuck::ending(&cluster);
+    let mount = &mut stuck.mount;
+    assert_eq!(mount.ended(), None);
+    mount.signal("INT");
+    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
+    let last = mount.log().lines().last().expect("it said something").to_owned();
+    for word in ["SIGINT before all was written", "lost: d/f [", "(100000 bytes)"] {
+        assert!(last.contains(word), "{word}: {last}");
+    }
+    cluster.signal("storage-1", "CONT");
+    cluster.up();
+    cluster.down();
+}
+
+#[test]
+fn a_deadline_gives_up_what_waits() {
+    let Some(cluster) = cluster("a_deadline_gives_up_what_waits", &[]) else { return };
+    let mut mount = Mounted::start(&cluster, "deadline=1");
+    let mut file = File::create_new(mount.at("f")).expect("made");
+    cluster.signal("storage-1", "STOP");
+    file.write_all(&BYTES).expect("gathered");
+    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
+    mount.signal("TERM");
+    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
+    assert!(mount.log().contains("nothing got on for 1 s before all was"), "{}", mount.log());
+    cluster.signal("storage-1", "CONT");
+    cluster.up();
+    cluster.down();
+}
+
+#[test]
+fn who_unmounts_waits_until_all_is_written() {
+    let Some(cluster) = cluster("who_unmounts_waits_until_all_is_written", &[]) else { return };
+    let mut stuck = Stuck::start(&cluster);
+    let mount = &mut stuck.mount;
+    let path = mount.path().display().to_string();
+    fails(&cluster, &["umount", &path], &["busy", "--force"]);
+    let output = std::thread::scope(|scope| {
+        let umount = scope.spawn(|| cluster.emberfs(&["umount", "--force", &path]));
+        until("it waits", || mount.log().contains(STILL));
+        assert!(!umount.is_finished());
+        cluster.signal("storage-1", "CONT");
+        umount.join().expect("no panic")
+    });
+    assert!(output.status.success(), "{}", words(&output));
+    assert!(words(&output).contains(STILL_WRITES), "{}", words(&output));
+    assert!(mount.ended().expect("the daemon is gone").success());
+    arrived(&cluster);
+    cluster.down();
+}
+
+#[test]
+fn nobody_stops_servers_while_a_mount_needs_them() {
+    let test = "nobody_stops_servers_while_a_mount_needs_them";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let mut stuck = Stuck::ending(&cluster);
+    let mount = &mut stuck.mount;
+    let path = mount.path().display().to_string();
+    let directory = cluster.directory().display().to_string();
+    fails(&cluster, &["umount", "--timeout", "1", &path], &[STILL_WRITES, "umount", "--force"]);
+    let force = format!("down --dir {directory} --force");
+    let down = ["down", "--timeout", "1", "--dir", &directory];
+    fails(&cluster, &down, &["nothing is stopped", STILL_WRITES, &force]);
+    assert_eq!((mount.ended(), cluster.process("meta-1").is_some()), (None, true));
+    cluster.signal("storage-1", "CONT");
+    cluster.must(&["umount", &path]);
+    assert!(mount.ended().expect("the daemon is gone").success());
+    arrived(&cluster);
+    cluster.down();
+}
+
+#[test]
+fn force_gives_up_what_waits_and_says_what() {
+    let Some(cluster) = cluster("force_gives_up_what_waits_and_says_what", &[]) else { return };
+    let mut stuck = Stuck::start(&cluster);
+    let mount = &mut stuck.mount;
+    let path = mount.path().display().to_string();
+    let umount = ["umount", "--force", "--timeout", "1", &path];
+    fails(&cluster, &umount, &["before all was written", "lost: d/f [", "(100000 bytes)"]);
+    assert_eq!(mount.ended().and_then(|status| status.code()), Some(75));
+    cluster.signal("storage-1", "CONT");
+    cluster.up();
+    cluster.down();
+}
+
+#[test]
+fn down_loses_nothing_that_its_mount_has() {
+    let top = tempfile::tempdir().expect("a temporary directory");
+    let path = top.path().join("mount");
+    let shape = [&SHAPE[..], &["--mount", path.to_str().expect("text")]].concat();
+    let test = "down_loses_nothing_that_its_mount_has";
+    let Some(cluster) = shaped(test, &[], &shape) else { return };
+    let directory = cluster.directory().display().to_string();
+    fs::create_dir(path.join("d")).expect("made");
+    let mut file = File::create_new(path.join("d/f")).expect("made");
+    file.write_all(&BYTES).expect("gathered");
+    fails(&cluster, &["down", "--dir", &directory], &["nothing is stopped", "busy", "--force"]);
+    let said = cluster.must(&["down", "--force", "--dir", &directory]);
+    assert!(said.contains(&format!("`emberfs up --dir {directory}` brings it back")), "{said}");
+    drop(file);
+    cluster.up();
+    arrived(&cluster);
+    assert_eq!(fs::read(path.join("d/f")).expect("mounted again"), BYTES);
+    cluster.down();
+}
