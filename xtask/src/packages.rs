@@ -72,9 +72,16 @@ fn libclang() -> bool {
     let has_it = |folder: &str| {
         let found = Path::new(folder).read_dir().into_iter().flatten().filter_map(Result::ok);
         let mut names = found.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.any(|name| name.starts_with("libclang") && name.contains(".so"))
+        names.any(|name| is_libclang(&name))
     };
     std::env::var_os("LIBCLANG_PATH").is_some() || debian.into_iter().any(|f| has_it(&f))
+}
+
+/// Whether a file is the C interface. The C++ one beside it, libclang-cpp, which the compiler's own package
+/// brings, does not serve.
+fn is_libclang(file_name: &str) -> bool {
+    let library = file_name.strip_prefix("libclang");
+    library.is_some_and(|rest| rest.contains(".so") && !rest.starts_with("-cpp"))
 }
 
 fn is_root() -> bool {
@@ -89,4 +96,19 @@ fn sudo_without_password() -> bool {
 fn says(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpp_library_of_the_compiler_is_not_taken_for_libclang() {
+        for there in ["libclang.so", "libclang.so.1", "libclang-14.so", "libclang-14.so.14.0.6"] {
+            assert!(is_libclang(there), "{there}");
+        }
+        for other in ["libclang-cpp.so.14", "libclang-cpp.so", "libclang.a", "libclangAST.a"] {
+            assert!(!is_libclang(other), "{other}");
+        }
+    }
 }
