@@ -6,9 +6,10 @@
 //!      └──────────── pause, look again: any failure may be gone by then ◄───────────┘
 //! ```
 //!
-//! A request is repeated until it is answered, with the same tag, so that it is carried out once. It
-//! ends otherwise only when this member leads no more ([`Lost`]). It does not go through the client
-//! library: that asks this server for what is here at hand.
+//! A request is repeated until it is done, with the same tag, so that it is carried out once. One that is
+//! refused has not happened and never will under that tag: it is begun anew under another, for what it lacked
+//! (room, a block that can be read) may be there by then. It ends otherwise only when this member leads no more
+//! ([`Lost`]). It does not go through the client library: that asks this server for what is here at hand.
 
 mod files;
 mod links;
@@ -19,11 +20,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, TableId};
 use emberfs_meta_server_state::cluster;
-use emberfs_transport::CallOptions;
+use emberfs_transport::{CallError, CallOptions};
 use emberfs_wire::chunk::{ChunkChange, LastChunk, LastChunkReply, Replica, UpdateChunk};
 use emberfs_wire::cluster::{Node, PublicState};
 use emberfs_wire::handshake::Identity;
-use emberfs_wire::{Capability, Request};
+use emberfs_wire::{Capability, Request, WireError};
 use thiserror::Error;
 use tokio::time::sleep;
 
@@ -72,6 +73,15 @@ struct Head {
     node: Node,
 }
 
+/// Why a request is not done yet.
+#[derive(Debug)]
+enum NotYet {
+    /// It may still be carried out.
+    Open(String),
+    /// It has not happened, and never will as it was asked.
+    Refused(String),
+}
+
 impl Chunks {
     /// For a leader that is `identity`, with the session `client` of its own.
     pub(crate) fn new(group: Group, identity: Identity, client: ClientId) -> Self {
@@ -86,15 +96,21 @@ impl Chunks {
         chunk_size: ChunkSize,
         change: &ChunkChange,
     ) -> Result<(), Lost> {
-        let tag = self.tags.begin(chain);
-        let request = |replica| UpdateChunk {
-            replica,
-            tag,
-            low_water: self.tags.low_water(chain),
-            chunk,
-            chunk_size,
-            change: change.clone(),
-            capability: Capability::default(),
+        let mut tag = self.tags.begin(chain);
+        let request = |replica, was_refused| {
+            if was_refused {
+                self.tags.answered(chain, tag);
+                tag = self.tags.begin(chain);
+            }
+            UpdateChunk {
+                replica,
+                tag,
+                low_water: self.tags.low_water(chain),
+                chunk,
+                chunk_size,
+                change: change.clone(),
+                capability: Capability::default(),
+            }
         };
         self.ask(chain, request).await?;
         self.tags.answered(chain, tag);
@@ -103,23 +119,31 @@ impl Chunks {
 
     /// The last chunk of a file on one of its chains.
     pub(crate) async fn last(&self, chain: ChainId, data: DataId) -> Result<LastChunkReply, Lost> {
-        self.ask(chain, |replica| LastChunk { replica, data }).await
+        self.ask(chain, |replica, _| LastChunk { replica, data }).await
     }
 
-    /// Sends what `request` makes to the head of `chain` until it is answered.
+    /// Sends what `request` makes to the head of `chain` until it is done; it is told whether the last one
+    /// that it made was refused.
     async fn ask<R: Request>(
         &self,
         chain: ChainId,
-        request: impl Fn(Replica) -> R,
+        mut request: impl FnMut(Replica, bool) -> R,
     ) -> Result<R::Reply, Lost> {
-        let mut pause = PAUSE_MIN;
+        let (mut pause, mut was_refused) = (PAUSE_MIN, false);
         loop {
             let why = match self.head(chain).await? {
                 None => "it has no serving replica".to_owned(),
-                Some(head) => match self.ask_once(&head, &request(head.replica)).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(why) => why,
-                },
+                Some(head) => {
+                    let request = request(head.replica, std::mem::take(&mut was_refused));
+                    match self.ask_once(&head, &request).await {
+                        Ok(reply) => return Ok(reply),
+                        Err(NotYet::Open(why)) => why,
+                        Err(NotYet::Refused(why)) => {
+                            was_refused = true;
+                            why
+                        }
+                    }
+                }
             };
             if pause == PAUSE_MAX {
                 tracing::warn!(%chain, request = %R::METHOD, %why, "waiting for a chain");
@@ -131,13 +155,17 @@ impl Chunks {
         }
     }
 
-    async fn ask_once<R: Request>(&self, head: &Head, request: &R) -> Result<R::Reply, String> {
+    async fn ask_once<R: Request>(&self, head: &Head, request: &R) -> Result<R::Reply, NotYet> {
         let peer = self.links.peer(&head.node, head.replica.target).await;
-        let peer = peer.ok_or_else(|| format!("{} cannot be reached", head.node.id))?;
+        let unreachable = || NotYet::Open(format!("{} cannot be reached", head.node.id));
+        let peer = peer.ok_or_else(unreachable)?;
         let options = CallOptions { wait: Some(CALL_WAIT), ..CallOptions::default() };
         match peer.call(request, Bytes::new(), &options).await {
             Ok(reply) => Ok(reply.message),
-            Err(error) => Err(error.to_string()),
+            Err(CallError::Failed(WireError::Refuse { why })) => {
+                Err(NotYet::Refused(why.to_string()))
+            }
+            Err(error) => Err(NotYet::Open(error.to_string())),
         }
     }
 

@@ -114,6 +114,25 @@ async fn a_truncation_is_done_when_it_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_that_was_refused_is_done_once_there_is_room() {
+    let member = Member::new().await;
+    let (storages, table) = three(&member).await;
+    let mut client = member.client().await;
+    let file = written(&mut client, "f", 2 * MIB).await;
+    let data = file.data.expect("a file");
+    put_chunks(&storages, &table, &data, &[MIB, MIB]);
+    storages.iter().for_each(|storage| storage.known().is_full = true);
+    let refused = || storages.iter().any(|storage| !storage.known().refused.is_empty());
+    let makes_room = async {
+        until(async || refused().then_some(())).await;
+        storages.iter().for_each(|storage| storage.known().is_full = false);
+    };
+    let work = async { tokio::join!(client.mutate(truncate("f", 7)), makes_room).0 };
+    assert_eq!(attributes(alive(&storages, work).await).size, ByteLen(7));
+    assert_eq!(at_heads(&storages, &data), BTreeSet::from([(0, 7)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_truncation_goes_on_after_a_restart() {
     let member = Member::new().await;
     let (mut storages, table) = three(&member).await;

@@ -19,7 +19,7 @@ use emberfs_wire::cluster::{
     RegisterReply, TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
-use emberfs_wire::{Request, Tag, WireError, decode, encode};
+use emberfs_wire::{FsError, Request, Tag, WireError, decode, encode};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -60,6 +60,10 @@ pub(crate) struct Known {
     pub(crate) chunks: BTreeMap<(TargetId, ChunkId), ChunkOffset>,
     /// The changes that it was asked for, with their tags.
     pub(crate) changes: Vec<(Tag, ChunkId, ChunkChange)>,
+    /// Whether it has no room: what it is asked for meanwhile is refused, also when it has.
+    pub(crate) is_full: bool,
+    /// What it has refused.
+    pub(crate) refused: BTreeSet<Tag>,
 }
 
 #[derive(Clone)]
@@ -214,7 +218,14 @@ impl Known {
 
     fn update(&mut self, asked: UpdateChunk) -> Result<UpdateChunkReply, WireError> {
         self.check(&asked.replica)?;
-        let UpdateChunk { replica, tag, chunk, change, .. } = asked;
+        let UpdateChunk { replica, tag, low_water, chunk, change, .. } = asked;
+        self.refused.retain(|known| known.client != tag.client || known.sequence >= low_water);
+        if self.is_full {
+            self.refused.insert(tag);
+        }
+        if self.refused.contains(&tag) {
+            return Err(WireError::Refuse { why: FsError::NoSpace });
+        }
         let place = (replica.target, chunk);
         match change {
             ChunkChange::Remove => {

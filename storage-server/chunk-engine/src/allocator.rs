@@ -10,6 +10,9 @@
 //! the emptiest region of the class where that has room for all, else a free region, else what there is:
 //! so writes lie together while the disk is not full.
 //!
+//! Some blocks of each class in use can be kept free ([`Allocator::allocate`]): in its own regions, or in a free
+//! region that no other class may open then.
+//!
 //! Bitmaps live in memory alone; at a start they are marked from the records.
 
 use std::cmp::Reverse;
@@ -28,8 +31,14 @@ pub(crate) struct Allocator {
     free: BTreeSet<usize>,
     /// Regions of a class that have room, emptiest first.
     partial: BTreeSet<(BlockSize, Reverse<u32>, usize)>,
-    /// Free bytes in regions of a class.
-    spare: BTreeMap<BlockSize, u64>,
+    /// Classes that have had a region.
+    classes: BTreeMap<BlockSize, Class>,
+}
+
+/// The regions of a class, in bytes.
+#[derive(Debug, Default)]
+struct Class {
+    spare: u64,
     used: u64,
 }
 
@@ -64,12 +73,24 @@ impl Region {
     }
 }
 
+impl Class {
+    fn takes(&mut self, bytes: u64) {
+        self.spare -= bytes;
+        self.used += bytes;
+    }
+
+    fn gives_back(&mut self, bytes: u64) {
+        self.used -= bytes;
+        self.spare += bytes;
+    }
+}
+
 impl Allocator {
     /// For a file of these regions, all free.
     pub(crate) fn new(region: ByteLen, regions: usize) -> Self {
         let region_units = region.get() / UNIT;
-        let (free, partial, spare) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        let mut new = Self { region_units, regions: Vec::new(), free, partial, spare, used: 0 };
+        let (free, partial, classes) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let mut new = Self { region_units, regions: Vec::new(), free, partial, classes };
         new.add_regions(regions);
         new
     }
@@ -96,35 +117,56 @@ impl Allocator {
 
     /// How many bytes of blocks are in use.
     pub(crate) fn used(&self) -> ByteLen {
-        ByteLen(self.used)
+        ByteLen(self.classes.values().map(|class| class.used).sum())
     }
 
     /// How many bytes of blocks of this size can be taken.
     pub(crate) fn room(&self, block: BlockSize) -> ByteLen {
-        let spare = self.spare.get(&block).copied().unwrap_or(0);
-        ByteLen(spare + self.free.len() as u64 * self.region_units * UNIT)
+        self.room_in(block, self.free.len())
+    }
+
+    /// The same, with so many regions of no class.
+    fn room_in(&self, block: BlockSize, free: usize) -> ByteLen {
+        let spare = self.classes.get(&block).map_or(0, |class| class.spare);
+        ByteLen(spare + free as u64 * self.region_units * UNIT)
     }
 
     /// Takes `count` blocks of this size, as near to each other as they are to be had; `None`, and none
-    /// taken, if there are not so many.
-    pub(crate) fn allocate(&mut self, block: BlockSize, count: u32) -> Option<Vec<Place>> {
+    /// taken, if there are not so many, or `kept` of this and of each other size in use are not left then.
+    pub(crate) fn allocate(
+        &mut self,
+        block: BlockSize,
+        count: u32,
+        kept: u32,
+    ) -> Option<Vec<Place>> {
+        let bytes = |class: BlockSize, count: u32| u64::from(count) * u64::from(class.bytes());
+        let lacking = |(class, state): (&BlockSize, &Class)| match state.used {
+            0 => 0,
+            _ if *class == block => 0,
+            _ => bytes(*class, kept).saturating_sub(state.spare),
+        };
+        let region = self.region_units * UNIT;
+        let others = self.classes.iter().map(lacking).map(|bytes| bytes.div_ceil(region));
+        let others = usize::try_from(others.sum::<u64>()).unwrap_or(usize::MAX);
+        let may_open = self.free.len().saturating_sub(others);
+        if self.room_in(block, may_open).get() < bytes(block, count) + bytes(block, kept) {
+            return None;
+        }
+        let left_free = self.free.len() - may_open;
         let mut places = Vec::with_capacity(count as usize);
         while let Some(missing) = count.checked_sub(narrow(places.len())).filter(|n| *n > 0) {
-            let Some(region) = self.choose(block, missing) else {
-                places.into_iter().for_each(|place| self.free(place));
-                return None;
-            };
+            let region = self.choose(block, missing, left_free).expect("it was counted");
             self.fill(region, missing, block, &mut places);
         }
         Some(places)
     }
 
-    /// The region to take blocks from next.
-    fn choose(&mut self, block: BlockSize, missing: u32) -> Option<usize> {
+    /// The region to take blocks from next, with `left_free` that stay of no class.
+    fn choose(&mut self, block: BlockSize, missing: u32, left_free: usize) -> Option<usize> {
         let of_class = (block, Reverse(u32::MAX), 0)..=(block, Reverse(0), usize::MAX);
         let emptiest =
             self.partial.range(of_class).next().map(|(_, room, region)| (room.0, *region));
-        match (emptiest, self.free.first()) {
+        match (emptiest, self.free.first().filter(|_| self.free.len() > left_free)) {
             (Some((room, region)), free) if room >= missing || free.is_none() => Some(region),
             (_, Some(region)) => {
                 let region = *region;
@@ -142,7 +184,11 @@ impl Allocator {
         let bits = vec![0; blocks.div_ceil(64) as usize];
         self.regions[region] = Region { class: Some(block), bits, used: 0, blocks };
         self.partial.insert((block, Reverse(blocks), region));
-        *self.spare.entry(block).or_default() += u64::from(blocks) * u64::from(block.bytes());
+        self.class(block).spare += u64::from(blocks) * u64::from(block.bytes());
+    }
+
+    fn class(&mut self, block: BlockSize) -> &mut Class {
+        self.classes.entry(block).or_default()
     }
 
     /// Takes up to `count` blocks of a region, in order.
@@ -161,11 +207,10 @@ impl Allocator {
         }
         found.used += count;
         let bytes = u64::from(count) * u64::from(block.bytes());
-        self.used += bytes;
-        *self.spare.entry(block).or_default() -= bytes;
         if found.room() > 0 {
             self.partial.insert((block, Reverse(found.room()), region));
         }
+        self.class(block).takes(bytes);
     }
 
     /// Marks a block as in use, at a start.
@@ -189,12 +234,11 @@ impl Allocator {
         }
         *word |= bit;
         found.used += 1;
-        self.used += u64::from(block.bytes());
-        *self.spare.entry(block).or_default() -= u64::from(block.bytes());
         self.partial.remove(&(block, Reverse(room), region));
         if room > 1 {
             self.partial.insert((block, Reverse(room - 1), region));
         }
+        self.class(block).takes(u64::from(block.bytes()));
         true
     }
 
@@ -211,12 +255,11 @@ impl Allocator {
         assert!(*word & bit != 0 && within % units(block) == 0, "{place:?} is freed twice");
         *word &= !bit;
         found.used -= 1;
-        self.used -= u64::from(block.bytes());
         self.partial.remove(&(block, Reverse(room), region));
-        let spare = self.spare.entry(block).or_default();
-        *spare += u64::from(block.bytes());
+        let class = self.classes.entry(block).or_default();
+        class.gives_back(u64::from(block.bytes()));
         if found.used == 0 {
-            *spare -= u64::from(found.blocks) * u64::from(block.bytes());
+            class.spare -= u64::from(found.blocks) * u64::from(block.bytes());
             *found = Region::default();
             self.free.insert(region);
         } else {
@@ -253,6 +296,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     const REGION: ByteLen = ByteLen(256 << 10);
+    /// Blocks of each size that allocation leaves (a count).
+    const KEPT: u32 = 3;
 
     fn size(class: u8) -> BlockSize {
         BlockSize::new(4096 << (2 * class)).expect("one of three")
@@ -261,14 +306,14 @@ mod tests {
     #[test]
     fn blocks_of_a_write_lie_together() {
         let mut allocator = Allocator::new(REGION, 2);
-        let places = allocator.allocate(size(0), 64).expect("room");
+        let places = allocator.allocate(size(0), 64, 0).expect("room");
         assert!(places.iter().zip(0..).all(|(place, i)| *place == Place(i)));
-        assert_eq!(allocator.allocate(size(1), 16).expect("room")[0], Place(64));
-        assert_eq!(allocator.allocate(size(0), 1), None);
+        assert_eq!(allocator.allocate(size(1), 16, 0).expect("room")[0], Place(64));
+        assert_eq!(allocator.allocate(size(0), 1, 0), None);
         allocator.free(Place(64));
-        assert_eq!(allocator.allocate(size(0), 1), None, "a region of other blocks");
-        assert_eq!(allocator.allocate(size(1), 2), None);
-        assert_eq!(allocator.allocate(size(1), 1), Some(vec![Place(64)]));
+        assert_eq!(allocator.allocate(size(0), 1, 0), None, "a region of other blocks");
+        assert_eq!(allocator.allocate(size(1), 2, 0), None);
+        assert_eq!(allocator.allocate(size(1), 1, 0), Some(vec![Place(64)]));
     }
 
     #[test]
@@ -290,8 +335,9 @@ mod tests {
         ) {
             let mut allocator = Allocator::new(REGION, 6);
             let mut held: BTreeMap<Place, BlockSize> = BTreeMap::new();
+            let mut kept = Vec::new();
             for (class, count, pick) in steps {
-                if let Some(places) = allocator.allocate(size(class), count) {
+                if let Some(places) = allocator.allocate(size(class), count, KEPT) {
                     prop_assert_eq!(places.len(), count as usize);
                     for place in places {
                         let end = place.after(size(class));
@@ -305,6 +351,15 @@ mod tests {
                         allocator.free(place);
                     }
                 }
+                // Whatever is full by now: each size in use still has some, taken one by one.
+                for class in held.values().copied().collect::<BTreeSet<_>>() {
+                    for _ in 0..KEPT {
+                        let place = allocator.allocate(class, 1, 0);
+                        prop_assert!(place.is_some(), "none is left of {class:?}");
+                        kept.extend(place.into_iter().flatten());
+                    }
+                }
+                kept.drain(..).for_each(|place| allocator.free(place));
                 let bytes = held.values().map(|block| u64::from(block.bytes())).sum();
                 prop_assert_eq!(allocator.used(), ByteLen(bytes));
                 for class in (0..3).map(size) {
@@ -312,14 +367,15 @@ mod tests {
                     let blocks = u32::try_from(room.get()).expect("small") / class.bytes();
                     let mut full = Allocator::new(REGION, 6);
                     prop_assert!(held.iter().all(|(place, block)| full.mark(*place, *block)));
-                    prop_assert!(full.allocate(class, blocks + 1).is_none());
-                    prop_assert!(full.allocate(class, blocks).is_some());
+                    prop_assert!(full.allocate(class, blocks + 1, 0).is_none());
+                    prop_assert!(full.allocate(class, blocks, 0).is_some());
                 }
             }
             let mut reopened = Allocator::new(REGION, 6);
             prop_assert!(held.iter().all(|(place, block)| reopened.mark(*place, *block)));
-            allocator.spare.retain(|_, bytes| *bytes > 0);
-            reopened.spare.retain(|_, bytes| *bytes > 0);
+            let had_a_region = |class: &Class| class.used + class.spare > 0;
+            allocator.classes.retain(|_, class| had_a_region(class));
+            reopened.classes.retain(|_, class| had_a_region(class));
             prop_assert_eq!(format!("{:?}", reopened), format!("{:?}", allocator));
         }
     }

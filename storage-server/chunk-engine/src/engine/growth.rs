@@ -25,9 +25,10 @@ const REGIONS_AHEAD: usize = 4;
 const RECORDS_SHARE: u64 = 64;
 /// What the records need on any disk, in bytes: logs, and tables that are being rewritten.
 const RECORDS_MIN: u64 = 2 << 30;
-/// Regions that a put may open beyond what it takes: one of each class of blocks.
+/// Regions that a put may open beyond what it takes, or leave for the cuts of another class: one of each class
+/// of blocks. A class with a region that was just opened needs none for its cuts.
 const REGIONS_OPENED: u64 = 3;
-/// Blocks of a size that writes leave free (a count): cuts need one each, and make room.
+/// Blocks of each size that writes leave free (a count): cuts need one each, and make room.
 const CUT_BLOCKS: u32 = 16;
 /// What else may fill the file system while a put is under way, in bytes: other disks on it grow too.
 const GROWTH_DOUBT: u64 = 1 << 30;
@@ -141,7 +142,6 @@ impl<D: Disk, R: Records> Core<D, R> {
         shrinks: bool,
     ) -> Result<Vec<Place>, EngineError> {
         let left = if shrinks || count == 0 { 0 } else { CUT_BLOCKS };
-        let needed = (u64::from(count) + u64::from(left)) * u64::from(block.bytes());
         let mut flushed = false;
         let grows = count > 0 && !shrinks;
         if grows && self.disk.room().is_ok_and(|room| self.is_short(room)) {
@@ -150,9 +150,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         loop {
             let (places, regions) = {
                 let mut state = self.state.borrow_mut();
-                let fits = state.allocator.room(block).get() >= needed;
-                let places = fits.then(|| state.allocator.allocate(block, count)).flatten();
-                (places, state.allocator.regions())
+                (state.allocator.allocate(block, count, left), state.allocator.regions())
             };
             if let Some(places) = places {
                 self.grow_ahead();

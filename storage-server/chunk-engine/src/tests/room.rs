@@ -100,6 +100,38 @@ fn what_has_room_is_stored_until_the_disk_is_full() {
 }
 
 #[test]
+fn blocks_of_one_size_leave_room_for_cuts_of_another() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let engine = open(disk, records).await;
+        let sizes = [ChunkSize::MIN, ChunkSize::new(4 << 20).expect("a power of two")];
+        let data = || PlainChange::Write { start: 0, bytes: bytes(1, 64 << 10), aligned: true };
+        let put = |index, version, size, change| {
+            engine.put(key(index), new_version(None, version, size, &[change], true))
+        };
+        until(|| has(&engine, 64)).await;
+        // Mixed, then as many as there is room for of one size, of the other, and of the first again.
+        let mixed = bytes(3, 500).into_iter().map(|byte| usize::from(byte > 200));
+        let rest = [0, 1, 0].into_iter().flat_map(|which| std::iter::repeat_n(which, 1_000));
+        let mut stored = [Vec::new(), Vec::new()];
+        for (index, which) in (0..).zip(mixed.chain(rest)) {
+            let size = sizes[which];
+            let is_promised = engine.has_room(ByteLen(64 << 10), size.block_size());
+            match put(index, 1, size, data()).await {
+                Ok(_) => stored[which].push(index),
+                Err(EngineError::NoSpace { .. }) if !is_promised => {}
+                Err(error) => panic!("{error}, promised: {is_promised}"),
+            }
+        }
+        for (indices, size) in stored.iter().zip(sizes) {
+            for index in &indices[..10] {
+                put(*index, 2, size, PlainChange::Cut(5_000)).await.expect("a cut makes room");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_was_removed_is_free_though_nobody_writes() {
     run(async {
         let (disk, records) = models(64 << 20);
