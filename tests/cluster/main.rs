@@ -12,6 +12,7 @@ mod damage;
 mod full_disk;
 mod killed;
 mod killed_test;
+mod lengths;
 mod restart;
 mod stopped;
 mod verbs;

@@ -81,6 +81,35 @@ fn what_is_written_through_is_seen_though_the_other_cut_the_file() {
     cluster.down();
 }
 
+/// Bytes that one had safe at the servers and has not spoken of yet when the other cuts the file.
+#[test]
+fn what_the_other_cut_away_does_not_come_back_as_zeros() {
+    let test = "what_the_other_cut_away_does_not_come_back_as_zeros";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    fs::write(one.at("f"), [1; 10_000]).expect("written");
+    let flags = OFlags::DSYNC.bits().cast_signed();
+    let through = OpenOptions::new().write(true).custom_flags(flags).open(one.at("f"));
+    let through = through.expect("there");
+    through.write_all_at(&[2; 100], 9_000).expect("written");
+    let cut = OpenOptions::new().write(true).open(other.at("f")).expect("there");
+    cut.set_len(10).expect("cut");
+    through.sync_all().expect("synced");
+    assert_eq!(fs::read(other.at("f")).expect("there"), [1; 10]);
+    assert_eq!(fs::metadata(one.at("f")).expect("there").len(), 10);
+    // Most of it leaves by itself, the rest perhaps after the cut.
+    let mut file = File::create_new(one.at("g")).expect("made");
+    file.write_all(&vec![3; 20 << 20]).expect("written");
+    fs::write(other.at("g"), []).expect("cut");
+    file.sync_all().expect("synced");
+    let seen = fs::read(other.at("g")).expect("there");
+    assert!(seen.last().is_none_or(|byte| *byte == 3), "{} bytes", seen.len());
+    drop((through, cut, file));
+    one.leave();
+    other.leave();
+    cluster.down();
+}
+
 #[test]
 fn appenders_never_meet() {
     let Some(cluster) = cluster("appenders_never_meet", &[]) else { return };

@@ -246,7 +246,9 @@ impl Target {
     }
 
     /// Exact at the head once the file's writers have ended: it alone knows of every change under way.
-    /// What sessions that live have under way is theirs to report; what ended ones left ends soon.
+    /// What sessions that live have under way is theirs to report; what ended ones left ends soon. What was
+    /// acknowledged before is in the answer, also of a head that has just become one: it had committed what it
+    /// answered upstream.
     pub(super) fn on_last_chunk(&mut self, turn: &mut Turn<'_>, id: RequestId, ask: &LastChunk) {
         let checked = self.serving(turn.now, &ask.replica).map(|_| ());
         let first = ChunkId::new(ask.data, ChunkIndex(0));

@@ -2,11 +2,11 @@
 //!
 //! Kept as ranges without overlap that do not touch, in order, at most [`RANGES_MAX`]. Beyond that the
 //! shortest but the last is forgotten: the report then says less of what is dense, never less of where the
-//! file ends.
+//! file ends. What grows together knows no later cut of the file than any of its parts.
 
 use std::collections::BTreeMap;
 
-use emberfs_layout::FileOffset;
+use emberfs_layout::{FileOffset, Sequence};
 use emberfs_wire::meta::WrittenRange;
 
 /// Ranges kept for one file (a count): each costs one report, and who writes in more places at once than
@@ -16,28 +16,36 @@ pub const RANGES_MAX: usize = 32;
 /// Acknowledged bytes, to be reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// End by start.
-    ranges: BTreeMap<FileOffset, FileOffset>,
+    /// By start.
+    ranges: BTreeMap<FileOffset, Rest>,
+}
+
+/// What a range has beside its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest {
+    end: FileOffset,
+    since: Option<Sequence>,
 }
 
 impl Written {
-    /// Takes in the bytes from `start` to `end`; an empty range is none.
+    /// Takes in these bytes; an empty range is none.
     pub fn add(&mut self, range: WrittenRange) {
-        let WrittenRange { mut start, mut end } = range;
+        let WrittenRange { mut start, mut end, mut since } = range;
         if start >= end {
             return;
         }
         while let Some((from, to)) = self.ranges.range(..=end).next_back().map(|(a, b)| (*a, *b)) {
-            if to < start {
+            if to.end < start {
                 break;
             }
             self.ranges.remove(&from);
-            (start, end) = (start.min(from), end.max(to));
+            (start, end) = (start.min(from), end.max(to.end));
+            since = since.min(to.since);
         }
-        self.ranges.insert(start, end);
+        self.ranges.insert(start, Rest { end, since });
         if self.ranges.len() > RANGES_MAX {
             let but_last = self.ranges.iter().rev().skip(1);
-            let shortest = but_last.min_by_key(|(from, to)| to.get() - from.get());
+            let shortest = but_last.min_by_key(|(from, to)| to.end.get() - from.get());
             let from = *shortest.expect("more than one").0;
             self.ranges.remove(&from);
         }
@@ -51,7 +59,8 @@ impl Written {
 
     /// Takes the first range out; first to last is the order in which they make a file dense.
     pub fn pop_first(&mut self) -> Option<WrittenRange> {
-        self.ranges.pop_first().map(|(start, end)| WrittenRange { start, end })
+        let (start, Rest { end, since }) = self.ranges.pop_first()?;
+        Some(WrittenRange { start, end, since })
     }
 }
 
@@ -64,7 +73,7 @@ mod tests {
     use super::*;
 
     fn range(start: u64, end: u64) -> WrittenRange {
-        WrittenRange { start: FileOffset(start), end: FileOffset(end) }
+        WrittenRange { start: FileOffset(start), end: FileOffset(end), since: None }
     }
 
     fn all(written: &Written) -> Vec<WrittenRange> {
@@ -82,6 +91,21 @@ mod tests {
         assert_eq!(kept.len(), RANGES_MAX);
         assert_eq!(kept.last(), Some(&range(990, 991)));
         assert!(kept[..RANGES_MAX - 1].iter().all(|r| r.end.0 - r.start.0 == 3), "the longest");
+    }
+
+    #[test]
+    fn what_touches_is_as_old_as_its_oldest() {
+        let since = |range, cut| WrittenRange { since: cut, ..range };
+        let [old, new] = [Some(Sequence(3)), Some(Sequence(5))];
+        let mut written = Written::default();
+        written.add(since(range(0, 10), new));
+        written.add(since(range(20, 30), old));
+        written.add(since(range(40, 50), new));
+        written.add(since(range(30, 35), new));
+        let [first, last] = [since(range(0, 10), new), since(range(40, 50), new)];
+        assert_eq!(all(&written), [first, since(range(20, 35), old), last]);
+        written.add(range(5, 45));
+        assert_eq!(all(&written), [range(0, 50)], "one that knows of no cut");
     }
 
     proptest! {

@@ -117,7 +117,7 @@ impl Parts<'_> {
             number,
             routes: self.routes.clone(),
             chunk_size: self.data.layout.chunk_size,
-            range: WrittenRange { start, end },
+            range: WrittenRange { start, end, since: self.call.since },
             sums: PayloadSums::of(&payload),
             payload,
             last: Mutex::default(),

@@ -6,8 +6,15 @@
 //! A report whose caller goes away is carried through, and nobody reports or changes the length before it is.
 //!
 //! Whether a write made the file longer only the metadata group knows: another client may have cut the file
-//! since this one last heard of it. So a write that ends within the length as it is known here asks; a report,
-//! a command in the group's log, is for those that make it longer.
+//! since this one last heard of it. So a write that ends within the length as it is known here asks, after it was
+//! acknowledged: an answer from before that could be from before the cut. That is the least that will do while
+//! nobody is called back who knows a length: one question, which the leader answers by its lease. A report, a
+//! command in the group's log, is for writes that make the file longer.
+//!
+//! Whether such a write came before the cut, and was cut away, the client cannot know, unless it had heard of the
+//! cut before it began. A report says of what it had heard; of the rest the metadata group asks the chains
+//! before it tells anybody the length. So a report's answer may hold a length that is too small, and a later one
+//! does not.
 
 use std::sync::Arc;
 
@@ -126,7 +133,7 @@ impl OpenFile {
         self.ask(patience).await
     }
 
-    /// Reports what was written, unless the metadata group knows the file to be as long as `end`.
+    /// Reports what was written, unless the metadata group, asked now, knows the file to be as long as `end`.
     pub(super) async fn report_growth(
         &self,
         end: FileOffset,

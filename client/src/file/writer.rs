@@ -8,14 +8,15 @@
 //! ```
 //! What a call wrote is noted when all of its parts are settled, also if some were refused. So after a report
 //! with nothing given up, the length covers every byte that a server has by this handle. Until then the handle
-//! stays open, and the metadata group knows that the length may be in doubt.
+//! stays open, and the metadata group knows that the length may be in doubt. With its bytes goes the last cut of
+//! the file that was known before the first of them was sent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use emberfs_client_session::Written;
-use emberfs_layout::InodeId;
+use emberfs_layout::{InodeId, Sequence};
 use emberfs_wire::meta::{Attributes, HandleId, WrittenRange};
 use tokio::sync::OwnedRwLockReadGuard;
 
@@ -58,6 +59,8 @@ pub(crate) struct Known(Mutex<Attributes>);
 #[derive(Debug)]
 pub(crate) struct WriteCall {
     pub(crate) writer: Arc<Writer>,
+    /// The last cut of the file that all of it comes after.
+    pub(crate) since: Option<Sequence>,
     done: Mutex<Written>,
     failed: AtomicBool,
     /// Ends after `done` was noted.
@@ -161,8 +164,10 @@ impl WriteCall {
     ) -> Result<Arc<Self>, ClientError> {
         let together = writer.length.clone().read_owned();
         let together = patience.wait(|| WaitingFor::File, together).await?;
+        let since = writer.known.now().data.and_then(|data| data.cut);
         Ok(Arc::new(Self {
             writer: writer.clone(),
+            since,
             done: Mutex::default(),
             failed: AtomicBool::new(false),
             given_up: OnceLock::new(),

@@ -1,6 +1,6 @@
 //! Bytes that come back as they were written: batches, ends, holes, losses.
 
-use emberfs_layout::{ByteLen, ChunkIndex, FileOffset, TargetId};
+use emberfs_layout::{ByteLen, ChunkIndex, FileOffset, Sequence, TargetId};
 use emberfs_wire::Request;
 use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
 use emberfs_wire::meta::{Ask, Mutate};
@@ -191,6 +191,42 @@ async fn growth_is_reported_though_another_client_cut_the_file_meanwhile() {
     };
     let (at, ()) = tokio::join!(late.append(pattern(5, 3)), between);
     assert_eq!((at, size()), (Ok(FileOffset(11)), ByteLen(16)));
+}
+
+/// Whether bytes came before a cut can be told only by what their writer had heard when it began.
+#[tokio::test]
+async fn a_report_says_which_cut_was_known_before_the_bytes_were_sent() {
+    let servers = Servers::start().await;
+    let (one, two) = (servers.client().await, servers.client().await);
+    let file = one.fs().open("a", &both().report_late(true)).await.expect("created");
+    let other = two.fs().open("a", &both()).await.expect("there");
+    let cut = async || other.set_len(ByteLen::ZERO).await.expect("cut");
+    let write = async |at, len| {
+        file.write_at(FileOffset(at), pattern(len, 1)).await.expect("written");
+    };
+    let said = async || {
+        file.sync().await.expect("synced");
+        let reported = std::mem::take(&mut servers.world.state().namespace.reported);
+        let since = reported.iter().map(|range| range.since.map(Sequence::get));
+        since.collect::<Vec<_>>()
+    };
+    write(0, 10).await;
+    cut().await;
+    assert_eq!(said().await, [None], "what it knows now it did not know then");
+    servers.world.script(UpdateChunk::METHOD, [Fault::Hang]);
+    let sent = servers.world.until("sent", |state| state.faults_left() == 0);
+    let between = async {
+        sent.await;
+        cut().await;
+        file.stat().await.expect("there");
+        servers.world.gate.add_permits(1);
+    };
+    tokio::join!(write(20, 5), between);
+    write(0, 10).await;
+    assert_eq!(said().await, [Some(2), Some(1)]);
+    file.set_len(ByteLen(3)).await.expect("cut");
+    write(3, 5).await;
+    assert_eq!(said().await, [Some(3)], "its own cut it knows");
 }
 
 #[tokio::test]

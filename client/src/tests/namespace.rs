@@ -24,6 +24,9 @@ pub(super) struct Namespace {
     /// Changes that were made, not counting retries.
     pub(super) changes: u64,
     pub(super) reports: usize,
+    /// What they said.
+    pub(super) reported: Vec<WrittenRange>,
+    cuts: Sequence,
 }
 
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) struct Inode {
 
 fn inode(id: u64, kind: InodeKind) -> Inode {
     let dense_to = ByteLen::ZERO;
-    let file = FileData { id: DataId(id), layout: layout(), dense_to, exact: true };
+    let file = FileData { id: DataId(id), layout: layout(), dense_to, exact: true, cut: None };
     let time = Time { seconds: 0, nanos: 0 };
     let attributes = Attributes {
         inode: InodeId(id),
@@ -67,6 +70,8 @@ impl Default for Namespace {
             replies: BTreeMap::new(),
             changes: 0,
             reports: 0,
+            reported: Vec::new(),
+            cuts: Sequence::NONE,
         }
     }
 }
@@ -226,7 +231,8 @@ impl Namespace {
 
     fn report(&mut self, inode: InodeId, written: Option<WrittenRange>) {
         self.reports += 1;
-        let Some(WrittenRange { start, end }) = written else { return };
+        self.reported.extend(written);
+        let Some(WrittenRange { start, end, .. }) = written else { return };
         let file = &mut self.inode(inode).attributes;
         file.size = file.size.max(ByteLen(end.get()));
         let data = file.data.as_mut().expect("a file");
@@ -256,10 +262,12 @@ impl Namespace {
     }
 
     fn set_len(&mut self, id: InodeId, len: ByteLen) {
+        self.cuts = self.cuts.next();
+        let cut = Some(self.cuts);
         let file = &mut self.inode(id).attributes;
         file.size = len;
         let data = file.data.as_mut().expect("a file");
-        data.dense_to = data.dense_to.min(len);
+        (data.dense_to, data.cut) = (data.dense_to.min(len), cut);
     }
 
     fn said(&self, id: InodeId, created: bool) -> MutationReply {

@@ -1,5 +1,5 @@
 //! Files whose chunks are behind their inodes: a truncation that chains have yet to carry out, a length
-//! that a dead session left open.
+//! that a dead session left open, or a report that may be from before a truncation.
 //!
 //! One job a file settles both, one after the other, until nothing is left: so no cut of an earlier
 //! truncation can be under way when a later one is finished and the file grows again. Whoever needs the
@@ -7,8 +7,9 @@
 //!
 //! # Late messages
 //! Before chains are asked for a length, every server that may serve has confirmed that the dead session
-//! ended: nothing is added behind the answer. Before they are asked to cut, the same holds for the
-//! sessions of leaders before this one: no cut of theirs can still come.
+//! ended: nothing is added behind the answer. What sessions that live were acknowledged before they reported
+//! it is in the answer: all members of a chain have committed it. Before chains are asked to cut, the same holds
+//! for the sessions of leaders before this one: no cut of theirs can still come.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl Leader {
                     self.ended_is_known(ended).await?;
                     let file = self.chunks.file(data).await?;
                     let end = self.chunks.end(&file).await?;
-                    tracing::info!(%inode, %end, "recovered a length that a session left open");
+                    tracing::info!(%inode, %end, "asked the chains how long a file is");
                     Body::RecoverLength { inode, round, end }
                 }
             };

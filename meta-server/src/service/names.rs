@@ -84,7 +84,7 @@ pub(super) async fn mutate(
     }
 }
 
-/// Answers a question; first brings in a length that a dead session left open.
+/// Answers a question; first brings in a length that is in doubt.
 pub(super) async fn ask(leader: &Arc<Leader>, asked: Ask) -> Result<QueryReply, WireError> {
     if asked.query == Query::Space {
         return space(leader).await.map(QueryReply::Space);

@@ -63,7 +63,8 @@ pub enum Body {
         #[n(1)]
         round: Sequence,
     },
-    /// The chains were asked where a file ends that a dead session had open for writing.
+    /// The chains were asked where a file ends: a dead session had it open for writing, or a report came
+    /// that may be from before a cut.
     #[n(5)]
     RecoverLength {
         /// Which file.
@@ -72,7 +73,8 @@ pub enum Body {
         /// Where its last chunk ends.
         #[n(1)]
         end: ByteLen,
-        /// The round that asked: an answer from before a truncation or a further death counts no more.
+        /// The round that asked: an answer from before a truncation, a further death or such report counts
+        /// no more.
         #[n(2)]
         round: Sequence,
     },

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, FileOffset};
+use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, FileOffset, InodeId, Sequence};
 use emberfs_wire::chunk::ChunkChange;
 use emberfs_wire::cluster::ChainTable;
 use emberfs_wire::meta::inode::FileData;
@@ -72,14 +73,14 @@ async fn alive<T>(storages: &[Storage], work: impl Future<Output = T>) -> T {
 /// A file of `len` bytes that `client` has open for writing under handle 1.
 async fn written(client: &mut Client, file: &str, len: u64) -> Attributes {
     let made = attributes(client.mutate(create(file, 1)).await);
-    let range = WrittenRange { start: FileOffset(0), end: FileOffset(len) };
-    let report = Mutation::Report {
-        inode: made.inode,
-        handle: HandleId(1),
-        written: Some(range),
-        close: false,
-    };
-    attributes(client.mutate(report).await)
+    attributes(client.mutate(report(made.inode, 0..len, None)).await)
+}
+
+/// Of bytes that were written under handle 1, whose writer had heard of the cut `since`.
+fn report(inode: InodeId, bytes: Range<u64>, since: Option<Sequence>) -> Mutation {
+    let (start, end) = (FileOffset(bytes.start), FileOffset(bytes.end));
+    let written = Some(WrittenRange { start, end, since });
+    Mutation::Report { inode, handle: HandleId(1), written, close: false }
 }
 
 fn truncate(file: &str, len: u64) -> Mutation {
@@ -176,6 +177,52 @@ async fn a_dead_writer_s_length_is_asked_of_the_chains() {
     assert!(seen.data.expect("a file").exact);
     let told = |storage: &Storage| storage.known().ended.contains(&writer.client);
     assert!(storages.iter().all(told), "servers refuse its late writes before they are asked");
+}
+
+/// Cut away, or written after the cut by whoever had not heard of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_report_from_before_a_cut_speaks_of_is_asked_of_the_chains() {
+    let member = Member::new().await;
+    let (mut storages, table) = three(&member).await;
+    let (mut writer, mut other) = (member.client().await, member.client().await);
+    let file = written(&mut writer, "f", 3 * MIB).await;
+    let data = file.data.expect("a file");
+    put_chunks(&storages, &table, &data, &[MIB, MIB, MIB]);
+    let cut = attributes(alive(&storages, other.mutate(truncate("f", 10))).await);
+    assert_eq!(cut.size, ByteLen(10));
+
+    let away = report(file.inode, MIB..2 * MIB, None);
+    let said = attributes(writer.mutate(away.clone()).await);
+    assert_eq!((said.size, said.data.expect("a file").exact), (ByteLen(10), false));
+    let seen = alive(&storages, other.stat("f")).await.expect("there");
+    assert_eq!(seen.size, ByteLen(10), "it was cut away");
+
+    put_chunks(&storages, &table, &data, &[10, 60]);
+    // Heads that do not know their chains refuse: nobody learns anything of them.
+    let silence = |storages: &[Storage]| -> Vec<_> {
+        storages.iter().map(|storage| std::mem::take(&mut storage.known().chains)).collect()
+    };
+    let chains = silence(&storages);
+    let written = report(file.inode, MIB..MIB + 60, None);
+    let said = attributes(writer.mutate(written).await);
+    assert_eq!(said.size, ByteLen(10), "a report waits for no chain");
+    attributes(writer.mutate(away).await);
+    let member = member.restarted().await;
+    for (storage, chains) in storages.iter_mut().zip(chains) {
+        storage.known().chains = chains;
+        storage.connect(&member).await;
+    }
+    for client in [&mut writer, &mut other] {
+        client.peer = member.peer(client.holds.clone()).await;
+    }
+    let seen = alive(&storages, other.stat("f")).await.expect("there");
+    assert_eq!(seen.size, ByteLen(MIB + 60), "it was written after the cut");
+
+    silence(&storages);
+    let since = seen.data.expect("a file").cut;
+    let heard = attributes(writer.mutate(report(file.inode, MIB..3 * MIB, since)).await);
+    assert_eq!(heard.size, ByteLen(3 * MIB), "its writer had heard of the cut");
+    assert_eq!(other.stat("f").await.expect("there").size, heard.size);
 }
 
 #[tokio::test(flavor = "multi_thread")]

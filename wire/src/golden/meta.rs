@@ -37,7 +37,7 @@ fn attributes() -> Attributes {
         table_version: TableVersion(1),
         seed: 42,
     };
-    let data = FileData { id: DataId(7), layout, dense_to: ByteLen(5), exact: true };
+    let data = FileData { id: DataId(7), layout, dense_to: ByteLen(5), exact: true, cut: None };
     let time = |seconds| Time { seconds, nanos: 999_999_999 };
     Attributes {
         inode: INODE,
@@ -57,6 +57,21 @@ fn attributes() -> Attributes {
     }
 }
 
+/// Of a file that was cut.
+fn of_cut() -> Attributes {
+    let data = attributes().data.map(|data| FileData { cut: Some(Sequence(6)), ..data });
+    Attributes { data, ..attributes() }
+}
+
+fn reports() -> [Mutation; 2] {
+    [None, Some(Sequence(6))].map(|since| Mutation::Report {
+        inode: INODE,
+        handle: HandleId(3),
+        written: Some(WrittenRange { start: FileOffset(4), end: FileOffset(9), since }),
+        close: true,
+    })
+}
+
 fn mutations() -> Vec<Mutation> {
     let (parent, write) = (place(), Some(HandleId(3)));
     let time = Time { seconds: 1, nanos: 2 };
@@ -72,7 +87,7 @@ fn mutations() -> Vec<Mutation> {
     let target = SymlinkTarget::new("../elsewhere").expect("a target");
     let node = |node| Mutation::MakeNode { parent: place(), name: name(), mode: Mode(0o755), node };
     let remove = |kind| Mutation::Remove { parent: place(), name: name(), kind };
-    vec![
+    let mutations = vec![
         Mutation::Create {
             parent: parent.clone(),
             name: name(),
@@ -99,14 +114,9 @@ fn mutations() -> Vec<Mutation> {
         },
         Mutation::SetAttributes { of: parent.clone(), follow: true, change },
         Mutation::Open { file: parent, read: true, write: None, truncate: true },
-        Mutation::Report {
-            inode: INODE,
-            handle: HandleId(3),
-            written: Some(WrittenRange { start: FileOffset(4), end: FileOffset(9) }),
-            close: true,
-        },
         Mutation::Reserve { inode: INODE, handle: HandleId(3), len: ByteLen(10) },
-    ]
+    ];
+    mutations.into_iter().chain(reports()).collect()
 }
 
 fn changing() -> Vec<Sample> {
@@ -146,6 +156,7 @@ fn asking() -> Vec<Sample> {
     let space = Space { total: ByteLen(1 << 50), free: ByteLen(1 << 49), inodes: 12 };
     let replies = [
         QueryReply::Attributes(attributes()),
+        QueryReply::Attributes(of_cut()),
         page,
         QueryReply::Target(SymlinkTarget::new("x").expect("a target")),
         QueryReply::Space(space),

@@ -1,6 +1,6 @@
 //! What an inode says of itself, and on whose behalf something is asked.
 
-use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId};
+use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId, Sequence};
 use minicbor::{Decode, Encode};
 
 use crate::codec::list;
@@ -142,4 +142,8 @@ pub struct FileData {
     /// written further.
     #[n(3)]
     pub exact: bool,
+    /// The last cut that the chains have carried out, by its round; `None`: none. What is written by
+    /// whoever has heard of it comes after it.
+    #[n(4)]
+    pub cut: Option<Sequence>,
 }

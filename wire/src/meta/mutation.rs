@@ -1,6 +1,6 @@
 //! Operations that change the namespace. Raft replicates them as they stand here.
 
-use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId};
+use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId, Sequence};
 use minicbor::{Decode, Encode};
 
 use super::inode::{Attributes, Caller, Device, InodeKind, Mode, Time};
@@ -254,6 +254,10 @@ pub struct WrittenRange {
     /// Where they end: the furthest end that was written.
     #[n(1)]
     pub end: FileOffset,
+    /// The last cut of the file that the writer had heard of before it began to write any of them
+    /// ([`FileData::cut`](super::inode::FileData::cut)): they come after that, and perhaps before later ones.
+    #[n(2)]
+    pub since: Option<Sequence>,
 }
 
 /// Answers [`Mutate`].

@@ -1,6 +1,6 @@
 //! The inode record, and how it becomes the attributes that clients see.
 
-use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId};
+use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId, Sequence};
 use emberfs_wire::meta::inode::FileData;
 use emberfs_wire::meta::{Attributes, Device, InodeKind, Mode, SymlinkTarget, Time};
 use minicbor::{Decode, Encode};
@@ -65,10 +65,12 @@ pub(super) struct File {
     /// How many handles have it open for writing: as many as it has records of [`Kind::Writer`].
     #[n(4)]
     pub(super) writers: u32,
-    /// Whether a session died that had it open for writing: it has a record of
-    /// [`Kind::LengthRecovery`].
+    /// Whether its chains must be asked how long it is: it has a record of [`Kind::LengthRecovery`].
     #[n(5)]
     pub(super) recovering: bool,
+    /// The round of the last cut that its chains have carried out.
+    #[n(6)]
+    pub(super) cut: Option<Sequence>,
 }
 
 /// A directory.
@@ -89,8 +91,8 @@ impl File {
     }
 
     pub(super) fn data(&self) -> FileData {
-        let Self { data: id, layout, dense_to, .. } = *self;
-        FileData { id, layout, dense_to, exact: self.exact() }
+        let Self { data: id, layout, dense_to, cut, .. } = *self;
+        FileData { id, layout, dense_to, exact: self.exact(), cut }
     }
 }
 

@@ -92,7 +92,7 @@ pub fn mutate(
     let (caller, client) = (&asked.caller, asked.slot.client);
     let mut operation = Operation { txn: &mut overlay, caller, client, now, seed };
     let done = carry_out(&mut operation, &asked.mutation)
-        .and_then(|done| check_settled(&*operation.txn, &asked.mutation, done));
+        .and_then(|done| answerable(&*operation.txn, &asked.mutation, done));
     let changes = overlay.into_changes();
     let (reply, truncation) = match done {
         Ok(done) => {
@@ -138,18 +138,20 @@ fn carry_out(operation: &mut Operation<'_>, mutation: &Mutation) -> Result<Done,
     }
 }
 
-/// Nothing is answered with a length that is in doubt after a session's death, but a report is: who wrote
-/// must be able to close its file also while a chain is away.
-fn check_settled(view: &dyn View, mutation: &Mutation, done: Done) -> Result<Done, Stop> {
+/// What may be answered: no length that is in doubt. A report is: who wrote must be able to close its file
+/// also while a chain is away.
+fn answerable(view: &dyn View, mutation: &Mutation, mut done: Done) -> Result<Done, Stop> {
     let (MutationReply::Inode { attributes, .. } | MutationReply::Reserved { attributes, .. }) =
-        done.reply
+        &mut done.reply
     else {
         return Ok(done);
     };
-    let in_doubt = attributes.data.is_some_and(|data| !data.exact)
-        && done.truncation.is_none()
-        && !matches!(mutation, Mutation::Report { .. });
-    if in_doubt {
+    if done.truncation.is_some() {
+        truncation::tell_ahead(view, attributes)?;
+        return Ok(done);
+    }
+    let in_doubt = attributes.data.is_some_and(|data| !data.exact);
+    if in_doubt && !matches!(mutation, Mutation::Report { .. }) {
         recovery::check_settled(view, attributes.inode)?;
     }
     Ok(done)

@@ -99,7 +99,8 @@ fn make(
     let layout = layout(operation, new.chunk_size)?;
     let data = count(operation.txn, |counters| counters.data.0 += 1)?.data;
     let zero = ByteLen::ZERO;
-    let file = File { data, layout, len: zero, dense_to: zero, writers: 0, recovering: false };
+    let (recovering, cut) = (false, None);
+    let file = File { data, layout, len: zero, dense_to: zero, writers: 0, recovering, cut };
     let (id, mut inode) = node::fresh(operation, directory, new.mode, Content::File(file))?;
     if let Some(handle) = how.write {
         writer::open(operation, (id, &mut inode), handle, None)?;

@@ -31,7 +31,7 @@ pub enum Answer {
     Reply(QueryReply),
     /// The answer is no.
     Refused(FsError),
-    /// Finish this, then ask again: a session died with its last bytes unreported.
+    /// Finish this, then ask again: how long the file is only its chains know.
     After(Unfinished),
 }
 
@@ -84,7 +84,7 @@ fn answer(view: &dyn View, caller: &Caller, query: &Query) -> Result<QueryReply,
     }
 }
 
-/// The attributes, if no dead session may have left a longer file behind.
+/// The attributes, if the length is not in doubt.
 fn settled(view: &dyn View, Found { id, inode }: Found) -> Result<QueryReply, Stop> {
     if inode.file().is_some_and(|file| file.recovering) {
         recovery::check_settled(view, id)?;

@@ -1,10 +1,16 @@
-//! Lengths that a dead session took with it.
+//! Lengths that only the chains know.
 //!
-//! When a session ends with a file open for writing, its last bytes may never have been reported. The file
-//! is marked, and the leader asks its chains for the last chunk before it answers with the file's length.
-//! It asks only after every server has confirmed that it refuses the session's late writes, and while no
-//! truncation of the file stands. Each death and each cut starts a new round: an answer to an older one
-//! says nothing and is dropped.
+//! * When a session ends with a file open for writing, its last bytes may never have been reported.
+//! * When a report names bytes behind the end that may be from before a cut (`writer`), they were cut away
+//!   or make the file longer.
+//!
+//! The file is marked, and the leader asks its chains for the last chunk before it answers with the file's
+//! length; also another leader, after all have lost power. Only a report is answered at once, so that a file
+//! can be closed while a chain is away: what it said is safe with the mark, and whoever asks how long the file
+//! is waits. The chains are asked only after every server has confirmed that it refuses the late writes of ended
+//! sessions, and while no truncation of the file stands. Each death, cut and such report starts a new round: an
+//! answer to an older one says nothing and is dropped. As a report's answer says which cut was the last, what a
+//! writer had on its way then is all that it can start rounds by.
 
 use emberfs_layout::{ByteLen, InodeId, Sequence};
 use emberfs_wire::meta::Time;

@@ -5,19 +5,23 @@
 //!
 //! * the file may get shorter still (the intent moves down, in a new round: one that is being carried out
 //!   does not end it), and is read up to its length;
-//! * whatever would make it longer (`truncate`, a reservation, a report of bytes behind the end) is not
-//!   applied: [`Outcome::Blocked`](crate::Outcome::Blocked) names the intent, and the leader proposes the
-//!   same again after it. So old bytes never come back, and applying never waits.
+//! * whatever would make it longer (`truncate`, a reservation) is not applied:
+//!   [`Outcome::Blocked`](crate::Outcome::Blocked) names the intent, and the leader proposes the same again
+//!   after it. So old bytes never come back, and applying never waits.
 //!
 //! A length that is set while it is not exact ([`File::exact`]) always leaves an intent: somebody may have
 //! written behind it and not said so yet.
 //!
 //! A report that comes after a cut may speak of bytes from before. What lies behind the cut was then
-//! written and cut away, or written after it: nobody can tell. So each writer's record keeps the lowest
-//! cut, its reports move `dense_to` no further than that, and the length follows them.
+//! written and cut away, or written after it. A writer can tell only of what it began to write after it had
+//! heard that the cut was carried out: the inode keeps the round of the last one, whoever is told the file's
+//! attributes is told it, and a report names what its writer knew then. Of all other bytes only the chains can
+//! tell: `writer` has them asked, and moves `dense_to` no further than the lowest cut, which each writer's
+//! record keeps.
 
 use emberfs_layout::{ByteLen, InodeId, Sequence};
 use emberfs_wire::FsError;
+use emberfs_wire::meta::Attributes;
 use emberfs_wire::meta::inode::FileData;
 use minicbor::{Decode, Encode};
 
@@ -74,6 +78,25 @@ pub(super) fn pending(
     Ok(intent(view, inode)?.map(|Intent { len, .. }| PendingTruncation { inode, len }))
 }
 
+/// The round of the latest cut of this file, carried out or not.
+pub(super) fn latest(
+    view: &dyn View,
+    id: InodeId,
+    file: &File,
+) -> Result<Option<Sequence>, StoreError> {
+    Ok(intent(view, id)?.map(|intent| intent.round).or(file.cut))
+}
+
+/// Tells whoever is answered only when the standing cut is carried out that it was: what it writes from
+/// then on comes after it.
+pub(super) fn tell_ahead(view: &dyn View, attributes: &mut Attributes) -> Result<(), StoreError> {
+    let standing = intent(view, attributes.inode)?;
+    if let Some((data, standing)) = attributes.data.as_mut().zip(standing) {
+        data.cut = Some(standing.round);
+    }
+    Ok(())
+}
+
 /// Stops what would make a file longer while it is being cut.
 pub(super) fn check_may_grow(view: &dyn View, id: InodeId) -> Result<(), Stop> {
     match pending(view, id)? {
@@ -118,6 +141,11 @@ pub(super) fn set_len(
 pub fn finish(txn: &mut dyn Transaction, id: InodeId, round: Sequence) -> Result<(), StoreError> {
     if intent(txn, id)?.is_some_and(|intent| intent.round == round) {
         forget(txn, id);
+        inode::edit(txn, id, |inode| {
+            if let Some(file) = inode.file_mut() {
+                file.cut = Some(round);
+            }
+        })?;
     }
     Ok(())
 }

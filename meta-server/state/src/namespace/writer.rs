@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `W` inode, client, handle | [lowest length that the file was cut to while the handle could write, or null] |
 //! | `V` client, inode, handle | nothing: the same, to be found when the session ends |
+//!
+//! What is written under a handle that saw no cut comes after all of them.
 
 use emberfs_layout::{ByteLen, ClientId, InodeId};
 use emberfs_wire::FsError;
@@ -115,8 +117,11 @@ pub(super) fn report(
     Ok(Done::with(id, &inode, false))
 }
 
+/// What is certain of these bytes is noted. Those that may have been written before a cut, and would make the
+/// file longer, are asked for: to believe them could bring cut bytes back as zeros, not to believe them could
+/// lose what was written after the cut.
 fn note_written(
-    operation: &Operation<'_>,
+    operation: &mut Operation<'_>,
     id: InodeId,
     inode: &mut Inode,
     writer: Writer,
@@ -127,12 +132,19 @@ fn note_written(
     let file = inode.file_mut().ok_or(FsError::InvalidArgument)?;
     ensure(start <= end, FsError::InvalidArgument)?;
     ensure(end <= file.layout.chunk_size.max_file_len(), FsError::FileTooLarge)?;
-    if end > file.len {
+    let latest = truncation::latest(operation.txn, id, file)?;
+    let heard_of_all = range.since.is_some() && range.since >= latest;
+    // The lowest cut that may have come after the bytes.
+    let cut = writer.cut.filter(|_| !heard_of_all);
+    if end > file.len && cut.is_some() {
+        recovery::ask_anew(operation.txn, id)?;
+        file.recovering = true;
+    } else if end > file.len {
         truncation::check_may_grow(operation.txn, id)?;
         file.len = end;
     }
     if start <= file.dense_to {
-        let sure = writer.cut.map_or(end, |cut| cut.min(end));
+        let sure = cut.map_or(end, |cut| cut.min(end));
         file.dense_to = file.dense_to.max(sure);
     }
     inode.mode = mode;

@@ -30,7 +30,7 @@ pub enum Admission {
     /// It is new: carry it out, then [`keep_reply`].
     New,
     /// It was carried out before: answer this.
-    Again(LastReply),
+    Again(Box<LastReply>),
     /// Do nothing and answer this: the session has ended, the slot is none, or the message is so late that
     /// its sender has gone on.
     Refused(FsError),
@@ -52,7 +52,7 @@ pub fn admit(view: &dyn View, slot: &Slot) -> Result<Admission, StoreError> {
     };
     Ok(match slot.sequence.cmp(&last.sequence) {
         std::cmp::Ordering::Less => Admission::Refused(FsError::Stale),
-        std::cmp::Ordering::Equal => Admission::Again(last),
+        std::cmp::Ordering::Equal => Admission::Again(Box::new(last)),
         std::cmp::Ordering::Greater => Admission::New,
     })
 }

@@ -7,7 +7,7 @@ use emberfs_wire::meta::{
 };
 
 use super::invariants;
-use super::world::{World, at, create, make, open, report, resize, root, user};
+use super::world::{World, at, create, make, open, report, report_since, resize, root, user};
 use crate::command::{PendingTruncation, Unfinished};
 use crate::namespace::{
     Answer, LengthWork, length_recoveries, length_recovery, pending_truncation, pending_truncations,
@@ -108,7 +108,7 @@ fn nothing_grows_while_a_cut_is_under_way() {
     assert_eq!(truncation, Some(cut));
     assert_eq!(lengths(&world, "f"), (50, 50, false));
     let blocked = blocked_at(file, 50);
-    for growing in [resize("f", 60), reserve(file, 1, 1), report(file, 1, Some((0, 51)), false)] {
+    for growing in [resize("f", 60), reserve(file, 1, 1)] {
         assert_eq!(world.begin(&root(), growing), blocked);
     }
     world.done(&root(), report(file, 1, Some((0, 40)), false));
@@ -159,25 +159,94 @@ fn a_length_that_is_exact_and_grows_cuts_nothing() {
     );
 }
 
-#[test]
-fn a_report_from_before_a_cut_makes_nothing_dense_behind_it() {
-    let (mut world, file) = written();
-    world.done(&root(), open("f", false, Some(2), true));
-    assert_eq!(lengths(&world, "f"), (0, 0, false));
-    world.done(&root(), report(file, 1, Some((0, 100)), false));
-    assert_eq!(lengths(&world, "f"), (100, 0, false), "perhaps cut away, perhaps written since");
-    world.done(&root(), report(file, 2, Some((0, 70)), false));
-    assert_eq!(lengths(&world, "f"), (100, 70, false), "opened by the cut: surely since");
+/// What a report of handle 1 brings about: length, dense part, whether the chains must be asked.
+fn reported(
+    world: &mut World,
+    file: InodeId,
+    written: (u64, u64),
+    since: Option<Sequence>,
+) -> (u64, u64, bool) {
+    let found = world.done(&root(), report_since(file, 1, written, since)).expect("an inode");
+    let data = found.data.expect("a file");
+    (found.size.0, data.dense_to.0, recovery(world, file).is_some())
+}
+
+/// The last cut that a writer can have heard of.
+fn heard_of(world: &World, path: &str) -> Option<Sequence> {
+    world.stat(&root(), path).expect("is there").data.expect("a file").cut
 }
 
 #[test]
-fn a_handle_opened_under_a_cut_makes_nothing_dense_behind_it() {
+fn a_report_from_before_a_cut_asks_the_chains() {
+    let (mut world, file) = written();
+    assert_eq!(heard_of(&world, "f"), None);
+    world.done(&root(), resize("f", 10));
+    let cut = heard_of(&world, "f");
+    assert!(cut.is_some(), "it is carried out");
+    assert_eq!(reported(&mut world, file, (50, 60), None), (10, 10, true), "cut away, or not");
+    let stat = Query::Attributes { of: at("f"), follow: true };
+    assert_eq!(world.ask(&root(), stat), Answer::After(Unfinished::Length(file)));
+    assert_eq!(
+        world.begin(&root(), reserve(file, 1, 5)),
+        Outcome::Blocked(Unfinished::Length(file)),
+        "an append would lie over it"
+    );
+    let early = recovery(&world, file).expect("to be asked");
+    assert_eq!(reported(&mut world, file, (70, 80), None), (10, 10, true));
+    recover(&mut world, early, 60);
+    let late = recovery(&world, file).expect("the answer may be from before the second");
+    recover(&mut world, late, 80);
+    assert_eq!(lengths(&world, "f"), (80, 10, false));
+    assert_eq!(reported(&mut world, file, (60, 75), None), (80, 10, false), "it is as long");
+    // Who has heard of the cut is believed, whatever the handle saw before.
+    assert_eq!(reported(&mut world, file, (0, 90), cut), (90, 90, false));
+    world.done(&root(), report(file, 1, None, true));
+    assert_eq!(lengths(&world, "f"), (90, 90, true));
+    invariants::check(&world);
+}
+
+#[test]
+fn a_report_under_a_cut_waits_for_nothing_and_is_asked_for_after_it() {
+    let (mut world, file) = written();
+    world.done(&root(), resize("f", 90));
+    let before = heard_of(&world, "f");
+    world.begin(&root(), resize("f", 50));
+    assert_eq!(heard_of(&world, "f"), before, "not carried out yet");
+    world.done(&root(), report_since(file, 1, (0, 51), before));
+    world.done(&root(), report(file, 1, None, true));
+    assert_eq!(recovery(&world, file), None, "the cut comes first");
+    let stat = Query::Attributes { of: at("f"), follow: true };
+    let cut = PendingTruncation { inode: file, len: ByteLen(50) };
+    assert_eq!(world.ask(&root(), stat), Answer::After(Unfinished::Truncation(cut)));
+    world.finish_truncation(file);
+    let work = recovery(&world, file).expect("now they can be asked");
+    recover(&mut world, work, 51);
+    assert_eq!(lengths(&world, "f"), (51, 50, true));
+    assert!(heard_of(&world, "f") > before);
+}
+
+#[test]
+fn whoever_cuts_hears_of_it_by_the_answer() {
+    let (mut world, file) = written();
+    let cut = world.done(&root(), resize("f", 10)).expect("an inode").data.expect("a file").cut;
+    assert_eq!((cut, cut.is_some()), (heard_of(&world, "f"), true));
+    assert_eq!(reported(&mut world, file, (10, 20), cut), (20, 20, false));
+    world.done(&root(), open("f", false, Some(2), true));
+    world.done(&root(), report(file, 2, Some((0, 70)), false));
+    assert_eq!(lengths(&world, "f"), (70, 70, false), "opened by the cut: surely since");
+    assert_eq!(reported(&mut world, file, (0, 90), cut), (70, 70, true), "that cut was another");
+}
+
+#[test]
+fn a_handle_opened_under_a_cut_is_asked_for_and_makes_nothing_dense_behind_it() {
     let (mut world, file) = written();
     world.begin(&root(), resize("f", 10));
     world.begin(&root(), open("f", false, Some(2), false));
     world.finish_truncation(file);
     world.done(&root(), report(file, 2, Some((0, 30)), false));
-    assert_eq!(lengths(&world, "f"), (30, 10, false), "perhaps written before the chains cut");
+    let work = recovery(&world, file).expect("perhaps written before the chains cut");
+    recover(&mut world, work, 30);
+    assert_eq!(lengths(&world, "f"), (30, 10, false));
 }
 
 #[test]

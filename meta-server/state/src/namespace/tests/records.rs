@@ -6,7 +6,9 @@ use emberfs_layout::{BootNumber, ByteLen, ChainId, ChainVersion, InodeId, Sequen
 use emberfs_wire::cluster::{Chain, ChainMember, PublicState};
 use emberfs_wire::meta::{Device, InodeKind, NewNode, RemoveKind};
 
-use super::world::{World, create, make, mkdir, open, remove, report, resize, root, symlink};
+use super::world::{
+    World, create, make, mkdir, open, remove, report, report_since, resize, root, symlink,
+};
 use crate::keys::Kind;
 use crate::transaction::put_record;
 use crate::{Body, MemoryStore, Overlay, Transaction, View, apply, golden};
@@ -37,6 +39,10 @@ fn world() -> World {
     let pipe = NewNode::Special(InodeKind::Fifo, Device(0));
     world.done(&root(), make("pipe", 0o600, pipe));
     world.done(&root(), remove("pipe", RemoveKind::File));
+    let cut = world.done(&root(), create("cut", 0o600, Some(3))).expect("an inode");
+    world.done(&root(), resize("cut", 0));
+    let since = world.stat(&root(), "cut").expect("is there").data.and_then(|data| data.cut);
+    world.done(&root(), report_since(cut.inode, 3, (0, 9), since));
     world
 }
 

@@ -1,7 +1,7 @@
 //! A small cluster's metadata in memory, and short words for what tests do to it.
 
 use emberfs_layout::{
-    ByteLen, ChunkSize, ClientId, ClusterId, DiskId, InodeId, Sequence, TargetId,
+    ByteLen, ChunkSize, ClientId, ClusterId, DiskId, FileOffset, InodeId, Sequence, TargetId,
 };
 use emberfs_wire::FsError;
 use emberfs_wire::cluster::{AdministerReply, Register};
@@ -114,10 +114,23 @@ pub(super) fn report(
     written: Option<(u64, u64)>,
     close: bool,
 ) -> Mutation {
-    let offset = emberfs_layout::FileOffset;
-    let written =
-        written.map(|(start, end)| WrittenRange { start: offset(start), end: offset(end) });
+    let written = written.map(|written| range(written, None));
     Mutation::Report { inode, handle: HandleId(handle), written, close }
+}
+
+/// The same of bytes whose writer had heard of this cut before it began, without closing.
+pub(super) fn report_since(
+    inode: InodeId,
+    handle: u64,
+    written: (u64, u64),
+    since: Option<Sequence>,
+) -> Mutation {
+    let written = Some(range(written, since));
+    Mutation::Report { inode, handle: HandleId(handle), written, close: false }
+}
+
+pub(super) fn range((start, end): (u64, u64), since: Option<Sequence>) -> WrittenRange {
+    WrittenRange { start: FileOffset(start), end: FileOffset(end), since }
 }
 
 impl World {
