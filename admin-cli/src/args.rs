@@ -34,6 +34,11 @@ Examples:
   emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
   emberfs up --dir /data/ember --name big   elsewhere, under a name of its own";
 
+const DOWN_NOTES: &str = "\
+It is the cluster in --dir, or that which --cluster or $EMBERFS_CLUSTER names, or the only one that is known, where
+`emberfs up` has made that on this machine. All that `up --mount` has mounted is unmounted first; nothing is stopped
+where that fails.";
+
 const MOUNT_EXAMPLES: &str = "\
 Examples:
   emberfs mount ~/ember
@@ -133,8 +138,9 @@ pub(crate) enum Command {
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
     /// Stop a cluster that `up` started, once its mounts have written all; nothing is lost
+    #[command(after_help = DOWN_NOTES)]
     Down {
-        /// Where it is kept
+        /// Where it is kept; by default where clusters.toml says
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
         /// Also if its mount is in use; what mounts cannot write in time is lost, and named
@@ -265,8 +271,8 @@ pub(crate) struct UpArgs {
     /// Where it is kept; by default below the user's data directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
-    /// What it is called in clusters.toml
-    #[arg(long)]
+    /// What a new one is called in clusters.toml [default: local]
+    #[arg(long, value_parser = cluster_name)]
     pub(crate) name: Option<String>,
     /// Members of the metadata group [default: 1]
     #[arg(long)]
@@ -280,7 +286,8 @@ pub(crate) struct UpArgs {
     /// Copies of each chunk [default: 3]
     #[arg(long)]
     pub(crate) replicas: Option<u8>,
-    /// Also mount it there, now and at every later `up`
+    /// Also mount it there, now and at every later `up`, beside where it is mounted already; `mounts` in
+    /// DIR/local.toml has all of them
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) mount: Option<PathBuf>,
 }
@@ -353,6 +360,15 @@ pub(crate) enum ChainTableCommand {
     Show,
 }
 
+/// Nothing that could be an address, or needs quotes anywhere.
+fn cluster_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_name = !text.is_empty() && text.chars().all(fits);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected letters, digits, `-`, `_` and `.`".into())
+}
+
 fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     let kib: u64 = text.parse().map_err(|_| "expected a number of KiB".to_owned())?;
     ChunkSize::new(kib.saturating_mul(1024)).map_err(|error| error.to_string())
@@ -372,6 +388,7 @@ mod tests {
         let parse = |words: &[&str]| Args::try_parse_from(words).expect_err("no command");
         assert!(parse(&["emberfs", "--no-such"]).use_stderr());
         assert!(!parse(&["emberfs", "--help"]).use_stderr());
+        assert!(parse(&["emberfs", "up", "--name", "a:1"]).to_string().contains("letters, digits"));
         assert!(parse(&["emberfs", "cat", "/local"]).to_string().contains("ember:/path"));
     }
 

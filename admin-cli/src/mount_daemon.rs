@@ -149,6 +149,13 @@ impl Daemon {
         Some(())
     }
 
+    /// Whether it is that of the mount of this device at `here`, as `/proc/self/mountinfo` has both. A device's number
+    /// is given again as soon as it is free, while whoever served the one before still writes.
+    pub(crate) fn is_of(&self, device: &str, here: &str) -> bool {
+        let ends = !matches!(self.said, Said::Nothing | Said::Mounted);
+        self.device == device && (!ends || self.path == here)
+    }
+
     /// Whether its mount is in use.
     pub(crate) fn serves(&self) -> bool {
         matches!(self.said, Said::Mounted)
@@ -219,6 +226,9 @@ impl fmt::Display for Daemon {
         match &self.said {
             Said::Nothing => f.write_str("does not answer"),
             Said::Mounted => f.write_str("still serves: it is in use, or mounted elsewhere too"),
+            Said::Writing(nothing) if nothing.is_empty() => {
+                f.write_str("has written all, and takes its leave")
+            }
             Said::Writing(what) => write!(f, "still writes {what}"),
             Said::Done => f.write_str("has written all, and ends"),
             Said::Lost(what) => write!(f, "ends: {what}"),
@@ -245,6 +255,30 @@ mod tests {
             0000: 00000002 00000000 00010000 0001 01 15 @emberfs-mount/0:58/9\n";
         let found: Vec<_> = names(table).into_iter().collect();
         assert_eq!(found, ["@emberfs-mount/0:57/7", "@emberfs-mount/0:58/9"]);
+    }
+
+    #[tokio::test]
+    async fn who_serves_is_told_from_who_had_the_same_device_before() {
+        let (stream, _other) = UnixStream::pair().expect("a pair");
+        let process = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).expect("it runs");
+        let mut daemon = Daemon {
+            device: "0:57".to_owned(),
+            cluster: String::new(),
+            path: "/a".to_owned(),
+            pid: rustix::process::getpid(),
+            process,
+            lines: BufReader::new(stream).lines(),
+            said: Said::Nothing,
+        };
+        assert!(daemon.is_of("0:57", "/b"), "it may hang");
+        daemon.hear("mounted");
+        assert!(daemon.is_of("0:57", "/b"), "it may have been moved");
+        assert!(!daemon.is_of("0:58", "/a"));
+        daemon.hear("writing");
+        assert!(daemon.is_of("0:57", "/a") && !daemon.is_of("0:57", "/b"));
+        assert!(daemon.to_string().ends_with("has written all, and takes its leave"), "{daemon}");
+        daemon.hear("writing 1 file, 7 bytes");
+        assert!(daemon.to_string().ends_with("still writes 1 file, 7 bytes"), "{daemon}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Mounting and unmounting: by `emberfs-fuse` and `fusermount3`, as any user would.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +14,8 @@ use crate::mount_daemon::{self, Daemon, Waiting};
 
 /// What the kernel calls our mounts.
 const TYPE: &str = "fuse.emberfs";
+/// Links on the way of one path at most, as the kernel has it.
+const LINKS_MAX: u32 = 40;
 
 /// Mounts a cluster at `path`; returns when it is mounted. With `foreground`, when it is unmounted.
 pub(crate) fn mount(
@@ -39,22 +42,60 @@ pub(crate) fn mount(
     Ok(())
 }
 
+/// What is mounted at a path, as far as can be told without asking the file system there, which may hang.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing of ours.
+    Nothing,
+    /// One of ours, with its daemon.
+    Served(Box<Daemon>),
+    /// One of ours. No daemon of it is found: it is dead, another user's, or in another network namespace.
+    Deserted,
+}
+
+/// What is mounted at `path`.
+pub(crate) async fn found(path: &Path) -> Found {
+    let Some(device) = device(&table(), path) else { return Found::Nothing };
+    let here = escaped(path);
+    let its = mount_daemon::all().await.into_iter().find(|daemon| daemon.is_of(&device, &here));
+    let Some(mut daemon) = its else { return Found::Deserted };
+    // One that hangs has not said it.
+    daemon.path = path.display().to_string();
+    Found::Served(Box::new(daemon))
+}
+
+/// Refuses a path where one of ours is mounted already.
+pub(crate) async fn refuse_mounted(path: &Path) -> Result<()> {
+    let at = path.display();
+    match found(path).await {
+        Found::Nothing => Ok(()),
+        Found::Served(_) => bail!("{at} is mounted already"),
+        Found::Deserted => bail!("{at} is a mount without a daemon: `emberfs umount --force {at}`"),
+    }
+}
+
 /// Unmounts `path`, and waits until its daemon is gone: then all that was written is safe. If that is done
 /// already and its daemon still writes, only that is waited for.
 ///
 /// With [`Waiting::gives_up`] also a mount that is in use; what is not written in time is lost then.
 pub(crate) async fn unmount(path: &Path, how: Waiting<'_>) -> Result<()> {
-    let path = &resolved(path)?;
+    let path = &resolved(&table(), path)?;
     let device = device(&table(), path);
     let (here, all) = (escaped(path), mount_daemon::all().await);
     let is_its = |daemon: &Daemon| match &device {
-        Some(device) if daemon.device == *device => true,
+        Some(device) if daemon.is_of(device, &here) => true,
         _ => daemon.path == here && !daemon.serves(),
     };
-    let daemons: Vec<_> = all.into_iter().filter(is_its).collect();
-    if device.is_some() || daemons.is_empty() {
-        let dead = daemons.is_empty() && !answers(path);
-        let_go(path, how.gives_up || dead)?;
+    let mut daemons: Vec<_> = all.into_iter().filter(is_its).collect();
+    // One that hangs has not said it.
+    daemons.iter_mut().for_each(|daemon| daemon.path = path.display().to_string());
+    ensure!(
+        device.is_some() || !daemons.is_empty(),
+        "{}: no EmberFS is mounted there, and no daemon still writes what was",
+        path.display()
+    );
+    if device.is_some() {
+        let_go(path, how.gives_up)?;
     }
     if daemons.is_empty() {
         eprintln!(
@@ -85,11 +126,6 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     device(&table(), path).is_some()
 }
 
-/// Whether the daemon of the mount at `path` is alive.
-pub(crate) fn answers(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
-}
-
 fn table() -> String {
     std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
@@ -106,12 +142,43 @@ fn device(table: &str, path: &Path) -> Option<String> {
     found.next_back().map(str::to_owned)
 }
 
-/// A path without links on the way; its last part may be dead, so nobody asks what it is.
-fn resolved(path: &Path) -> Result<PathBuf> {
+/// A path without links. A mount of ours ends the search: neither it nor what is below is asked what it is, as the
+/// servers may be dead, and who waits for them then cannot even be killed. To read a link asks nobody else.
+fn resolved(table: &str, path: &Path) -> Result<PathBuf> {
     let wrong = || path.display().to_string();
-    let path = std::path::absolute(path).with_context(wrong)?;
-    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
-    Ok(std::fs::canonicalize(above).with_context(wrong)?.join(name))
+    let mut left = std::path::absolute(path).with_context(wrong)?;
+    let (mut found, mut links) = (PathBuf::new(), 0);
+    loop {
+        let mut parts = left.components();
+        match parts.next() {
+            None | Some(Component::Prefix(_)) => return Ok(found),
+            Some(Component::CurDir) => {}
+            Some(Component::RootDir) => found = PathBuf::from("/"),
+            Some(Component::ParentDir) => {
+                found.pop();
+            }
+            Some(Component::Normal(name)) => found.push(name),
+        }
+        let rest = parts.as_path();
+        if device(table, &found).is_some() {
+            found.extend(rest);
+            return Ok(found);
+        }
+        left = match std::fs::read_link(&found) {
+            Ok(target) => {
+                links += 1;
+                ensure!(links <= LINKS_MAX, "{}: too many links", path.display());
+                found.pop();
+                target.join(rest)
+            }
+            Err(error)
+                if [ErrorKind::InvalidInput, ErrorKind::NotFound].contains(&error.kind()) =>
+            {
+                rest.to_owned()
+            }
+            Err(error) => return Err(error).with_context(wrong),
+        };
+    }
 }
 
 /// A path as the kernel's table has it: blanks and backslashes in octal.
@@ -128,14 +195,17 @@ pub(crate) fn escaped(path: &Path) -> String {
 
 /// A path that stays the same wherever the process is; the directory is made if it is not there.
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
-    if path.is_file() {
-        bail!("{} is a file: mount at a directory", path.display());
+    let table = table();
+    let path = resolved(&table, path)?;
+    let (at, mut above) = (path.display(), path.ancestors());
+    if above.next().is_some_and(|path| device(&table, path).is_some()) {
+        return Ok(path);
     }
-    if !is_mounted(&path) {
-        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-        return std::fs::canonicalize(&path).with_context(|| path.display().to_string());
+    if let Some(mount) = above.find(|path| device(&table, path).is_some()) {
+        bail!("{at} lies in the mount at {}: a mount in it would hang with it", mount.display());
     }
+    ensure!(!path.is_file(), "{at} is a file: mount at a directory");
+    std::fs::create_dir_all(&path).with_context(|| at.to_string())?;
     Ok(path)
 }
 
@@ -151,5 +221,29 @@ mod tests {
         assert_eq!(device("/mnt/a b"), Some("98:0".to_owned()));
         assert_eq!(device("/mnt/a"), None);
         assert_eq!(device("/mnt/other"), None);
+    }
+
+    #[test]
+    fn links_are_followed_up_to_a_mount_of_ours() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let top = top.path().canonicalize().expect("there");
+        std::fs::create_dir_all(top.join("a/b")).expect("made");
+        std::fs::write(top.join("file"), "").expect("written");
+        for (link, target) in [("to", "a/../a"), ("loop", "loop"), ("m/in", "/none")] {
+            std::fs::create_dir_all(top.join("m")).expect("made");
+            std::os::unix::fs::symlink(target, top.join(link)).expect("made");
+        }
+        std::os::unix::fs::symlink(top.join("m"), top.join("a/there")).expect("made");
+        let mounted = format!("1 1 0:57 / {} rw - {TYPE} local:/ rw\n", top.join("m").display());
+        let found = |table: &str, path: &str| {
+            let found = resolved(table, &top.join(path)).map_err(|error| format!("{error:#}"))?;
+            Ok::<_, String>(found.strip_prefix(&top).map(Path::to_owned).unwrap_or(found))
+        };
+        assert_eq!(found("", "to/b/../there/none/deep"), Ok("m/none/deep".into()));
+        assert_eq!(found("", "m/in"), Ok("/none".into()));
+        assert_eq!(found(&mounted, "m/in/deep"), Ok("m/in/deep".into()), "nobody is asked");
+        assert_eq!(found(&mounted, "to/there"), Ok("m".into()));
+        assert!(found("", "loop").expect_err("for ever").contains("too many links"));
+        assert!(found("", "file/deep").expect_err("no directory").contains("file/deep"));
     }
 }

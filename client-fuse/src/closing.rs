@@ -83,7 +83,13 @@ impl Closing<'_> {
                 return Err(self.lost(format!("nothing got on for {} s", deadline.as_secs_f32())));
             }
             if now >= next_line {
-                self.tell(&format!("still writing {left}; a second signal gives it up"));
+                let what = match left.to_string() {
+                    nothing if nothing.is_empty() => {
+                        "all is written, and files are closed".to_owned()
+                    }
+                    left => format!("still writing {left}"),
+                };
+                self.tell(&format!("{what}; a second signal gives it up"));
                 next_line = now + pause;
                 pause = LAST_LINES.min(2 * pause);
             }

@@ -8,7 +8,7 @@
 //!     ◄ CLUSTER PATH                                     one line: the path as mountinfo has it
 //!     ◄ mounted | writing WORDS | done | lost WORDS      one line now, and one at each change
 //! ```
-//! `done` and `lost` are the last; the connection stands until the process is gone. Only root and this
+//! Without words, `writing` means that no file has anything left. `done` and `lost` are the last; the connection stands until the process is gone. Only root and this
 //! process's user are answered: the words name files.
 
 use std::fmt;
@@ -36,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) enum Said {
     /// It serves.
     Mounted,
-    /// It serves no more, and writes what is left.
+    /// It serves no more, and writes what is left; without words, takes its leave of the servers.
     Writing(String),
     /// All is written.
     Done,
@@ -162,5 +162,6 @@ mod tests {
         let all = [Said::Mounted, Said::Writing(words()), Said::Done, Said::Lost(words())];
         let lines = ["mounted", "writing 1 file 2 bytes", "done", "lost 1 file 2 bytes"];
         assert_eq!(all.map(|said| said.to_string()), lines);
+        assert_eq!(Said::Writing(String::new()).to_string(), "writing");
     }
 }

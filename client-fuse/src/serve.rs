@@ -109,6 +109,7 @@ async fn unmount(session: &mut Session) -> Result<()> {
 /// Says how it ended, to all who want to know.
 async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> Result<()> {
     let Err(lost) = closed else {
+        presence.say(Said::Writing(String::new()));
         // Where no metadata server answers any more, the session ends by itself.
         match timeout(FAREWELL_MAX, client.close()).await {
             Ok(Ok(())) => tracing::info!("all is written"),

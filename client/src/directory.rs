@@ -4,6 +4,11 @@
 //! [clusters.training]
 //! id = "00112233445566778899aabbccddeeff"
 //! meta = ["meta-1:7000", "meta-2:7000", "meta-3:7000"]
+//!
+//! [clusters.local]
+//! id = "fedcba9876543210fedcba9876543210"
+//! meta = ["127.0.0.1:10071"]
+//! directory = "/data/ember"        # of one that `emberfs up` keeps on this machine
 //! ```
 //!
 //! The directory is `$EMBERFS_CONFIG_DIR`, else `emberfs` below the user's configuration directory. A
@@ -91,6 +96,8 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     meta: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
 }
 
 impl PartialEq for DirectoryError {
@@ -135,19 +142,36 @@ impl Directory {
         entries.map(|(name, entry)| Ok((name, self.address(entry)?))).collect()
     }
 
-    /// Writes an entry, over one of the same name: whoever reads sees the old file or the new one.
+    /// Writes an entry, over one of the same name: whoever reads sees the old file or the new one. `kept_in`: where
+    /// `emberfs up` keeps the cluster, if it is one of this machine.
     ///
     /// # Errors
     /// [`DirectoryError`]; [`DirectoryError::Unknown`] for a name that is none.
-    pub fn insert(&self, name: &str, cluster: &ClusterAddress) -> Result<(), DirectoryError> {
+    pub fn insert(
+        &self,
+        name: &str,
+        cluster: &ClusterAddress,
+        kept_in: Option<&Path>,
+    ) -> Result<(), DirectoryError> {
         let mut file = self.read()?;
         if !is_name(name) {
             return Err(self.unknown(name, &file));
         }
         let id = cluster.cluster.map(|id| id.to_string());
         let meta = cluster.meta.iter().map(Address::to_string).collect();
-        file.clusters.insert(name.to_owned(), Entry { id, meta });
+        // A path that is no text is not found by name.
+        let directory = kept_in.and_then(Path::to_str).map(str::to_owned);
+        file.clusters.insert(name.to_owned(), Entry { id, meta, directory });
         self.write(&file)
+    }
+
+    /// Where on this machine `emberfs up` keeps the cluster of this name; `None` if it is not one of those.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if the file cannot be read.
+    pub fn kept_in(&self, name: &str) -> Result<Option<PathBuf>, DirectoryError> {
+        let entry = self.read()?.clusters.remove(name);
+        Ok(entry.and_then(|entry| entry.directory).map(PathBuf::from))
     }
 
     /// Takes an entry out; whether it was there.
@@ -261,11 +285,13 @@ mod tests {
         assert!(directory.list().expect("no file is no fault").is_empty());
         assert!(matches!(directory.find_by(None), Err(DirectoryError::Unnamed { .. })));
         let one = cluster(Some(7), &["a:1", "b:2"]);
-        directory.insert("one", &one).expect("written");
+        directory.insert("one", &one, None).expect("written");
         assert_eq!(directory.find_by(None).expect("the only one"), one);
         let two = cluster(None, &["[::1]:3"]);
-        directory.insert("two", &two).expect("written");
+        directory.insert("two", &two, Some(Path::new("/data"))).expect("written");
         assert_eq!(directory.find_by(Some("two")).expect("there"), two);
+        let kept_in = |name| directory.kept_in(name).expect("readable");
+        assert_eq!(["one", "two", "three"].map(kept_in), [None, Some("/data".into()), None]);
         let error = directory.find_by(None).expect_err("which?").to_string();
         assert!(error.ends_with("one, two"), "{error}");
         let error = directory.find_by(Some("three")).expect_err("not there").to_string();
@@ -283,7 +309,7 @@ mod tests {
         let found = nowhere.find_by(Some("a:1, [::1]:2")).expect("addresses");
         assert_eq!(found, cluster(None, &["a:1", "[::1]:2"]));
         assert!(matches!(nowhere.find_by(Some("a:b")), Err(DirectoryError::Address(_))));
-        let refused = nowhere.insert("a:1", &found);
+        let refused = nowhere.insert("a:1", &found, None);
         assert!(matches!(refused, Err(DirectoryError::Unknown { .. })), "{refused:?}");
     }
 

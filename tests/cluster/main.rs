@@ -15,4 +15,5 @@ mod killed_test;
 mod lengths;
 mod restart;
 mod stopped;
+mod up;
 mod verbs;

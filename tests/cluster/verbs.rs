@@ -8,7 +8,7 @@ use emberfs_client::OpenOptions;
 
 use crate::local::LocalCluster;
 
-const SINGLE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
+pub(crate) const SINGLE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A small tree on this machine: nested, with an empty directory, a link, a large file and odd modes.
 fn make_tree(top: &Path) {
@@ -92,9 +92,9 @@ fn ends(output: &Output) -> (Option<i32>, String) {
 }
 
 /// Commands that end so, and words that they say.
-type Cases<'a> = &'a [(&'a [&'a str], i32, &'a [&'a str])];
+pub(crate) type Cases<'a> = &'a [(&'a [&'a str], i32, &'a [&'a str])];
 
-fn hold(cluster: &LocalCluster, cases: Cases<'_>) {
+pub(crate) fn hold(cluster: &LocalCluster, cases: Cases<'_>) {
     for (words, status, expected) in cases {
         let (code, said) = ends(&cluster.emberfs(words));
         assert_eq!(code, Some(*status), "{words:?}: {said}");

@@ -6,6 +6,7 @@ use emberfs_tests::local;
 mod calls;
 mod ending;
 mod leaving;
+mod made_by_up;
 mod meeting;
 mod mounted;
 mod namespace;

@@ -9,12 +9,11 @@ mod lists;
 mod status;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
-use etcetera::{BaseStrategy, choose_base_strategy};
 
 use crate::args::{
     Args, ChainTableCommand, ClusterCommand, Command, ConfigCommand, DiskCommand, ListCommand,
@@ -22,6 +21,7 @@ use crate::args::{
 };
 use crate::connection::Connection;
 use crate::exit::End;
+use crate::local::place::Asked;
 use crate::mount_daemon::Waiting;
 use crate::{local, mountpoint};
 
@@ -57,15 +57,15 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Status => return status::run(connection, json).await,
         Command::Check { paths } => return files::check::run(connection, json, &paths).await,
         Command::Up(args) => {
-            let dir = args.dir.clone().map_or_else(default_dir, Ok)?;
-            local::up::run(&dir, &args).await?;
+            local::up::run(place(connection, args.dir.as_deref()), &args).await?;
         }
         Command::Down { dir, force } => {
-            let how = local::down::How { named: dir.is_some(), force, time: unmount_time };
-            local::down::run(&dir.map_or_else(default_dir, Ok)?, how).await?;
+            let how = local::down::How { force, time: unmount_time };
+            local::down::run(place(connection, dir.as_deref()), how).await?;
         }
         Command::Mount { path, options, foreground } => {
             let path = mountpoint::prepared(&path)?;
+            mountpoint::refuse_mounted(&path).await?;
             mountpoint::mount(&connection.address()?, &path, &options, foreground)?;
         }
         Command::Umount { path, force } => {
@@ -103,8 +103,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
     Ok(End::Done)
 }
 
-/// Where a local cluster is kept if nothing else is said.
-fn default_dir() -> Result<PathBuf> {
-    let base = choose_base_strategy().context("no data directory: say --dir, or set HOME")?;
-    Ok(base.data_dir().join("emberfs/local"))
+/// What was said of where a local cluster is kept.
+fn place<'a>(connection: &'a Connection, dir: Option<&'a Path>) -> Asked<'a> {
+    Asked { dir, cluster: connection.cluster.as_deref(), named: connection.named }
 }

@@ -100,15 +100,38 @@ impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { nodes, disks, chains, whole_chains, space, sessions } = self;
         let gib = |len: ByteLen| len.get() as f64 / f64::from(1 << 30);
+        let chains = match (*chains, counted(*chains, "chain")) {
+            (0, none) => none,
+            (_, chains) => format!("{whole_chains} of {chains} whole"),
+        };
         write!(
             f,
-            "{}, {}, {whole_chains} of {} whole, {:.1} of {:.1} GiB raw used, {}",
+            "{}, {}, {chains}, {:.1} of {:.1} GiB raw used, {}",
             counted(*nodes, "storage server"),
             counted(*disks, "disk"),
-            counted(*chains, "chain"),
             gib(space.used),
             gib(space.capacity),
             counted(*sessions as usize, "client"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well_also_where_there_is_one_or_nothing() {
+        let len = ByteLen(1 << 30);
+        let space = RawSpace { used: len, capacity: len };
+        let one = Counts { nodes: 1, disks: 1, chains: 1, whole_chains: 1, space, sessions: 1 }
+            .to_string();
+        let text =
+            "1 storage server, 1 disk, 1 of 1 chain whole, 1.0 of 1.0 GiB raw used, 1 client";
+        assert_eq!(one, text);
+        let none = Counts { nodes: 0, disks: 0, chains: 0, whole_chains: 0, space, sessions: 0 }
+            .to_string();
+        assert!(none.starts_with("no storage servers, no disks, no chains, 1.0"), "{none}");
+        assert!(none.ends_with("no clients"), "{none}");
     }
 }

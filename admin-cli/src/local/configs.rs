@@ -1,11 +1,12 @@
-//! The configuration files of a local cluster's servers: those that an operator would write.
+//! The configuration files of a local cluster's servers: those that an operator would write, and may change.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use emberfs_layout::ClusterId;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::durable::write_whole;
 use super::plan::{Plan, loopback};
@@ -39,6 +40,44 @@ struct Storage {
     log: Log,
 }
 
+/// What is gone by of a storage server's file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StorageFile {
+    /// The cluster's id.
+    cluster: String,
+    /// What the cluster calls the server.
+    pub(crate) name: String,
+    /// The directories of its disks.
+    pub(crate) disks: Vec<PathBuf>,
+}
+
+/// What is gone by of a metadata member's file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MetaFile {
+    /// Where it keeps its data.
+    pub(crate) directory: PathBuf,
+}
+
+/// What a storage server's file says.
+pub(crate) fn read_storage(server: &Server) -> Result<StorageFile> {
+    read(server)
+}
+
+/// What a metadata member's file says.
+pub(crate) fn read_meta(server: &Server) -> Result<MetaFile> {
+    read(server)
+}
+
+/// Which cluster it is; `None` before its metadata was formatted: then no storage server has a file.
+pub(crate) fn cluster(plan: &Plan) -> Result<Option<ClusterId>> {
+    let servers = plan.storage_servers();
+    let Some(server) = servers.iter().find(|server| server.config().exists()) else {
+        return Ok(None);
+    };
+    let id = read_storage(server)?.cluster.parse();
+    id.map(Some).with_context(|| format!("in {}", server.config().display()))
+}
+
 /// Writes the files of the metadata members.
 pub(crate) fn write_meta(plan: &Plan) -> Result<()> {
     for (place, server) in plan.meta_servers().iter().enumerate() {
@@ -62,7 +101,9 @@ pub(crate) fn write_storage(plan: &Plan, cluster: ClusterId) -> Result<()> {
             meta: plan.meta_addresses(),
             listen: vec![loopback(plan.storage_ports[place])],
             directory: server.folder().join("data"),
-            disks: disks(plan, server),
+            disks: (1..=plan.shape.disks)
+                .map(|n| server.folder().join(format!("disk-{n}")))
+                .collect(),
             memory_mib: STORAGE_MEMORY_MIB,
             log: Log { file: server.log() },
         };
@@ -71,9 +112,11 @@ pub(crate) fn write_storage(plan: &Plan, cluster: ClusterId) -> Result<()> {
     Ok(())
 }
 
-/// The disks of a storage server: directories.
-pub(crate) fn disks(plan: &Plan, server: &Server) -> Vec<PathBuf> {
-    (1..=plan.shape.disks).map(|n| server.folder().join(format!("disk-{n}"))).collect()
+fn read<T: DeserializeOwned>(server: &Server) -> Result<T> {
+    let file = server.config();
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    toml::from_str(&text).with_context(|| format!("in {}", file.display()))
 }
 
 /// Writes a server's file, unless it is there: what an operator changed in it stays.

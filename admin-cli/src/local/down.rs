@@ -1,11 +1,11 @@
 //! `emberfs down`: stops a local cluster; nothing is lost.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use emberfs_client::Directory;
 
+use super::configs;
+use super::place::{Asked, Places};
 use super::plan::Plan;
 use crate::mount_daemon::{self, Daemon, Waiting};
 use crate::mountpoint;
@@ -16,24 +16,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How it is stopped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
-    /// Whether `--dir` named it.
-    pub(crate) named: bool,
     /// Whether a mount in use is unmounted, and what it cannot write is given up.
     pub(crate) force: bool,
     /// How long mounts may take to write what they have.
     pub(crate) time: Duration,
 }
 
-/// Stops the servers of the cluster in `directory`.
+/// Stops the servers of the cluster that is meant.
 ///
-/// Its mount goes first, if `up` made one, and with it every other that is unmounted and still writes: one
+/// Its mounts go first, if `up` made any, and with them every other that is unmounted and still writes: one
 /// that is in use, or has bytes left, stops all of this. Then the metadata members: while none is there
 /// nobody is declared dead, so that a cluster that was whole comes back whole.
-pub(crate) async fn run(directory: &Path, how: How) -> Result<()> {
-    let Some(plan) = Plan::load(directory)? else {
-        bail!("no local cluster in {}: see `emberfs up --help`", directory.display());
+pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
+    let places = Places::of_user()?;
+    let directory = places.of_down(asked)?;
+    let Some(plan) = Plan::load(&directory)? else {
+        bail!(
+            "no local cluster in {}: say by --dir where it is kept; `emberfs cluster list` shows which are known",
+            directory.display()
+        );
     };
-    unmount(&plan, how).await.context("nothing is stopped")?;
+    let again = &places.down(&plan)?;
+    unmount(&plan, how, again).await.context("nothing is stopped")?;
     let servers = plan.meta_servers().into_iter().chain(plan.storage_servers());
     let mut stopped = 0;
     for server in servers {
@@ -42,7 +46,7 @@ pub(crate) async fn run(directory: &Path, how: How) -> Result<()> {
             stopped += 1;
         }
     }
-    let up = plan.command("emberfs up", how.named);
+    let up = plan.command("emberfs up");
     match stopped {
         0 => println!("cluster {}: nothing was running", plan.name),
         _ => println!("cluster {}: stopped; `{up}` brings it back", plan.name),
@@ -50,15 +54,14 @@ pub(crate) async fn run(directory: &Path, how: How) -> Result<()> {
     Ok(())
 }
 
-async fn unmount(plan: &Plan, how: How) -> Result<()> {
-    let command = &plan.command("emberfs down", how.named);
+/// `command` is what waits.
+async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let waiting = Waiting { time: how.time, gives_up: how.force, command };
-    if let Some(path) = plan.mount.as_ref().filter(|path| mountpoint::is_mounted(path)) {
+    for path in plan.mounts.iter().filter(|path| mountpoint::is_mounted(path)) {
         mountpoint::unmount(path, waiting).await?;
         eprintln!("unmounted {}", path.display());
     }
-    let known = Directory::of_user().and_then(|known| known.find(Some(&plan.name))).ok();
-    let cluster = known.and_then(|known| known.cluster).map(|cluster| cluster.to_string());
+    let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
     let is_ours = |daemon: &Daemon| Some(&daemon.cluster) == cluster.as_ref();
     let ours = mount_daemon::all().await.into_iter().filter(is_ours);
     let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);

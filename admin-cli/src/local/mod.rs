@@ -1,7 +1,7 @@
 //! A whole cluster on this machine, made of the processes and configuration files of a real one.
 //!
 //! ```text
-//!   DIR/local.toml                        what was decided once: name, numbers, ports
+//!   DIR/local.toml                        what was decided once: name, numbers, ports, mounts
 //!   DIR/meta-1/meta.toml                  one folder a server: its configuration, its data, its logs
 //!   DIR/meta-1/data/  meta.log  stderr.log
 //!   DIR/storage-1/storage.toml
@@ -12,10 +12,14 @@
 //! calls the servers' own format commands, starts the servers, and orders the rest from the metadata
 //! leader. Servers are found again by their command lines, which name the configuration file.
 
-pub(crate) mod configs;
+mod arrival;
+mod configs;
+mod disks;
 pub(crate) mod down;
 mod durable;
-pub(crate) mod plan;
-pub(crate) mod ports;
+mod launch;
+pub(crate) mod place;
+mod plan;
+mod ports;
 pub(crate) mod process;
 pub(crate) mod up;

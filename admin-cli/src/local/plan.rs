@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use emberfs_client::ClusterAddress;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::durable::write_whole;
-use super::ports;
 use super::process::Server;
+use super::{place, ports};
 use crate::exit::Usage;
 
 /// The file.
@@ -44,8 +45,9 @@ pub(crate) struct Plan {
     /// Ports of the storage servers, in order.
     pub(crate) storage_ports: Vec<u16>,
     /// Where it is mounted while it is up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) mount: Option<PathBuf>,
+    #[serde(default, alias = "mount", deserialize_with = "one_or_several")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mounts: Vec<PathBuf>,
 }
 
 impl Shape {
@@ -93,15 +95,15 @@ impl Plan {
         let mut meta_ports = ports::choose(count, spread)?;
         let storage_ports = meta_ports.split_off(shape.meta.into());
         let name = name.to_owned();
-        let plan = Self { directory, name, shape, meta_ports, storage_ports, mount: None };
+        let plan = Self { directory, name, shape, meta_ports, storage_ports, mounts: Vec::new() };
         plan.save()?;
         Ok(plan)
     }
 
-    /// Decides where it is mounted.
+    /// Decides that it is mounted there too.
     pub(crate) fn mount_at(&mut self, path: PathBuf) -> Result<()> {
-        if self.mount.as_ref() != Some(&path) {
-            self.mount = Some(path);
+        if !self.mounts.contains(&path) {
+            self.mounts.push(path);
             self.save()?;
         }
         Ok(())
@@ -128,11 +130,11 @@ impl Plan {
         (1..=count).map(server).collect()
     }
 
-    /// A command about this cluster, which `--dir` names if it was `named` so.
-    pub(crate) fn command(&self, words: &str, named: bool) -> String {
-        match named {
-            true => format!("{words} --dir {}", self.directory.display()),
-            false => words.to_owned(),
+    /// A command about this cluster, which `--dir` names if it must.
+    pub(crate) fn command(&self, words: &str) -> String {
+        match place::is_default(&self.directory) {
+            true => words.to_owned(),
+            false => format!("{words} --dir {}", self.directory.display()),
         }
     }
 
@@ -140,6 +142,25 @@ impl Plan {
     pub(crate) fn meta_addresses(&self) -> Vec<String> {
         self.meta_ports.iter().map(|port| loopback(*port)).collect()
     }
+
+    /// Whether this is its address.
+    pub(crate) fn is_at(&self, address: &ClusterAddress) -> bool {
+        self.meta_addresses() == address.meta.iter().map(ToString::to_string).collect::<Vec<_>>()
+    }
+}
+
+/// Once there was one mount at most.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Mounts {
+        One(PathBuf),
+        Several(Vec<PathBuf>),
+    }
+    Ok(match Mounts::deserialize(from)? {
+        Mounts::One(path) => vec![path],
+        Mounts::Several(paths) => paths,
+    })
 }
 
 /// A loopback address, as configuration files have it.
@@ -160,6 +181,23 @@ mod tests {
         let made = Plan::make(&directory.path().join("a"), "local", SHAPE).expect("free ports");
         let found = Plan::load(&directory.path().join("a")).expect("readable");
         assert_eq!((found.as_ref(), made.storage_ports.len()), (Some(&made), 3));
+    }
+
+    #[test]
+    fn every_mount_is_remembered_also_where_there_was_but_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut plan = Plan::make(directory.path(), "local", SHAPE).expect("free ports");
+        let found = || Plan::load(directory.path()).expect("readable").expect("there").mounts;
+        for path in ["/a", "/b", "/a"] {
+            plan.mount_at(path.into()).expect("written");
+        }
+        assert_eq!(found(), ["/a", "/b"].map(PathBuf::from));
+        let file = directory.path().join(FILE);
+        let text = fs::read_to_string(&file).expect("written");
+        let once = text.replace("mounts = [\"/a\", \"/b\"]", "mount = \"/a\"");
+        assert_ne!(once, text);
+        fs::write(&file, once).expect("written");
+        assert_eq!(found(), [PathBuf::from("/a")]);
     }
 
     #[test]

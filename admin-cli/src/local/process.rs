@@ -4,6 +4,7 @@
 //! command line is the server's program with the server's configuration file.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -16,8 +17,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a process that is to end is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How many lines of a log say why a server did not start.
+/// How many lines of a server's standard error say why it ended: a panic has a few.
 const TELLING_LINES: usize = 12;
+/// What marks a line of a log that says what went wrong.
+const ERROR: &str = " ERROR ";
 
 /// A server of a local cluster.
 #[derive(Clone, Debug)]
@@ -26,6 +29,15 @@ pub(crate) struct Server {
     pub(crate) name: String,
     role: &'static str,
     folder: PathBuf,
+}
+
+/// A server that was started here.
+#[derive(Debug)]
+pub(crate) struct Started {
+    server: Server,
+    child: Child,
+    /// How long its log was before, in bytes.
+    log_from: u64,
 }
 
 impl Server {
@@ -59,13 +71,15 @@ impl Server {
     }
 
     /// Starts it, in a process group of its own: a keyboard's interrupt ends this program alone.
-    pub(crate) fn start(&self) -> Result<Child> {
+    pub(crate) fn start(&self) -> Result<Started> {
         use std::os::unix::process::CommandExt;
         let stderr = File::create(self.stderr()).context("its standard error")?;
         let mut command = program(&self.program())?;
         command.arg("--config").arg(self.config());
         command.stdout(Stdio::null()).stderr(stderr).process_group(0);
-        command.spawn().with_context(|| format!("cannot start {}", self.name))
+        let log_from = fs::metadata(self.log()).map_or(0, |log| log.len());
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.name))?;
+        Ok(Started { server: self.clone(), child, log_from })
     }
 
     /// The process that runs it now.
@@ -117,17 +131,46 @@ impl Server {
         Ok(true)
     }
 
-    /// What its last run said, for people: the end of its standard error, else of its log.
-    pub(crate) fn last_words(&self) -> String {
-        let end_of = |file: PathBuf| {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(TELLING_LINES)..].join("\n  ")
-        };
-        let said = end_of(self.stderr());
-        let said = if said.is_empty() { end_of(self.log()) } else { said };
-        format!("{} ({}):\n  {said}", self.name, self.log().display())
+    /// Why a run of it ended, as it said itself: its standard error, and the last error in its log, which was
+    /// `log_from` bytes long before. Each line stands on a line of its own.
+    fn last_words(&self, log_from: u64) -> String {
+        let said = fs::read(self.stderr()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let mut lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines.drain(..lines.len().saturating_sub(TELLING_LINES));
+        let log = written_since(&self.log(), log_from);
+        lines.extend(log.lines().rfind(|line| line.contains(ERROR)));
+        if lines.is_empty() {
+            lines.extend(log.lines().last());
+        }
+        lines.iter().map(|line| format!("\n  {line}")).collect()
     }
+}
+
+impl Started {
+    /// That it still runs.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let (name, log) = (&self.server.name, self.server.log());
+        let said = self.server.last_words(self.log_from);
+        bail!("{name} ended with {status}; its log is {}{said}", log.display())
+    }
+}
+
+/// What was written to a log since it was `from` bytes long; all, if another was begun since.
+fn written_since(log: &Path, from: u64) -> String {
+    let read = || {
+        let mut log = File::open(log)?;
+        let from = if log.metadata()?.len() < from { 0 } else { from };
+        log.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        log.read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 /// Makes the directory of a metadata member that of a new cluster; one that is formatted already stays as
@@ -187,9 +230,34 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let server = Server::new(directory.path(), "storage", 2);
         fs::create_dir(server.folder()).expect("a new folder");
-        fs::write(server.log(), "one\ntwo\n").expect("written");
-        assert!(server.last_words().ends_with("one\n  two"), "{}", server.last_words());
-        fs::write(server.stderr(), "error: the port is taken\n").expect("written");
-        assert!(server.last_words().ends_with("taken"), "{}", server.last_words());
+        assert_eq!(server.last_words(0), "", "it said nothing");
+        let before = "t ERROR a: an earlier run\n";
+        let log = |text: &str| fs::write(server.log(), format!("{before}{text}")).expect("written");
+        let said = || server.last_words(before.len() as u64);
+        log("t  INFO a: one\nt  INFO a: two\n");
+        assert_eq!(said(), "\n  t  INFO a: two", "killed, perhaps");
+        log("t ERROR a: disk left out\nt  INFO a: two\n");
+        assert_eq!(said(), "\n  t ERROR a: disk left out");
+        fs::write(server.stderr(), "\nerror: the port is taken\n").expect("written");
+        assert_eq!(said(), "\n  error: the port is taken\n  t ERROR a: disk left out");
+        fs::write(server.log(), "a new file").expect("written");
+        assert_eq!(said(), "\n  error: the port is taken");
+    }
+
+    #[test]
+    fn one_that_ends_is_named_with_its_log() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let server = Server::new(directory.path(), "storage", 2);
+        fs::create_dir(server.folder()).expect("a new folder");
+        fs::write(server.stderr(), "error: no disk\n").expect("written");
+        let child = Command::new("false").spawn().expect("it starts");
+        let mut started = Started { server, child, log_from: 0 };
+        started.child.wait().expect("it is a child");
+        let said = started.check().expect_err("it ended").to_string();
+        for words in
+            ["storage-2 ended with exit status: 1", "/storage-2/storage.log", "error: no disk"]
+        {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 }

@@ -5,70 +5,56 @@
 //!
 //! ```text
 //!   plan ── metadata: configuration, format, start ── storage: the same ── admit disks ── chain table
-//!                                               ── wait for the chains ── clusters.toml ── mount
+//!                                               ── wait for the chains ── clusters.toml ── mounts
 //! ```
+//! Directories are formatted, disks admitted and the table made while the cluster is, and never again: what is
+//! missing later is lost, and said.
 
 use std::fs::File;
 use std::path::Path;
-use std::process::Child;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use emberfs_client::GetStatusReply;
-use emberfs_client::{ClientOptions, Cluster, ClusterAddress, Directory};
-use emberfs_layout::{ClusterId, DiskId};
+use anyhow::{Context, Result};
+use emberfs_client::ClusterAddress;
+use emberfs_layout::ClusterId;
 
+use super::launch::Launch;
+use super::place::{Asked, NAME, Places};
 use super::plan::{Plan, Shape};
-use super::process::Server;
-use super::{configs, process};
 use crate::args::UpArgs;
-use crate::commands::{chain_table, disk};
 use crate::exit::Usage;
-use crate::health::{self, Problem};
-use crate::mountpoint;
-use crate::spinner::Spinner;
+use crate::mountpoint::{self, Found};
 
-/// Targets on each disk: enough to spread a dead one's load over a handful of servers.
-const TARGETS_PER_DISK: u16 = 4;
-/// How long the whole may take to become healthy. All servers that were killed at once wait up to a
-/// minute for each other.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long one question may take, before the servers are looked at again.
-const QUESTION: Duration = Duration::from_secs(2);
-/// How often is asked.
-const ASK_EVERY: Duration = Duration::from_millis(100);
-
-/// Starts the cluster in `directory`.
-pub(crate) async fn run(directory: &Path, args: &UpArgs) -> Result<()> {
-    let plan = plan(directory, args)?;
+/// Starts the cluster that is meant.
+pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<()> {
+    let places = Places::of_user()?;
+    let name = args.name.as_deref();
+    let directory = places.of_up(asked, name.unwrap_or(NAME))?;
+    let plan = plan(&places, &directory, args)?;
     let _lock = lock(&plan)?;
     let mut launch = Launch::new(plan);
     let id = launch.metadata()?;
-    let cluster = launch.connect(id).await?;
-    launch.storage(id)?;
-    launch.admit(&cluster).await?;
-    if cluster.routing().await?.tables().next().is_none() {
-        chain_table::create(&cluster, launch.plan.shape.replicas, None, None).await?;
-    }
-    let problems = launch.settled(&cluster).await?;
     let address = address(&launch.plan, id)?;
-    Directory::of_user()?.insert(&launch.plan.name, &address)?;
-    launch.mount(&address, args.mount.as_deref())?;
-    let Launch { plan, spinner, .. } = launch;
-    drop(spinner);
+    let cluster = launch.connect(&address).await?;
+    launch.storage(&cluster).await?;
+    let problems = launch.settled(&cluster).await?;
+    places.known().insert(&launch.plan.name, &address, Some(&launch.plan.directory))?;
+    mount(&mut launch, &address, args.mount.as_deref()).await?;
+    let plan = launch.end();
     println!("cluster {} is up: {} in {}", plan.name, id, plan.directory.display());
-    if let Some(path) = &plan.mount {
+    for path in &plan.mounts {
         println!("mounted at {}", path.display());
     }
     for problem in problems {
         println!("{}: {}", problem.verdict.word(), problem.text);
     }
-    let down = plan.command("emberfs down", args.dir.is_some());
-    println!("try: emberfs status; emberfs cp -r DIR ember:/; emberfs ls ember:/; {down}");
+    let (which, down) = (places.which(&plan.name)?, places.down(&plan)?);
+    println!(
+        "try: emberfs{which} status; emberfs{which} cp -r DIR ember:/; emberfs{which} ls ember:/; {down}"
+    );
     Ok(())
 }
 
-fn plan(directory: &Path, args: &UpArgs) -> Result<Plan> {
+fn plan(places: &Places, directory: &Path, args: &UpArgs) -> Result<Plan> {
     let Some(plan) = Plan::load(directory)? else {
         let shape = Shape {
             meta: args.meta.unwrap_or(1),
@@ -76,22 +62,28 @@ fn plan(directory: &Path, args: &UpArgs) -> Result<Plan> {
             disks: args.disks.unwrap_or(2),
             replicas: args.replicas.unwrap_or(3),
         };
-        return Plan::make(directory, args.name.as_deref().unwrap_or("local"), shape);
-    };
-    let same = |what: &str, asked: Option<u16>, there: u16| {
-        if asked.is_none_or(|asked| asked == there) {
-            return Ok(());
-        }
-        let at = plan.directory.display();
-        Err(Usage(format!(
-            "the cluster in {at} has {what} {there}: leave {what} out, or choose another --dir"
-        )))
+        shape.check()?;
+        let name = args.name.as_deref().unwrap_or(NAME);
+        places.check_name(name, directory)?;
+        return Plan::make(directory, name, shape);
     };
     let shape = plan.shape;
-    same("--meta", args.meta, shape.meta)?;
-    same("--storage", args.storage, shape.storage)?;
-    same("--disks", args.disks, shape.disks)?;
-    same("--replicas", args.replicas.map(Into::into), shape.replicas.into())?;
+    let number = |asked: Option<u16>| asked.map(|asked| asked.to_string());
+    for (what, asked, there) in [
+        ("--name", args.name.clone(), plan.name.clone()),
+        ("--meta", number(args.meta), shape.meta.to_string()),
+        ("--storage", number(args.storage), shape.storage.to_string()),
+        ("--disks", number(args.disks), shape.disks.to_string()),
+        ("--replicas", number(args.replicas.map(Into::into)), shape.replicas.to_string()),
+    ] {
+        if asked.is_some_and(|asked| asked != there) {
+            let at = plan.directory.display();
+            return Err(Usage(format!(
+                "the cluster in {at} has {what} {there}: leave {what} out, or choose another --dir"
+            ))
+            .into());
+        }
+    }
     Ok(plan)
 }
 
@@ -110,152 +102,26 @@ fn address(plan: &Plan, id: ClusterId) -> Result<ClusterAddress> {
     Ok(ClusterAddress { cluster: Some(id), meta: meta.collect::<Result<_>>()? })
 }
 
-/// A cluster that is being started.
-struct Launch {
-    plan: Plan,
-    /// What this run started: a process that ends early says why.
-    started: Vec<(Server, Child)>,
-    spinner: Spinner,
-}
-
-impl Launch {
-    fn new(plan: Plan) -> Self {
-        Self { plan, started: Vec::new(), spinner: Spinner::new() }
+/// Mounts it wherever it was once said; a mount whose daemon is dead is made anew.
+async fn mount(launch: &mut Launch, address: &ClusterAddress, asked: Option<&Path>) -> Result<()> {
+    if let Some(path) = asked {
+        launch.plan.mount_at(mountpoint::prepared(path)?)?;
     }
-
-    fn say(&self, what: String) {
-        self.spinner.say(what);
-    }
-
-    /// Brings the metadata members up; which cluster it is.
-    fn metadata(&mut self) -> Result<ClusterId> {
-        configs::write_meta(&self.plan)?;
-        let servers = self.plan.meta_servers();
-        let mut id = None;
-        for server in &servers {
-            id = Some(process::format_meta(&server.config())?);
-        }
-        self.start_missing(&servers)?;
-        id.context("a cluster has a metadata member")
-    }
-
-    /// Brings the storage servers up.
-    fn storage(&mut self, cluster: ClusterId) -> Result<()> {
-        configs::write_storage(&self.plan, cluster)?;
-        let servers = self.plan.storage_servers();
-        for server in &servers {
-            for directory in configs::disks(&self.plan, server) {
-                process::format_disk(&directory, cluster)?;
+    for (place, path) in launch.plan.mounts.iter().enumerate() {
+        match mountpoint::found(path).await {
+            Found::Served(daemon) if daemon.serves() => continue,
+            Found::Served(daemon) => {
+                eprintln!("{daemon}");
+                continue;
             }
+            Found::Deserted => mountpoint::let_go(path, true)?,
+            Found::Nothing => {}
         }
-        self.start_missing(&servers)
-    }
-
-    fn start_missing(&mut self, servers: &[Server]) -> Result<()> {
-        for server in servers {
-            if server.pid().is_none() {
-                self.say(format!("starting {}", server.name));
-                self.started.push((server.clone(), server.start()?));
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until the metadata leader answers.
-    async fn connect(&mut self, id: ClusterId) -> Result<Cluster> {
-        let address = address(&self.plan, id)?;
-        let what = "emberfs up".to_owned();
-        let options = ClientOptions { deadline: Some(QUESTION), what, ..ClientOptions::default() };
-        let begin = Instant::now();
-        loop {
-            self.say("waiting for the metadata leader".to_owned());
-            match Cluster::connect(&address, &options).await {
-                Ok(cluster) => return Ok(cluster),
-                Err(error) => self.still_waiting(begin, &error.to_string())?,
-            }
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-    }
-
-    /// Waits until every server has shown its disks, and admits those that are new.
-    async fn admit(&mut self, cluster: &Cluster) -> Result<()> {
-        let all = usize::from(self.plan.shape.storage) * usize::from(self.plan.shape.disks);
-        let begin = Instant::now();
-        let found = loop {
-            let found = match cluster.status().await {
-                Ok(status) => disks(&status),
-                Err(error) => {
-                    self.still_waiting(begin, &error.to_string())?;
-                    Vec::new()
-                }
-            };
-            if found.len() >= all {
-                break found;
-            }
-            let waiting = format!("{} of {all} disks have been seen", found.len());
-            self.still_waiting(begin, &waiting)?;
-            self.say(waiting);
-            tokio::time::sleep(ASK_EVERY).await;
-        };
-        let routing = cluster.routing().await?;
-        let new: Vec<DiskId> =
-            found.into_iter().filter(|id| routing.disks().all(|disk| disk.id != *id)).collect();
-        disk::add(cluster, &new, TARGETS_PER_DISK).await
-    }
-
-    /// Waits until all that may pass has passed; what is left is for the operator: a full disk, say.
-    async fn settled(&mut self, cluster: &Cluster) -> Result<Vec<Problem>> {
-        let begin = Instant::now();
-        loop {
-            let (status, routing) = (cluster.status().await?, cluster.routing().await?);
-            let problems = health::problems(&status, &routing);
-            let Some(passing) = problems.iter().find(|problem| problem.passes) else {
-                return Ok(problems);
-            };
-            self.still_waiting(begin, &passing.text)?;
-            self.say(passing.text.clone());
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-    }
-
-    /// Mounts it where it was once said; a mount whose daemon is dead is made anew.
-    fn mount(&mut self, address: &ClusterAddress, asked: Option<&Path>) -> Result<()> {
-        if let Some(path) = asked {
-            self.plan.mount_at(mountpoint::prepared(path)?)?;
-        }
-        let Some(path) = &self.plan.mount else { return Ok(()) };
-        if mountpoint::is_mounted(path) {
-            if mountpoint::answers(path) {
-                return Ok(());
-            }
-            mountpoint::let_go(path, true)?;
-        }
-        self.say(format!("mounting {}", path.display()));
+        launch.say(format!("mounting {}", path.display()));
         let path = mountpoint::prepared(path)?;
-        let log = format!("log={}", self.plan.directory.join("mount.log").display());
-        mountpoint::mount(address, &path, &[log], false)
+        let log = if place == 0 { "mount.log".into() } else { format!("mount-{}.log", place + 1) };
+        let log = format!("log={}", launch.plan.directory.join(log).display());
+        mountpoint::mount(address, &path, &[log], false)?;
     }
-
-    /// Gives up if a server has ended, or the time has.
-    fn still_waiting(&mut self, begin: Instant, what: &str) -> Result<()> {
-        for (server, child) in &mut self.started {
-            if let Some(status) = child.try_wait()? {
-                bail!("{} ended with {status}:\n{}", server.name, server.last_words());
-            }
-        }
-        if begin.elapsed() > PATIENCE {
-            bail!(
-                "after {} s: {what}. The servers run on; their logs are below {}; \
-                 `emberfs status` says more",
-                PATIENCE.as_secs(),
-                self.plan.directory.display()
-            );
-        }
-        Ok(())
-    }
-}
-
-fn disks(status: &GetStatusReply) -> Vec<DiskId> {
-    let live = status.nodes.iter().filter(|node| node.heard_ms_ago.is_some());
-    live.flat_map(|node| node.disks.iter().map(|report| report.disk)).collect()
+    Ok(())
 }

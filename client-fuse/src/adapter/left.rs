@@ -12,7 +12,7 @@ const NAMED_MAX: usize = 20;
 /// Reasons given at most: the files of one mount mostly wait for the same.
 const REASONS_MAX: usize = 3;
 
-/// What is left. As text: how much, and why.
+/// What is left. As text: how much, and why; empty if nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Those with the most bytes first.
@@ -58,7 +58,7 @@ impl Left {
     pub fn names(&self) -> String {
         let full: Vec<_> = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO).collect();
         let named = full.iter().take(NAMED_MAX);
-        let named = named.map(|file| format!("{} ({} bytes)", file.path, file.bytes.get()));
+        let named = named.map(|file| format!("{} ({})", file.path, counted(file.bytes)));
         let named = named.collect::<Vec<_>>().join(", ");
         match full.len().saturating_sub(NAMED_MAX) {
             0 => named,
@@ -69,9 +69,12 @@ impl Left {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, bytes) = (self.files.len(), self.bytes().get());
-        let files = if count == 1 { "file" } else { "files" };
-        write!(f, "{count} {files}, {bytes} bytes")?;
+        let (files, bytes) = match (self.files.len(), self.bytes()) {
+            (0, _) => return Ok(()),
+            (1, bytes) => ("1 file".to_owned(), bytes),
+            (count, bytes) => (format!("{count} files"), bytes),
+        };
+        write!(f, "{files}, {}", counted(bytes))?;
         let reasons: BTreeSet<_> = self.files.iter().map(|file| file.why.as_str()).collect();
         let given: Vec<_> = reasons.iter().copied().take(REASONS_MAX).collect();
         match reasons.len().saturating_sub(REASONS_MAX) {
@@ -79,6 +82,15 @@ impl fmt::Display for Left {
             0 => write!(f, ": {}", given.join("; ")),
             more => write!(f, ": {}; and {more} more reasons", given.join("; ")),
         }
+    }
+}
+
+/// `no bytes` are left of a file of which only the length is to be told.
+fn counted(bytes: ByteLen) -> String {
+    match bytes.get() {
+        0 => "no bytes".to_owned(),
+        1 => "1 byte".to_owned(),
+        more => format!("{more} bytes"),
     }
 }
 
@@ -97,10 +109,10 @@ mod tests {
 
     #[test]
     fn little_is_told_whole() {
-        assert_eq!(left(1).to_string(), "1 file, 0 bytes: chain-0");
+        assert_eq!(left(1).to_string(), "1 file, no bytes: chain-0");
         assert_eq!(left(3).to_string(), "3 files, 3 bytes: chain-0; chain-1; chain-2");
-        assert_eq!(left(3).names(), "d/f2 (2 bytes), d/f1 (1 bytes)");
-        assert_eq!(left(0).to_string(), "0 files, 0 bytes");
+        assert_eq!(left(3).names(), "d/f2 (2 bytes), d/f1 (1 byte)");
+        assert_eq!(left(0).to_string(), "");
     }
 
     #[test]

@@ -144,9 +144,11 @@ pub(crate) async fn run(
     mut stop: oneshot::Receiver<()>,
 ) {
     let (shard, said) = Shard::open(&mut setup).await;
+    let Setup { mut inbox, mut news, report, urgent, .. } = setup;
+    // Before the first heartbeat: a disk that is not in it is not there.
+    shard.targets.tell(&report, &urgent);
     let _starter = opened.send(said);
     let shard = Rc::new(shard);
-    let Setup { mut inbox, mut news, report, urgent, .. } = setup;
     let mut connections = JoinSet::new();
     let mut tick = interval(Duration::from_millis(TICK_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,0 +1,178 @@
+//! `emberfs up` and `down`: what they take for new, for lost and for well; which cluster they are about.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use emberfs_client::{ClusterAddress, Directory};
+
+use crate::local::LocalCluster;
+use crate::verbs::{SINGLE, hold};
+
+const TWO: [&str; 6] = ["--storage", "2", "--disks", "2", "--replicas", "2"];
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Takes a directory away, to where it is found again.
+fn take(directory: &Path) -> PathBuf {
+    let away = directory.with_extension("away");
+    fs::rename(directory, &away).expect("it was there");
+    away
+}
+
+/// A file of some chunks, so that all disks have some.
+fn write(cluster: &LocalCluster) {
+    let local = cluster.directory().join("file.local");
+    fs::write(&local, vec![7_u8; 9 << 20]).expect("written");
+    cluster.must(&["cp", &text(&local), "ember:/f"]);
+}
+
+fn compare(cluster: &LocalCluster) {
+    let cat = cluster.emberfs(&["cat", "ember:/f"]);
+    assert!(cat.status.success() && cat.stdout == vec![7_u8; 9 << 20], "{}", cat.stdout.len());
+}
+
+#[test]
+fn what_is_gone_is_not_made_anew() {
+    let cluster = LocalCluster::start(&TWO);
+    write(&cluster);
+    cluster.down();
+    let (dir, disk) = (text(&cluster.directory()), cluster.directory().join("storage-1/disk-2"));
+    let up = ["up", "--dir", &dir];
+    let away = take(&disk);
+    let format = format!("disk format {}", disk.display());
+    let words = ["a disk is gone", &*text(&disk), "on other servers", &*format];
+    hold(&cluster, &[(&up, 1, &words)]);
+    assert!(!disk.exists(), "nothing was made");
+    fs::create_dir(&disk).expect("as where nothing is mounted");
+    hold(&cluster, &[(&up, 1, &words)]);
+    assert_eq!(fs::read_dir(&disk).expect("there").count(), 0, "nothing was made");
+    fs::remove_dir(&disk).expect("empty");
+    fs::rename(&away, &disk).expect("it comes back");
+    cluster.up();
+    compare(&cluster);
+    cluster.down();
+
+    let names = cluster.directory().join("meta-1/data");
+    let away = take(&names);
+    hold(&cluster, &[(&up, 1, &["metadata", "is gone", &text(&names), "--dir"])]);
+    assert!(!names.exists(), "nothing was made");
+    fs::rename(&away, &names).expect("it comes back");
+    cluster.up();
+    compare(&cluster);
+    cluster.down();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_is_named_for_as_long_as_it_is_lost() {
+    let cluster = LocalCluster::start(&TWO);
+    write(&cluster);
+    cluster.kill("storage-1").await;
+    cluster.until_left_out("storage-1").await;
+    let (dir, disk) = (text(&cluster.directory()), cluster.directory().join("storage-1/disk-2"));
+    let (up, away) = (["up", "--dir", &dir], take(&disk));
+    hold(&cluster, &[(&up, 1, &["a disk is gone", &text(&disk)])]);
+    let new = cluster.must(&["disk", "format", &text(&disk)]);
+    let missing = ["is missing: storage-1 (node-", "runs without it"];
+    let add = format!("disk add {}", new.trim());
+    hold(
+        &cluster,
+        &[
+            (&up, 0, &[missing[0], missing[1], &*add, "1 of 2 replicas serves, storage-1 is away"]),
+            (&["status"], 1, &[missing[0], missing[1], &*add]),
+        ],
+    );
+    compare(&cluster);
+    cluster.down();
+    fs::remove_dir_all(&disk).expect("it was not admitted");
+    fs::rename(&away, &disk).expect("the lost one is found");
+    cluster.up();
+    compare(&cluster);
+    hold(&cluster, &[(&["status"], 0, &["healthy"])]);
+    cluster.down();
+}
+
+#[test]
+fn a_cluster_that_was_not_made_to_its_end_is() {
+    let cluster = LocalCluster::prepare(&TWO, &[]);
+    let (dir, server) = (text(&cluster.directory()), cluster.directory().join("storage-2"));
+    fs::create_dir_all(&server).expect("made");
+    fs::write(server.join("disk-1"), "in the way").expect("written");
+    let up = [&["up", "--dir", &*dir][..], &TWO[..]].concat();
+    hold(&cluster, &[(&up, 1, &["storage-2/disk-1"])]);
+    let first = cluster.directory().join("storage-1/disk-1");
+    assert!(first.join("emberfs-identity.toml").exists(), "it had got so far");
+    fs::remove_file(server.join("disk-1")).expect("out of the way");
+    fs::remove_dir_all(first).expect("nothing was in it");
+    cluster.up();
+    write(&cluster);
+    compare(&cluster);
+    hold(&cluster, &[(&["status"], 0, &["2 storage servers, 4 disks, 8 of 8 chains whole"])]);
+    cluster.down();
+}
+
+/// The leader takes the dead server for a living one, for the time of its lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_start_is_told_with_its_reason() {
+    let cluster = LocalCluster::start(&TWO);
+    let dir = text(&cluster.directory());
+    let config = cluster.directory().join("storage-2/storage.toml");
+    let config = fs::read_to_string(config).expect("written by `up`");
+    let listen = config.lines().find(|line| line.starts_with("listen")).expect("it listens");
+    let at = listen.split('"').nth(1).expect("an address");
+    cluster.kill("storage-2").await;
+    let taken = TcpListener::bind(at).expect("free again");
+    let (log, holder) =
+        (text(&cluster.directory().join("storage-2/storage.log")), std::process::id());
+    let words = ["storage-2 ended with", &*log, "error: ", at, &*holder.to_string()];
+    hold(&cluster, &[(&["up", "--dir", &dir], 1, &words)]);
+    drop(taken);
+    hold(&cluster, &[(&["up", "--dir", &dir], 0, &["is up"]), (&["status"], 0, &["healthy"])]);
+    cluster.down();
+}
+
+#[test]
+fn a_cluster_is_found_by_its_name_and_has_one() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let dir = text(&cluster.directory());
+    let new = text(&cluster.directory().with_file_name("new"));
+    let known = Directory::at(&cluster.config());
+    hold(
+        &cluster,
+        &[
+            (&["up", "--dir", &dir, "--name", "other"], 64, &["has --name local", "--dir"]),
+            (&["up", "--dir", &dir, "--storage", "2"], 64, &["has --storage 1", "--dir"]),
+            (&["up", "--dir", &new, "--name", "a:1"], 64, &["letters, digits"]),
+            (&["up", "--dir", &new], 64, &["`local`", "--name", &dir]),
+            (&["up", "--cluster", "nobody"], 1, &["`nobody`", "known: local"]),
+            (&["down", "--cluster", "nobody"], 1, &["`nobody`", "known: local"]),
+            (&["down", "--dir", &dir, "--cluster", "nobody"], 64, &["`nobody`", "`local`"]),
+            (&["down", "--dir", &new], 1, &["no local cluster in", "--dir"]),
+            (&["up", "--dir", &dir, "--name", "local"], 0, &["is up", "try: emberfs status; "]),
+        ],
+    );
+    assert!(!Path::new(&new).exists(), "nothing was made");
+    assert!(!cluster.processes().is_empty(), "nothing was stopped");
+    cluster.must(&["down", "--cluster", "local"]);
+    assert_eq!(cluster.processes(), []);
+    cluster.must(&["up", "--cluster", "local"]);
+    let said = cluster.must(&["down"]);
+    assert!(said.contains(&format!("`emberfs up --dir {dir}` brings it back")), "{said}");
+    assert_eq!(cluster.processes(), [], "it is the only one");
+
+    let far = ClusterAddress { cluster: None, meta: vec!["far:7000".parse().expect("an address")] };
+    known.insert("far", &far, None).expect("written");
+    hold(
+        &cluster,
+        &[
+            (&["up", "--dir", &dir], 0, &["try: emberfs --cluster local status; "]),
+            (&["down"], 1, &["which cluster?", "far, local", "--cluster"]),
+            (&["down", "--cluster", "far"], 1, &["`far`", "--dir"]),
+        ],
+    );
+    let mut down = cluster.command("emberfs");
+    let down = down.arg("down").env("EMBERFS_CLUSTER", "local").output().expect("it starts");
+    assert!(down.status.success() && cluster.processes().is_empty(), "{down:?}");
+}
