@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{
+    Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint, value_parser,
+};
 use clap_complete::Shell;
+use emberfs_client::{ClusterAddress, Directory};
 use emberfs_layout::{ChunkSize, DiskId};
 
 use crate::location::{ClusterPath, Location};
@@ -49,8 +52,16 @@ Once /sbin/mount.emberfs is installed, also:
 const UMOUNT_NOTES: &str = "\
 The mount's daemon goes on until it has written all, also without this command: again, it waits for it again.
 
-Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, not all
-written yet, or bytes are lost.";
+Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, as it is in
+use or no EmberFS, not all written yet, or bytes are lost.";
+
+const NODE_NOTES: &str = "\
+DOMAIN is the number of what a server fails with, its rack say: `domain` of its configuration. No two replicas of
+a chain lie in one. A server that is given none is one of its own, with a number from 2147483648.";
+
+const LS_NOTES: &str = "\
+With --json, a name that is no text (UTF-8) stands there a second time as `name_bytes`, in hexadecimal; of
+`stat` and `check` it is `path_bytes`.";
 
 const DISK_EXAMPLES: &str = "\
 Examples, on the disk's machine:
@@ -98,7 +109,7 @@ pub(crate) enum Named {
 pub(crate) struct Args {
     /// Which cluster: a name from clusters.toml, or addresses, host:port with commas between
     #[arg(long, global = true, help_heading = EVERY, env = "EMBERFS_CLUSTER")]
-    #[arg(value_name = "NAME|ADDRESSES")]
+    #[arg(value_name = "NAME|ADDRESSES", value_parser = cluster)]
     pub(crate) cluster: Option<String>,
     /// Print JSON, with a `schema` number
     #[arg(long, global = true, help_heading = EVERY)]
@@ -125,6 +136,19 @@ impl Args {
         };
         Ok((Self::from_arg_matches(&matches)?, named))
     }
+}
+
+/// A name, of which nobody knows yet whether a cluster has it, or addresses.
+fn cluster(text: &str) -> Result<String, String> {
+    if text.contains(':') {
+        text.parse::<ClusterAddress>().map_err(|error| error.to_string())?;
+    }
+    Ok(text.to_owned())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let is_name = Directory::is_name(text);
+    is_name.then(|| text.to_owned()).ok_or_else(|| "expected letters, digits, `-`, `_`, `.`".into())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -177,7 +201,7 @@ pub(crate) enum Command {
     Cluster(ClusterCommand),
     /// Storage servers
     #[command(subcommand)]
-    Node(ListCommand),
+    Node(NodeCommand),
     /// Disks
     #[command(subcommand, after_help = DISK_EXAMPLES)]
     Disk(DiskCommand),
@@ -197,6 +221,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// List a directory
+    #[command(after_help = LS_NOTES)]
     Ls {
         /// What to list
         #[arg(default_value = "ember:/")]
@@ -272,7 +297,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// What a new one is called in clusters.toml [default: local]
-    #[arg(long, value_parser = cluster_name)]
+    #[arg(long, value_parser = name)]
     pub(crate) name: Option<String>,
     /// Members of the metadata group [default: 1]
     #[arg(long)]
@@ -311,6 +336,13 @@ pub(crate) enum ListCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List them
+    #[command(after_help = NODE_NOTES)]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show which cluster commands are about, or every key of a server's configuration
     #[command(after_help = CONFIG_EXAMPLES)]
@@ -335,7 +367,7 @@ pub(crate) enum DiskCommand {
         #[arg(required = true)]
         disks: Vec<DiskId>,
         /// Targets on each: more spread a dead disk's load better
-        #[arg(long, default_value_t = 4)]
+        #[arg(long, default_value_t = 4, value_parser = value_parser!(u16).range(1..))]
         targets: u16,
     },
     /// List them
@@ -347,10 +379,10 @@ pub(crate) enum ChainTableCommand {
     /// Make a table of chains over all free targets
     Create {
         /// Copies of each chunk
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
         replicas: u8,
         /// With fewer serving replicas writes wait [default: replicas - 1, at least 1]
-        #[arg(long)]
+        #[arg(long, value_parser = value_parser!(u8).range(1..))]
         min_serving: Option<u8>,
         /// Chunk size of files that say nothing else, in KiB [default: 1024]
         #[arg(long, value_name = "KIB", value_parser = chunk_size)]
@@ -361,14 +393,6 @@ pub(crate) enum ChainTableCommand {
 }
 
 /// Nothing that could be an address, or needs quotes anywhere.
-fn cluster_name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let is_name = !text.is_empty() && text.chars().all(fits);
-    is_name
-        .then(|| text.to_owned())
-        .ok_or_else(|| "expected letters, digits, `-`, `_` and `.`".into())
-}
-
 fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     let kib: u64 = text.parse().map_err(|_| "expected a number of KiB".to_owned())?;
     ChunkSize::new(kib.saturating_mul(1024)).map_err(|error| error.to_string())

@@ -17,7 +17,7 @@ use anyhow::Result;
 use crate::health::Verdict;
 
 /// Wrong usage.
-const USAGE: u8 = 64;
+pub(crate) const USAGE: u8 = 64;
 /// Failed.
 const FAILED: u8 = 1;
 /// Nobody can say.

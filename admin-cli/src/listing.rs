@@ -2,7 +2,11 @@
 //!
 //! JSON is one object: `{"schema": 1, "NAME": [{"COLUMN": VALUE, …}, …]}`. A column never changes its
 //! meaning within a schema; new ones may come.
+//!
+//! A name is bytes, and JSON is text: bytes that are none stand in a field beside it, in hexadecimal, which is
+//! null where the name says all. In tables what would move the terminal is a `?`.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,13 +22,20 @@ pub(crate) struct Listing {
     /// What they are, in the plural.
     name: &'static str,
     columns: &'static [&'static str],
+    /// The one that people need not see.
+    json_only: Option<&'static str>,
     rows: Vec<Vec<Value>>,
 }
 
 impl Listing {
     /// No rows yet.
     pub(crate) fn new(name: &'static str, columns: &'static [&'static str]) -> Self {
-        Self { name, columns, rows: Vec::new() }
+        Self { name, columns, json_only: None, rows: Vec::new() }
+    }
+
+    /// The same, with a column that only JSON has.
+    pub(crate) fn json_only(self, column: &'static str) -> Self {
+        Self { json_only: Some(column), ..self }
     }
 
     /// Adds a row with a value for each column.
@@ -61,11 +72,13 @@ impl Listing {
         if self.rows.is_empty() {
             return format!("no {}\n", self.name);
         }
-        let heads = self.columns.iter().map(|column| column.to_uppercase()).collect();
-        let words = self.rows.iter().map(|row| row.iter().map(shown).collect());
+        let is_shown = |c: &usize| self.json_only != Some(self.columns[*c]);
+        let places: Vec<usize> = (0..self.columns.len()).filter(is_shown).collect();
+        let heads = places.iter().map(|c| self.columns[*c].to_uppercase()).collect();
+        let words = self.rows.iter().map(|row| places.iter().map(|c| shown(&row[*c])).collect());
         let lines: Vec<Vec<String>> = std::iter::once(heads).chain(words).collect();
         let width = |c: usize| lines.iter().map(|line| line[c].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let widths: Vec<usize> = (0..places.len()).map(width).collect();
         let print = |line: &Vec<String>| {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             let line = cells.collect::<Vec<_>>().join("  ");
@@ -78,10 +91,21 @@ impl Listing {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.replace(char::is_control, "?"),
         Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
+}
+
+/// What is no text in a name, in hexadecimal; null if it is text.
+pub(crate) fn bytes_of(name: &[u8]) -> Value {
+    let hex = |name: &[u8]| {
+        name.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("memory");
+            text
+        })
+    };
+    if std::str::from_utf8(name).is_ok() { Value::Null } else { json!(hex(name)) }
 }
 
 /// A moment in UTC, as RFC 3339 has it; before 1970, in seconds from there.
@@ -108,5 +132,17 @@ mod tests {
         let json = listing.to_json();
         assert_eq!(json["schema"], 1);
         assert_eq!(json["disks"][0]["used_bytes"], 7);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_in_json_alone_and_move_no_terminal() {
+        let mut listing = Listing::new("names", &["name", "bytes", "more"]).json_only("bytes");
+        for name in [&b"\x1b[J"[..], b"\xff", "ü".as_bytes()] {
+            listing.push(vec![json!(String::from_utf8_lossy(name)), bytes_of(name), json!(1)]);
+        }
+        assert_eq!(listing.to_table(), "NAME  MORE\n?[J   1\n\u{fffd}     1\nü     1\n");
+        let json = listing.to_json();
+        let bytes = [0, 1, 2].map(|row| json["names"][row]["bytes"].clone());
+        assert_eq!(bytes, [Value::Null, json!("ff"), Value::Null]);
     }
 }

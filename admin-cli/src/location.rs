@@ -1,9 +1,11 @@
-//! Where a file is: `ember:/path` in the cluster, anything else on this machine.
+//! Where a file is: `ember:/path` in the cluster, anything else on this machine. Paths need not be text.
 
-use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+
+use clap::builder::{OsStringValueParser, TryMapValueParser, TypedValueParser, ValueParserFactory};
 
 /// What begins a path in the cluster.
 const SCHEME: &str = "ember:";
@@ -21,29 +23,48 @@ pub(crate) enum Location {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterPath(pub(crate) PathBuf);
 
-impl FromStr for Location {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.strip_prefix(SCHEME) {
-            Some(path) => Self::Cluster(rooted(path)),
-            None => Self::Local(text.into()),
-        })
+impl From<OsString> for Location {
+    fn from(path: OsString) -> Self {
+        in_cluster(&path).map_or_else(|| Self::Local(path.clone().into()), Self::Cluster)
     }
 }
 
-impl FromStr for ClusterPath {
-    type Err = String;
+impl TryFrom<OsString> for ClusterPath {
+    type Error = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let path = text.strip_prefix(SCHEME).map(rooted);
-        path.map(Self).ok_or_else(|| format!("expected `{SCHEME}/path`, for a path in the cluster"))
+    fn try_from(path: OsString) -> Result<Self, String> {
+        let expected = || format!("expected `{SCHEME}/path`, for a path in the cluster");
+        in_cluster(&path).map(Self).ok_or_else(expected)
     }
 }
 
-/// Paths in the cluster begin at its root: `ember:data` is `ember:/data`.
-fn rooted(path: &str) -> PathBuf {
-    Path::new("/").join(path)
+impl ValueParserFactory for ClusterPath {
+    type Parser = TryMapValueParser<OsStringValueParser, fn(OsString) -> Result<Self, String>>;
+
+    fn value_parser() -> Self::Parser {
+        OsStringValueParser::new().try_map(Self::try_from)
+    }
+}
+
+impl ClusterPath {
+    /// The last name, of what is to be made, moved or removed by it.
+    pub(crate) fn name(&self) -> Result<&OsStr, String> {
+        let bytes = self.0.as_os_str().as_bytes();
+        let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        match bytes[..end].rsplit(|byte| *byte == b'/').next() {
+            None | Some(b"") => Err(format!("{self} is the root, which stays as it is")),
+            Some(last @ (b"." | b"..")) => {
+                Err(format!("{self} ends in `{}`: say its name", last.escape_ascii()))
+            }
+            Some(name) => Ok(OsStr::from_bytes(name)),
+        }
+    }
+}
+
+/// The path in the cluster, if it is one. It begins at the root: `ember:data` is `ember:/data`.
+fn in_cluster(path: &OsStr) -> Option<PathBuf> {
+    let path = path.as_bytes().strip_prefix(SCHEME.as_bytes())?;
+    Some(Path::new("/").join(OsStr::from_bytes(path)))
 }
 
 impl fmt::Display for Location {
@@ -67,11 +88,30 @@ mod tests {
 
     #[test]
     fn the_scheme_decides() {
-        let at = |text: &str| text.parse::<Location>().expect("always one of both");
+        let at = |text: &str| Location::from(OsString::from(text));
         assert_eq!(at("ember:/a/b"), Location::Cluster("/a/b".into()));
         assert_eq!(at("ember:a"), Location::Cluster("/a".into()));
         assert_eq!(at("a:/b"), Location::Local("a:/b".into()));
         assert_eq!(at("ember:").to_string(), "ember:/");
-        assert!("/a".parse::<ClusterPath>().is_err());
+        assert!(ClusterPath::try_from(OsString::from("/a")).is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_as_they_are() {
+        let path = OsStr::from_bytes(b"ember:/\xff").to_owned();
+        let found = ClusterPath::try_from(path).expect("a path in the cluster");
+        assert_eq!(found.name().map(OsStr::as_bytes), Ok(&b"\xff"[..]));
+    }
+
+    #[test]
+    fn what_has_no_name_is_told_why() {
+        let path = |text: &str| ClusterPath::try_from(OsString::from(text)).expect("a path");
+        assert_eq!(path("ember:/a/b//").name(), Ok(OsStr::new("b")));
+        for (text, why) in
+            [("ember:", "root"), ("ember:///", "root"), ("ember:/a/.", "`.`"), ("ember:..", "`..`")]
+        {
+            let said = path(text).name().expect_err("no name");
+            assert!(said.contains(why), "{said}");
+        }
     }
 }

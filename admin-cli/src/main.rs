@@ -14,6 +14,7 @@ mod listing;
 mod local;
 mod location;
 mod mount_daemon;
+mod mount_table;
 mod mountpoint;
 mod spinner;
 

@@ -1,19 +1,17 @@
 //! Mounting and unmounting: by `emberfs-fuse` and `fusermount3`, as any user would.
 
-use std::fmt::Write;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use emberfs_client::ClusterAddress;
 
+use crate::exit::{USAGE, Usage};
 use crate::local::process;
 use crate::mount_daemon::{self, Daemon, Waiting};
+use crate::mount_table::{Mount, MountTable, escaped};
 
-/// What the kernel calls our mounts.
-const TYPE: &str = "fuse.emberfs";
 /// Links on the way of one path at most, as the kernel has it.
 const LINKS_MAX: u32 = 40;
 
@@ -26,20 +24,21 @@ pub(crate) fn mount(
 ) -> Result<()> {
     let addresses: Vec<String> = cluster.meta.iter().map(ToString::to_string).collect();
     let mut command = process::program("emberfs-fuse")?;
-    command.arg(format!("{}:/", addresses.join(","))).arg(path);
+    command.arg(format!("{}:/", addresses.join(",")));
     options.iter().for_each(|option| {
         command.args(["-o", option]);
     });
-    if foreground {
-        command.arg("--foreground");
-    }
+    // Killed, this one wants no mount any more.
+    command.arg(if foreground { "--foreground" } else { "--with-parent" }).arg(path);
     let status = command.status().context("cannot start emberfs-fuse")?;
-    ensure!(
-        status.success(),
-        "{} is not mounted: emberfs-fuse ended with {status}",
-        path.display()
-    );
-    Ok(())
+    if status.success() {
+        return Ok(());
+    }
+    let said = format!("{} is not mounted: emberfs-fuse ended with {status}", path.display());
+    match status.code() == Some(USAGE.into()) {
+        true => Err(Usage(said).into()),
+        false => bail!(said),
+    }
 }
 
 /// What is mounted at a path, as far as can be told without asking the file system there, which may hang.
@@ -55,9 +54,10 @@ pub(crate) enum Found {
 
 /// What is mounted at `path`.
 pub(crate) async fn found(path: &Path) -> Found {
-    let Some(device) = device(&table(), path) else { return Found::Nothing };
-    let here = escaped(path);
-    let its = mount_daemon::all().await.into_iter().find(|daemon| daemon.is_of(&device, &here));
+    let table = MountTable::read();
+    let ours = table.topmost(path).filter(|mount| mount.is_ours());
+    let Some(Mount { device, path: here, .. }) = ours else { return Found::Nothing };
+    let its = mount_daemon::all().await.into_iter().find(|daemon| daemon.is_of(device, here));
     let Some(mut daemon) = its else { return Found::Deserted };
     // One that hangs has not said it.
     daemon.path = path.display().to_string();
@@ -79,32 +79,51 @@ pub(crate) async fn refuse_mounted(path: &Path) -> Result<()> {
 ///
 /// With [`Waiting::gives_up`] also a mount that is in use; what is not written in time is lost then.
 pub(crate) async fn unmount(path: &Path, how: Waiting<'_>) -> Result<()> {
-    let path = &resolved(&table(), path)?;
-    let device = device(&table(), path);
+    let table = MountTable::read();
+    let path = &resolved(&table, path)?;
+    let there = table.topmost(path);
+    let ours = there.filter(|mount| mount.is_ours());
     let (here, all) = (escaped(path), mount_daemon::all().await);
-    let is_its = |daemon: &Daemon| match &device {
-        Some(device) if daemon.is_of(device, &here) => true,
+    let is_its = |daemon: &Daemon| match ours {
+        Some(mount) if daemon.is_of(&mount.device, &here) => true,
         _ => daemon.path == here && !daemon.serves(),
     };
     let mut daemons: Vec<_> = all.into_iter().filter(is_its).collect();
     // One that hangs has not said it.
     daemons.iter_mut().for_each(|daemon| daemon.path = path.display().to_string());
-    ensure!(
-        device.is_some() || !daemons.is_empty(),
-        "{}: no EmberFS is mounted there, and no daemon still writes what was",
-        path.display()
-    );
-    if device.is_some() {
+    if ours.is_some() {
         let_go(path, how.gives_up)?;
-    }
-    if daemons.is_empty() {
-        eprintln!(
-            "{}: unmounted. No daemon of it is found: it is dead, another user's, or in another network \
-             namespace. Its log says whether all was written",
-            path.display()
-        );
+        if daemons.is_empty() {
+            eprintln!(
+                "{}: unmounted. No daemon of it is found: it is dead, another user's, or in another network \
+                 namespace. Its log says whether all was written",
+                path.display()
+            );
+        }
+    } else if daemons.is_empty() {
+        bail!("{}: {}", path.display(), nothing_at(path, there, &table));
     }
     mount_daemon::until_gone(daemons, how).await
+}
+
+/// Why nothing is unmounted at a path where none of ours is, and what could be.
+fn nothing_at(path: &Path, there: Option<&Mount>, table: &MountTable) -> String {
+    let what = match there {
+        Some(Mount { kind, .. }) => format!("what is mounted there is {kind}, and not EmberFS"),
+        // Nobody asks a mount of ours: its servers may be dead.
+        None if path.ancestors().any(|above| is_ours(table, above)) => {
+            "no path at which something is mounted".to_owned()
+        }
+        None if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
+            "no such directory".to_owned()
+        }
+        None => "nothing is mounted there".to_owned(),
+    };
+    let ours: Vec<&str> = table.ours().collect();
+    match &ours[..] {
+        [] => format!("{what}; EmberFS is mounted nowhere"),
+        ours => format!("{what}; EmberFS is mounted at {}", ours.join(", ")),
+    }
 }
 
 /// Unmounts, and no more; `lazily` also what is in use.
@@ -123,28 +142,16 @@ pub(crate) fn let_go(path: &Path, lazily: bool) -> Result<()> {
 
 /// Whether one of our mounts is at `path`, alive or not.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    device(&table(), path).is_some()
+    is_ours(&MountTable::read(), path)
 }
 
-fn table() -> String {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
-}
-
-/// The device of our topmost mount at `path`.
-fn device(table: &str, path: &Path) -> Option<String> {
-    let path = escaped(path);
-    let mut found = table.lines().filter_map(|line| {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(2);
-        let (device, at) = (fields.next()?, fields.nth(1)?);
-        (at == path && system.split(' ').next() == Some(TYPE)).then_some(device)
-    });
-    found.next_back().map(str::to_owned)
+fn is_ours(table: &MountTable, path: &Path) -> bool {
+    table.topmost(path).is_some_and(Mount::is_ours)
 }
 
 /// A path without links. A mount of ours ends the search: neither it nor what is below is asked what it is, as the
 /// servers may be dead, and who waits for them then cannot even be killed. To read a link asks nobody else.
-fn resolved(table: &str, path: &Path) -> Result<PathBuf> {
+fn resolved(table: &MountTable, path: &Path) -> Result<PathBuf> {
     let wrong = || path.display().to_string();
     let mut left = std::path::absolute(path).with_context(wrong)?;
     let (mut found, mut links) = (PathBuf::new(), 0);
@@ -160,7 +167,7 @@ fn resolved(table: &str, path: &Path) -> Result<PathBuf> {
             Some(Component::Normal(name)) => found.push(name),
         }
         let rest = parts.as_path();
-        if device(table, &found).is_some() {
+        if is_ours(table, &found) {
             found.extend(rest);
             return Ok(found);
         }
@@ -181,30 +188,20 @@ fn resolved(table: &str, path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A path as the kernel's table has it: blanks and backslashes in octal.
-pub(crate) fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\\' => write!(text, "\\{byte:03o}").expect("memory"),
-            other => text.push(char::from(*other)),
-        }
-    }
-    text
-}
-
 /// A path that stays the same wherever the process is; the directory is made if it is not there.
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
-    let table = table();
+    let table = MountTable::read();
     let path = resolved(&table, path)?;
     let (at, mut above) = (path.display(), path.ancestors());
-    if above.next().is_some_and(|path| device(&table, path).is_some()) {
+    if above.next().is_some_and(|path| is_ours(&table, path)) {
         return Ok(path);
     }
-    if let Some(mount) = above.find(|path| device(&table, path).is_some()) {
+    if let Some(mount) = above.find(|path| is_ours(&table, path)) {
         bail!("{at} lies in the mount at {}: a mount in it would hang with it", mount.display());
     }
-    ensure!(!path.is_file(), "{at} is a file: mount at a directory");
+    if path.exists() && !path.is_dir() {
+        bail!("{at} is no directory: only at one something can be mounted");
+    }
     std::fs::create_dir_all(&path).with_context(|| at.to_string())?;
     Ok(path)
 }
@@ -212,16 +209,6 @@ pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_our_mounts_count_and_blanks_are_octal() {
-        let table = "36 35 98:0 / /mnt/a\\040b rw,noatime master:1 - fuse.emberfs 127.0.0.1:7/ rw\n\
-                     37 35 0:44 / /mnt/other rw - tmpfs tmpfs rw\n";
-        let device = |path| device(table, Path::new(path));
-        assert_eq!(device("/mnt/a b"), Some("98:0".to_owned()));
-        assert_eq!(device("/mnt/a"), None);
-        assert_eq!(device("/mnt/other"), None);
-    }
 
     #[test]
     fn links_are_followed_up_to_a_mount_of_ours() {
@@ -234,9 +221,11 @@ mod tests {
             std::os::unix::fs::symlink(target, top.join(link)).expect("made");
         }
         std::os::unix::fs::symlink(top.join("m"), top.join("a/there")).expect("made");
-        let mounted = format!("1 1 0:57 / {} rw - {TYPE} local:/ rw\n", top.join("m").display());
+        let mounted =
+            format!("1 1 0:57 / {} rw - fuse.emberfs local:/ rw\n", top.join("m").display());
         let found = |table: &str, path: &str| {
-            let found = resolved(table, &top.join(path)).map_err(|error| format!("{error:#}"))?;
+            let table = MountTable::new(table.as_bytes());
+            let found = resolved(&table, &top.join(path)).map_err(|error| format!("{error:#}"))?;
             Ok::<_, String>(found.strip_prefix(&top).map(Path::to_owned).unwrap_or(found))
         };
         assert_eq!(found("", "to/b/../there/none/deep"), Ok("m/none/deep".into()));

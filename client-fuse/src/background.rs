@@ -2,28 +2,44 @@
 //!
 //! The process that was called starts itself anew, waits for one line from it, and ends: with success when
 //! the line says that all is mounted, else as the new process did, which has said why on standard error.
+//!
+//! A mount for which nobody waits any more is not made:
+//!
+//! ```text
+//!   mount(8) ──► mount.emberfs ──► daemon        the arrows: who started whom, and waits for it
+//!      dies ─signal─►  dies  ─pipe─► ends        unless it is mounted by then
+//! ```
 
+use std::future::pending;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 use etcetera::{BaseStrategy, choose_base_strategy};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::options::MountOptions;
 
 /// The line.
 const MOUNTED: &str = "mounted";
 
-/// Starts the daemon, and waits until it is mounted or has failed.
+/// Starts the daemon, and waits until it is mounted or has failed. `with_parent`: whoever started this process
+/// waits for that as well, and does not want the mount any more if it is gone. A shell that ends may want it.
 ///
 /// # Errors
 /// If it cannot be started.
-pub(crate) fn start() -> Result<ExitCode> {
+pub(crate) fn start(with_parent: bool) -> Result<ExitCode> {
+    if with_parent {
+        set_parent_process_death_signal(Some(Signal::KILL)).context("watching who waits")?;
+    }
     let program = std::env::current_exe().context("this program's own file")?;
     let mut daemon = Command::new(program)
-        .args(std::env::args_os().skip(1))
         .args(["--foreground", "--announce"])
+        .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -45,6 +61,17 @@ pub(crate) fn start() -> Result<ExitCode> {
 /// The system's.
 pub(crate) fn leave_terminal() -> io::Result<()> {
     Ok(rustix::process::setsid().map(|_| ())?)
+}
+
+/// In the daemon, before it is mounted: returns when nobody waits for that any more.
+pub(crate) async fn abandoned() {
+    let out = io::stdout().as_fd().try_clone_to_owned();
+    match out.and_then(Sender::from_owned_fd) {
+        // The one error that a pipe has: nobody is left to read from it.
+        Ok(pipe) => while pipe.ready(Interest::ERROR).await.is_ok_and(|now| !now.is_error()) {},
+        // What is no pipe, nobody closes.
+        Err(_) => pending().await,
+    }
 }
 
 /// In the daemon: says that it is mounted, then holds on to nothing of whoever started it.

@@ -18,6 +18,7 @@ mod background;
 pub mod caller;
 mod closing;
 pub mod errno;
+mod exit;
 pub mod options;
 mod presence;
 mod serve;
@@ -31,24 +32,29 @@ use anyhow::Result;
 
 pub use arguments::Arguments;
 pub use closing::Lost;
+pub use exit::Caller;
 use options::MountOptions;
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// Why it could not.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { source, path, options, .. } = arguments;
+pub fn run(arguments: &Arguments, caller: Caller) -> Result<ExitCode> {
+    let Arguments { source, path, options, fake, .. } = arguments;
     let options = MountOptions::new(source, path.clone(), options)?;
-    if arguments.fake {
+    if options.remount {
+        if !fake {
+            session::remount(&options)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    if options.remount {
-        session::remount(&options)?;
+    // Before anything is started that would wait for a cluster first.
+    session::check_vacant(&options.path)?;
+    if *fake {
         return Ok(ExitCode::SUCCESS);
     }
     if !arguments.foreground {
-        return background::start();
+        return background::start(arguments.with_parent || caller == Caller::Mount);
     }
     if arguments.announce {
         background::leave_terminal()?;

@@ -17,6 +17,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use emberfs_client::{AddressError, ClusterAddress};
+use emberfs_daemon::logging;
 use rustix::mount::MountFlags;
 use thiserror::Error;
 
@@ -54,12 +56,23 @@ pub enum OptionError {
         /// What was given.
         option: String,
     },
+    /// Something with a value that makes no sense.
+    #[error("-o {option}: {why}")]
+    Value {
+        /// What was given.
+        option: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A part of a cluster, which cannot be mounted alone.
     #[error("{source_name}: only the root can be mounted: HOSTS:/ or NAME")]
     NotTheRoot {
         /// What was given.
         source_name: String,
     },
+    /// Hosts that are none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
 }
 
 /// Each word that is a flag of the kernel: its name, the flag, whether it is set.
@@ -103,6 +116,9 @@ impl MountOptions {
         if !inside.is_empty() || cluster.is_empty() {
             return Err(OptionError::NotTheRoot { source_name: source.to_owned() });
         }
+        if cluster.contains(':') {
+            cluster.parse::<ClusterAddress>()?;
+        }
         let mut options = Self {
             source: source.to_owned(),
             cluster: cluster.to_owned(),
@@ -132,9 +148,19 @@ impl MountOptions {
             ("direct_io", "") => self.direct_io = true,
             ("remount", "") => {}
             ("user_id" | "group_id", _) if self.remount => {}
-            ("deadline", time) => self.deadline = Some(seconds(time).ok_or_else(unknown)?),
+            ("deadline", time) => {
+                let why = || "expected a number of seconds, above 0".to_owned();
+                let wrong = || OptionError::Value { option: word.to_owned(), why: why() };
+                self.deadline = Some(seconds(time).ok_or_else(wrong)?);
+            }
             ("log", file) if !file.is_empty() => self.log = Some(file.into()),
-            ("log_level", level) if !level.is_empty() => self.log_level = Some(level.to_owned()),
+            ("log_level", level) if !level.is_empty() => {
+                logging::check_level(level).map_err(|error| OptionError::Value {
+                    option: word.to_owned(),
+                    why: error.to_string(),
+                })?;
+                self.log_level = Some(level.to_owned());
+            }
             ("comment", _) => {}
             (name, _) if name.starts_with("x-") || name.starts_with("X-") => {}
             (name, "") if ACCEPTED.contains(&name) => {}
@@ -169,7 +195,7 @@ mod tests {
         ] {
             assert_eq!(parsed(source, "").expect("a source").cluster, cluster);
         }
-        for wrong in ["a:7000:/sub", "/", ":/"] {
+        for wrong in ["a:7000:/sub", "/", ":/", "a:99999:/", "a:7000,b:/"] {
             assert!(parsed(wrong, "").is_err(), "{wrong}");
         }
     }
@@ -190,8 +216,12 @@ mod tests {
             Ok(Some(Duration::from_millis(1500)))
         );
         for wrong in ["deadline", "deadline=", "deadline=0", "deadline=-1", "deadline=soon"] {
-            assert!(parsed("c", wrong).is_err(), "{wrong}");
+            let said = parsed("c", wrong).expect_err("wrong").to_string();
+            assert_eq!(said, format!("-o {wrong}: expected a number of seconds, above 0"));
         }
+        assert!(parsed("c", "log_level=debug").is_ok());
+        let said = parsed("c", "log_level=x=lowd").expect_err("no level").to_string();
+        assert!(said.starts_with("-o log_level=x=lowd: "), "{said}");
         let error = parsed("c", "ro,cache=writeback").expect_err("unknown");
         assert_eq!(error.to_string(), "-o cache=writeback: no such option");
     }

@@ -1,25 +1,30 @@
 //! How `emberfs umount` and `emberfs down` find this daemon, and hear what it still has to do.
 //!
 //! It listens at a socket without a file, in the abstract name space: that goes with the process, and never
-//! lies. The name says the mount's device, as `/proc/self/mountinfo` has it, and the process.
+//! lies. The name says the mount's device, as `/proc/self/mountinfo` has it, and the process. Anybody may have
+//! taken it: then something that nobody could guess stands behind it. So a name is found by how it begins, and who
+//! listens there is asked of the kernel.
 //!
 //! ```text
-//!   @emberfs-mount/0:57/4711
-//!     ◄ CLUSTER PATH                                     one line: the path as mountinfo has it
+//!   @emberfs-mount/0:57/4711, or @emberfs-mount/0:57/4711/8f3e0c6b52a97d14
+//!     ◄ CLUSTER PATH                                     one line: the path as mountinfo has it, and
+//!                                                        in octal also what is no text or moves a terminal
 //!     ◄ mounted | writing WORDS | done | lost WORDS      one line now, and one at each change
 //! ```
-//! Without words, `writing` means that no file has anything left. `done` and `lost` are the last; the connection stands until the process is gone. Only root and this
-//! process's user are answered: the words name files.
+//! Without words, `writing` means that no file has anything left. `done` and `lost` are the last; the connection
+//! stands until the process is gone. Whoever connected before them hears them, and whoever comes later is refused,
+//! as by a process that is gone. Only root and this process's user are answered: the words name files.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::session::MountPoint;
@@ -48,26 +53,26 @@ pub(crate) enum Said {
 #[derive(Debug)]
 pub(crate) struct Presence {
     said: watch::Sender<Said>,
-    accepting: Option<AbortHandle>,
 }
 
 impl Presence {
     /// Listens from now on. A mount that cannot be found works all the same, so that is only logged.
     pub(crate) fn start(cluster: &str, at: &MountPoint) -> Self {
-        let said = watch::Sender::new(Said::Mounted);
-        let Some((device, path)) = at.listed() else { return Self { said, accepting: None } };
-        let name = format!("\0emberfs-mount/{device}/{}", std::process::id());
-        let accepting = match UnixListener::bind(name) {
-            Ok(listener) => {
-                let accept = accept(listener, format!("{cluster} {path}\n"), said.subscribe());
-                Some(tokio::spawn(accept).abort_handle())
+        let presence = Self { said: watch::Sender::new(Said::Mounted) };
+        if let Some((device, path)) = at.listed() {
+            let name = format!("\0emberfs-mount/{device}/{}", std::process::id());
+            match bind(&name) {
+                Ok(listener) => presence.listen(listener, format!("{cluster} {path}\n")),
+                Err(error) => {
+                    tracing::warn!(%error, "`emberfs umount` will not find this mount's daemon");
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "`emberfs umount` will not find this mount's daemon");
-                None
-            }
-        };
-        Self { said, accepting }
+        }
+        presence
+    }
+
+    fn listen(&self, listener: UnixListener, first: String) {
+        tokio::spawn(listen(listener, first.into(), self.said.subscribe()));
     }
 
     /// Says something to whoever listens.
@@ -81,17 +86,48 @@ impl Presence {
 
     /// Says something for the last time, and that it is heard.
     pub(crate) async fn end(self, said: Said) {
-        if let Some(accepting) = &self.accepting {
-            accepting.abort();
-        }
         self.say(said);
         // Who does not listen now is no reason to stay.
         let _unheard = timeout(LAST_LINE_MAX, self.said.closed()).await;
     }
 }
 
-async fn accept(listener: UnixListener, first: String, said: watch::Receiver<Said>) {
-    let (first, room) = (Arc::new(first), Arc::new(Semaphore::new(LISTENERS_MAX)));
+/// Anybody may have taken a name, by chance or in order to be believed.
+fn bind(name: &str) -> io::Result<UnixListener> {
+    match UnixListener::bind(name) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                "somebody else listens where `emberfs umount` looks for this mount's daemon"
+            );
+            let random = RandomState::new().build_hasher().finish();
+            UnixListener::bind(format!("{name}/{random:016x}"))
+        }
+        bound => bound,
+    }
+}
+
+/// Answers whoever connects before the last word is said.
+async fn listen(listener: UnixListener, first: Arc<str>, said: watch::Receiver<Said>) {
+    let mut end = said.clone();
+    tokio::select! {
+        // Nothing more will be said if it fails.
+        _ = end.wait_for(Said::is_last) => {}
+        () = accept(&listener, &first, &said) => {}
+    }
+    let last = match who_came(listener) {
+        Ok(last) => last,
+        Err(error) => return tracing::warn!(%error, "a command may not hear how this mount ended"),
+    };
+    for stream in last.into_iter().filter(may_listen) {
+        // Who went away hears no more.
+        let (first, said) = (first.clone(), said.clone());
+        tokio::spawn(async move { tell(stream, &first, said).await });
+    }
+}
+
+/// Answers some at a time, for ever.
+async fn accept(listener: &UnixListener, first: &Arc<str>, said: &watch::Receiver<Said>) {
+    let room = Arc::new(Semaphore::new(LISTENERS_MAX));
     loop {
         let place = room.clone().acquire_owned().await.expect("it is never closed");
         match listener.accept().await {
@@ -112,6 +148,16 @@ async fn accept(listener: UnixListener, first: String, said: watch::Receiver<Sai
     }
 }
 
+/// Lets nobody connect any more; those who have and were not accepted.
+fn who_came(listener: UnixListener) -> io::Result<Vec<UnixStream>> {
+    let listener = listener.into_std()?;
+    // The kernel hands over those who wait, then nothing.
+    shutdown(&listener, Shutdown::Read)?;
+    let came = listener.incoming().map_while(Result::ok);
+    came.map(|stream| stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)))
+        .collect()
+}
+
 fn may_listen(stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| [0, ours].contains(&peer.uid()))
@@ -127,7 +173,7 @@ async fn tell(
     loop {
         let now = said.borrow_and_update().clone();
         stream.write_all(format!("{now}\n").as_bytes()).await?;
-        if matches!(now, Said::Done | Said::Lost(_)) {
+        if now.is_last() {
             break;
         }
         tokio::select! {
@@ -137,6 +183,13 @@ async fn tell(
     }
     drop(said);
     stream.read(&mut nothing).await.map(|_| ())
+}
+
+impl Said {
+    /// Whether nothing is said after it.
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Done | Self::Lost(_))
+    }
 }
 
 impl fmt::Display for Said {
@@ -154,7 +207,33 @@ impl fmt::Display for Said {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream as Stream};
+
     use super::*;
+
+    /// A name that no other test takes.
+    fn name(test: &str) -> String {
+        format!("\0emberfs-presence-test/{test}/{}", std::process::id())
+    }
+
+    fn knock(name: &str) -> io::Result<BufReader<Stream>> {
+        let address = SocketAddr::from_abstract_name(&name[1..])?;
+        Stream::connect_addr(&address).map(BufReader::new)
+    }
+
+    /// What is said to it, up to this line.
+    fn heard(stream: &mut BufReader<Stream>, last: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line| line != last) {
+            let mut line = String::new();
+            let len = stream.read_line(&mut line).expect("it stands");
+            assert!(len > 0, "it ended after {lines:?}");
+            lines.push(line.trim_end().to_owned());
+        }
+        lines
+    }
 
     #[test]
     fn each_word_is_one_line() {
@@ -163,5 +242,45 @@ mod tests {
         let lines = ["mounted", "writing 1 file 2 bytes", "done", "lost 1 file 2 bytes"];
         assert_eq!(all.map(|said| said.to_string()), lines);
         assert_eq!(Said::Writing(String::new()).to_string(), "writing");
+    }
+
+    /// More than are answered at a time, and nothing was accepted when the last word came.
+    #[tokio::test]
+    async fn whoever_connected_hears_the_end() {
+        let name = name("end");
+        let presence = Presence { said: watch::Sender::new(Said::Mounted) };
+        presence.listen(bind(&name).expect("free"), "cluster /m\n".to_owned());
+        let came: Vec<_> = (0..2 * LISTENERS_MAX).map(|_| knock(&name).expect("there")).collect();
+        presence.end(Said::Done).await;
+        for mut stream in came {
+            assert_eq!(heard(&mut stream, "done"), ["cluster /m", "done"]);
+        }
+        let late = knock(&name).expect_err("it listens no more");
+        assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_listener_hears_each_change() {
+        let name = name("change");
+        let presence = Presence { said: watch::Sender::new(Said::Mounted) };
+        presence.listen(bind(&name).expect("free"), "cluster /m\n".to_owned());
+        let mut stream = knock(&name).expect("there");
+        assert_eq!(heard(&mut stream, "mounted"), ["cluster /m", "mounted"]);
+        presence.say(Said::Writing("1 file".to_owned()));
+        assert_eq!(heard(&mut stream, "writing 1 file"), ["writing 1 file"]);
+        presence.end(Said::Lost("all".to_owned())).await;
+        assert_eq!(heard(&mut stream, "lost all"), ["lost all"]);
+    }
+
+    #[tokio::test]
+    async fn who_took_the_name_keeps_nobody_from_being_found() {
+        let name = name("taken");
+        let _taken = bind(&name).expect("free");
+        let bound = bind(&name).expect("by another name");
+        let address = bound.local_addr().expect("bound");
+        let ours = format!("{}/", &name[1..]);
+        let address = SocketAddr::from(address);
+        let found = address.as_abstract_name().expect("without a file");
+        assert!(found.starts_with(ours.as_bytes()) && found.len() > ours.len());
     }
 }

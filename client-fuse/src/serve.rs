@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use emberfs_client::{Client, ClientOptions, Cluster, Directory};
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
@@ -24,6 +24,8 @@ use crate::session::Session;
 
 /// How long the cluster may take to answer before the mount fails: beyond an election.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
+/// Why a mount is given up.
+const ABANDONED: &str = "nobody waits for the mount any more: it is given up";
 /// How long an unmounted session may go on where somebody has files open.
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.
@@ -35,26 +37,37 @@ const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// Why it could not mount, or what could not be written.
 pub(crate) async fn serve(options: &MountOptions, announce: bool) -> Result<()> {
     start_log(options, announce)?;
-    let client = connect(options).await?;
-    let adapter = Adapter::new(client.clone());
+    let client = tokio::select! {
+        client = connect(options) => client?,
+        () = background::abandoned(), if announce => {
+            tracing::error!("{ABANDONED}");
+            bail!(ABANDONED);
+        }
+    };
+    let adapter = Adapter::new(client.clone(), options.deadline);
     let mut shutdown = Shutdown::listen()?;
     let start = || Session::start(adapter.clone(), Handle::current(), options);
     let mut session = tokio::task::block_in_place(start)?;
-    if announce && let Err(error) = background::announce() {
-        session.unmount()?;
-        return Err(error).context("nobody waits for the mount");
-    }
-    tracing::info!(cluster = %client.cluster(), path = %options.path.display(), "mounted");
+    // Whoever hears that it is mounted finds its daemon.
     let presence = Presence::start(&client.cluster().to_string(), session.mount_point());
+    let announced = if announce { background::announce() } else { Ok(()) };
+    tracing::info!(cluster = %client.cluster(), path = %options.path.display(), "mounted");
     let sweeper = tokio::spawn({
         let adapter = adapter.clone();
         async move { adapter.sweep().await }
     });
-    let (served, asked) = tokio::select! {
-        ended = session.ended() => (ended, false),
-        signal = shutdown.requested() => {
-            tracing::info!(signal, "stopping");
-            (Ok(()), true)
+    let (served, asked) = match announced {
+        Ok(()) => tokio::select! {
+            ended = session.ended() => (ended.context("reading the kernel's requests"), false),
+            signal = shutdown.requested() => {
+                tracing::info!(signal, "stopping");
+                (Ok(()), true)
+            }
+        },
+        // Somebody may have found and used it all the same: it ends as any other.
+        Err(error) => {
+            tracing::error!(%error, "{ABANDONED}");
+            (Err(error).context(ABANDONED), true)
         }
     };
     let unmounted = if session.is_mounted() { unmount(&mut session).await } else { Ok(()) };
@@ -70,7 +83,7 @@ pub(crate) async fn serve(options: &MountOptions, announce: bool) -> Result<()> 
     sweeper.abort();
     end(closed, &client, presence).await?;
     unmounted?;
-    served.context("reading the kernel's requests")
+    served
 }
 
 fn start_log(options: &MountOptions, background: bool) -> Result<()> {

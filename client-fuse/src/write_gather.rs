@@ -1,16 +1,17 @@
-//! Written bytes of one file that are not on their way yet.
+//! Written bytes of one file that are not with the servers yet.
 //!
 //! ```text
-//!   write(2) ─► put ─► runs, oldest first ─► take ─► the chains
-//!                        ▲                    │
-//!                        └───── put_back ◄────┘ a flush failed
+//!   write(2) ─► put ─► runs, oldest first ─► take ─► pieces under way ─► done
+//!                        ▲                             │
+//!                        └───────── put_back ◄─────────┘
 //! ```
 //! A run is a range without a gap, written through one descriptor. Bytes that continue the newest run join
 //! it, until it reaches a multiple of `RUN`; others begin a new one. So a later run may lie over an
-//! earlier one and wins: [`Gather::take`] hands out only runs that do not touch each other, and what was
-//! taken is to be written, or put back, before more is taken.
+//! earlier one and wins: [`Gather::take`] hands out only what lies neither over an older run nor over a piece that
+//! is under way. Each piece ends for itself: done, or put back before all that waits. Runs are numbered as they
+//! begin, so that who waits for what was put before waits for nothing else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,35 +24,52 @@ pub const BYTES_MAX: usize = 8 << 20;
 pub const AGE_MAX: Duration = Duration::from_secs(5);
 /// Runs end at multiples of this, which are multiples of the usual chunk sizes: chunks are written whole.
 const RUN: u64 = 4 << 20;
-/// Runs handed out at once (a count): enough to keep several servers busy with small writes.
-const RUNS_AT_ONCE: usize = 64;
-/// Runs gathered at most (a count): bounds what single bytes written at random cost.
-const RUNS_MAX: usize = 4 * RUNS_AT_ONCE;
+/// Pieces under way from which on no further run is sent (a count): enough to keep several servers busy with
+/// small writes.
+const PIECES_AT_ONCE: usize = 64;
+/// Runs and pieces at most (a count), before those that failed: bounds what single bytes written at random cost.
+const RUNS_MAX: usize = 4 * PIECES_AT_ONCE;
 
 /// What is gathered; `W` names the descriptor that wrote.
 #[derive(Debug)]
 pub struct Gather<W> {
     runs: VecDeque<Run<W>>,
-    /// In `runs`.
+    /// Runs that have begun.
+    begun: u64,
+    /// Bytes in `runs`.
     waiting: usize,
-    /// Taken, and neither written nor put back.
+    /// Pieces that were taken, and neither are written nor were put back: where each begins and ends. They
+    /// do not touch each other.
+    under_way: BTreeMap<u64, u64>,
+    /// Bytes of `under_way`.
     taken: usize,
 }
 
 /// A range without a gap that grows.
 #[derive(Debug)]
 struct Run<W> {
+    number: u64,
     start: u64,
     bytes: BytesMut,
     by: W,
 }
 
-/// A run that is to be written.
+/// Which runs are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// What need not wait any longer: all but the newest, while it grows.
+    Due,
+    /// What had begun by then: see [`Gather::begun`].
+    Begun(u64),
+}
+
+/// A piece of a run that is to be written.
 #[derive(Clone, Debug)]
 pub struct Taken<W> {
+    run: u64,
     /// Where it begins.
     pub start: FileOffset,
-    /// Its bytes.
+    /// Its bytes, of one chunk.
     pub bytes: Bytes,
     /// Through which descriptor it was written.
     pub by: W,
@@ -75,14 +93,14 @@ impl<W> Run<W> {
 
 impl<W> Default for Gather<W> {
     fn default() -> Self {
-        Self { runs: VecDeque::new(), waiting: 0, taken: 0 }
+        Self { runs: VecDeque::new(), begun: 0, waiting: 0, under_way: BTreeMap::new(), taken: 0 }
     }
 }
 
 impl<W: Clone + PartialEq> Gather<W> {
     /// Whether there is room for that many bytes more.
     pub fn has_room(&self, len: usize) -> bool {
-        self.len() + len <= BYTES_MAX && self.runs.len() < RUNS_MAX
+        self.len() + len <= BYTES_MAX && self.runs.len() + self.under_way.len() < RUNS_MAX
     }
 
     /// Gathers bytes, for which there must be room.
@@ -97,7 +115,11 @@ impl<W: Clone + PartialEq> Gather<W> {
                 Some(last) if last.end() == at && !last.full() && last.by == *by => {
                     last.bytes.extend_from_slice(now);
                 }
-                _ => self.runs.push_back(Run { start: at, bytes: now.into(), by: by.clone() }),
+                _ => {
+                    let (number, start, bytes) = (self.begun, at, now.into());
+                    self.runs.push_back(Run { number, start, bytes, by: by.clone() });
+                    self.begun += 1;
+                }
             }
             at += now.len() as u64;
             data = later;
@@ -106,41 +128,75 @@ impl<W: Clone + PartialEq> Gather<W> {
 
     /// Whether something is to be written now, and not at some time.
     pub fn is_due(&self) -> bool {
-        self.runs.front().is_some_and(Run::full) || self.runs.len() >= RUNS_AT_ONCE
+        self.runs.front().is_some_and(Run::full) || self.runs.len() >= PIECES_AT_ONCE
     }
 
-    /// The oldest runs that do not touch each other; unless `all` are wanted, without one that still grows.
-    pub fn take(&mut self, all: bool) -> Vec<Taken<W>> {
+    /// How many runs have begun.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Takes the oldest of some runs that lie over nothing older, in pieces of chunks of so many bytes.
+    pub fn take(&mut self, which: Which, chunk: usize) -> Vec<Taken<W>> {
         let growing = self.runs.len().saturating_sub(1);
-        let counts = |(at, run): (usize, &Run<W>)| {
-            (all || at < growing || run.full())
-                && !self.runs.iter().take(at).any(|other| other.touches(run))
-        };
-        let runs = self.runs.iter().enumerate().take(RUNS_AT_ONCE);
-        let count = runs.map(counts).take_while(|counts| *counts).count();
-        let taken: Vec<_> = self.runs.drain(..count).map(Taken::from).collect();
-        let bytes = taken.iter().map(|run| run.bytes.len()).sum::<usize>();
-        self.waiting -= bytes;
-        self.taken += bytes;
+        let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
+        for (at, run) in std::mem::take(&mut self.runs).into_iter().enumerate() {
+            let wanted = match which {
+                Which::Due => at < growing || run.full(),
+                Which::Begun(begun) => run.number < begun,
+            };
+            let room = self.under_way.len() < PIECES_AT_ONCE;
+            let free = || !self.is_under_way(&run) && !kept.iter().any(|old| run.touches(old));
+            if wanted && room && free() {
+                taken.extend(self.send(run, chunk));
+            } else {
+                kept.push_back(run);
+            }
+        }
+        self.runs = kept;
         taken
     }
 
-    /// A run that was taken is written, or given up.
-    pub fn done(&mut self, run: &Taken<W>) {
-        self.taken -= run.bytes.len();
-    }
-
-    /// Runs that were taken are not written: they are kept, before all others.
-    pub fn put_back(&mut self, runs: Vec<Taken<W>>) {
-        for Taken { start, bytes, by } in runs.into_iter().rev() {
-            self.taken -= bytes.len();
-            self.waiting += bytes.len();
-            self.runs.push_front(Run { start: start.get(), bytes: bytes.into(), by });
+    /// Cuts a run into pieces, which are under way from now on.
+    fn send(&mut self, run: Run<W>, chunk: usize) -> Vec<Taken<W>> {
+        let Run { number, mut start, bytes, by } = run;
+        let (mut bytes, mut pieces) = (bytes.freeze(), Vec::new());
+        self.waiting -= bytes.len();
+        self.taken += bytes.len();
+        while !bytes.is_empty() {
+            let within = usize::try_from(start % chunk as u64).expect("less than a chunk");
+            let piece = bytes.split_to((chunk - within).min(bytes.len()));
+            let end = start + piece.len() as u64;
+            self.under_way.insert(start, end);
+            let (at, by) = (FileOffset(start), by.clone());
+            pieces.push(Taken { run: number, start: at, bytes: piece, by });
+            start = end;
         }
+        pieces
     }
 
-    /// Forgets what lies behind a new end of the file.
+    fn is_under_way(&self, run: &Run<W>) -> bool {
+        let before = self.under_way.range(..run.end()).next_back();
+        before.is_some_and(|(_, end)| *end > run.start)
+    }
+
+    /// A piece that was taken is written, or given up.
+    pub fn done(&mut self, piece: &Taken<W>) {
+        self.under_way.remove(&piece.start.get()).expect("it was taken");
+        self.taken -= piece.bytes.len();
+    }
+
+    /// A piece that was taken is not written: it is kept, before all others.
+    pub fn put_back(&mut self, piece: Taken<W>) {
+        self.done(&piece);
+        self.waiting += piece.bytes.len();
+        let Taken { run: number, start, bytes, by } = piece;
+        self.runs.push_front(Run { number, start: start.get(), bytes: bytes.into(), by });
+    }
+
+    /// Forgets what lies behind a new end of the file; nothing may be under way.
     pub fn cut(&mut self, len: ByteLen) {
+        assert!(self.under_way.is_empty(), "who cuts waits first");
         for run in &mut self.runs {
             let keep = len.get().saturating_sub(run.start).min(run.bytes.len() as u64);
             run.bytes.truncate(usize::try_from(keep).expect("not more than was there"));
@@ -159,15 +215,10 @@ impl<W: Clone + PartialEq> Gather<W> {
         self.len() == 0
     }
 
-    /// The furthest end of what waits.
+    /// The furthest end of what is not written.
     pub fn end(&self) -> ByteLen {
-        ByteLen(self.runs.iter().map(Run::end).max().unwrap_or_default())
-    }
-}
-
-impl<W> From<Run<W>> for Taken<W> {
-    fn from(Run { start, bytes, by }: Run<W>) -> Self {
-        Self { start: FileOffset(start), bytes: bytes.freeze(), by }
+        let last = self.under_way.values().next_back().copied();
+        ByteLen(self.runs.iter().map(Run::end).chain(last).max().unwrap_or_default())
     }
 }
 
@@ -179,18 +230,34 @@ mod tests {
     /// One step on a small file around the border of two runs.
     #[derive(Clone, Debug)]
     enum Step {
-        Put { by: u8, at: u64, len: usize },
-        Flush { all: bool, fails: bool },
-        Cut { at: u64 },
+        Put {
+            by: u8,
+            at: u64,
+            len: usize,
+        },
+        Take {
+            due: bool,
+        },
+        /// Of a piece that is under way.
+        End {
+            which: usize,
+            well: bool,
+        },
+        Cut {
+            at: u64,
+        },
     }
 
     const BASE: u64 = RUN - 64;
+    /// Bytes of a chunk.
+    const CHUNK: usize = 32;
 
     fn step() -> impl Strategy<Value = Step> {
-        (any::<u8>(), 0..128_u64, 1..64_usize, any::<bool>(), any::<bool>()).prop_map(
-            |(kind, at, len, all, fails)| match kind % 8 {
-                0..5 => Step::Put { by: kind % 2, at, len },
-                5..7 => Step::Flush { all, fails },
+        (any::<u8>(), 0..128_u64, 1..64_usize, any::<bool>(), any::<usize>()).prop_map(
+            |(kind, at, len, yes, which)| match kind % 16 {
+                0..7 => Step::Put { by: kind % 2, at, len },
+                7..10 => Step::Take { due: yes },
+                10..15 => Step::End { which, well: yes },
                 _ => Step::Cut { at },
             },
         )
@@ -206,59 +273,130 @@ mod tests {
         file[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// What is gathered, what is under way, and what the servers have.
+    #[derive(Default)]
+    struct Written {
+        gather: Gather<u8>,
+        pieces: Vec<Taken<u8>>,
+        file: Vec<u8>,
+    }
+
+    impl Written {
+        fn take(&mut self, due: bool) {
+            let begun = Which::Begun(self.gather.begun());
+            let taken = self.gather.take(if due { Which::Due } else { begun }, CHUNK);
+            for Taken { start, bytes, .. } in &taken {
+                let within = small(start.get() % CHUNK as u64);
+                assert!(!bytes.is_empty() && within + bytes.len() <= CHUNK, "of one chunk");
+            }
+            self.pieces.extend(taken);
+        }
+
+        fn end(&mut self, which: usize, well: bool) {
+            let piece = self.pieces.swap_remove(which);
+            if well {
+                apply(&mut self.file, piece.start.get() - BASE, &piece.bytes);
+                self.gather.done(&piece);
+            } else {
+                self.gather.put_back(piece);
+            }
+        }
+
+        /// In any order: they do not touch each other.
+        fn end_all(&mut self) {
+            while let Some(last) = self.pieces.len().checked_sub(1) {
+                self.end(last / 2, true);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn what_was_put_is_what_is_written(steps in proptest::collection::vec(step(), 1..60)) {
-            let (mut gather, mut model, mut file) = (Gather::default(), Vec::new(), Vec::new());
+            let (mut written, mut model) = (Written::default(), Vec::new());
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Put { by, at, len } => {
                         let data = vec![u8::try_from(number + 1).expect("few steps"); len];
-                        gather.put(&by, FileOffset(BASE + at), &data);
+                        written.gather.put(&by, FileOffset(BASE + at), &data);
                         apply(&mut model, at, &data);
                     }
-                    Step::Flush { all, fails } => {
-                        let taken = gather.take(all);
-                        if fails {
-                            gather.put_back(taken);
-                            continue;
-                        }
-                        // In any order: they do not touch each other.
-                        for run in taken.iter().rev() {
-                            apply(&mut file, run.start.get() - BASE, &run.bytes);
-                            gather.done(run);
+                    Step::Take { due } => written.take(due),
+                    Step::End { which, well } => {
+                        if let Some(which) = which.checked_rem(written.pieces.len()) {
+                            written.end(which, well);
                         }
                     }
                     Step::Cut { at } => {
-                        gather.cut(ByteLen(BASE + at));
+                        written.end_all();
+                        written.gather.cut(ByteLen(BASE + at));
                         model.resize(small(at), 0);
-                        file.resize(small(at), 0);
+                        written.file.resize(small(at), 0);
                     }
                 }
+                let end = written.gather.end().get();
+                prop_assert!(end == 0 || end <= BASE + model.len() as u64);
             }
-            while !gather.is_empty() {
-                let taken = gather.take(true);
-                prop_assert!(!taken.is_empty(), "something moves");
-                for run in taken {
-                    apply(&mut file, run.start.get() - BASE, &run.bytes);
-                    gather.done(&run);
-                }
+            while !written.gather.is_empty() {
+                written.take(false);
+                prop_assert!(!written.pieces.is_empty(), "something moves");
+                written.end_all();
             }
-            prop_assert_eq!(file, model);
+            prop_assert_eq!(written.file, model);
         }
+    }
+
+    fn lens<W>(taken: &[Taken<W>]) -> Vec<usize> {
+        taken.iter().map(|piece| piece.bytes.len()).collect()
     }
 
     #[test]
     fn bytes_in_a_row_make_one_run_up_to_its_border() {
-        let mut gather = Gather::default();
+        let (mut gather, chunk) = (Gather::default(), 1 << 21);
         for piece in 0..6 {
             gather.put(&(), FileOffset(piece << 20), &vec![1; 1 << 20]);
         }
         assert!(gather.is_due() && gather.has_room(2 << 20) && !gather.has_room((2 << 20) + 1));
-        let taken = gather.take(false);
-        assert_eq!(taken.iter().map(|run| run.bytes.len()).collect::<Vec<_>>(), [4 << 20]);
+        let taken = gather.take(Which::Due, chunk);
+        assert_eq!(lens(&taken), [2 << 20; 2]);
         assert!(!gather.has_room((2 << 20) + 1), "what is on its way counts");
+        assert_eq!(gather.end(), ByteLen(6 << 20));
+        let all = Which::Begun(gather.begun());
+        assert_eq!((gather.take(Which::Due, chunk).len(), gather.take(all, chunk).len()), (0, 1));
+    }
+
+    /// Of two chains one hangs: what goes to the other counts as soon as it is there, and more follows it.
+    #[test]
+    fn each_piece_ends_for_itself() {
+        let (mut gather, chunk) = (Gather::default(), 1 << 20);
+        gather.put(&(), FileOffset(0), &vec![1; 4 << 20]);
+        let mut taken = gather.take(Which::Due, chunk);
+        assert_eq!(lens(&taken), [chunk; 4]);
+        let hangs = taken.remove(0);
+        gather.done(&taken.remove(0));
+        gather.put_back(taken.remove(0));
+        assert_eq!(gather.len(), 3 << 20);
+        gather.put(&(), FileOffset(4 << 20), &[1; 9]);
+        gather.put(&(), FileOffset(5), &[2; 9]);
+        let all = Which::Begun(gather.begun());
+        gather.put(&(), FileOffset(99 << 20), &[3; 9]);
+        assert_eq!(lens(&gather.take(all, chunk)), [chunk, 9], "nothing goes before what hangs");
+        gather.done(&hangs);
+        assert_eq!(lens(&gather.take(all, chunk)), [9], "what began later is not waited for");
+    }
+
+    #[test]
+    fn many_small_runs_go_a_few_at_a_time() {
+        let (mut gather, mut put) = (Gather::default(), 0);
+        while gather.has_room(1) {
+            gather.put(&(), FileOffset(put * 2), &[1]);
+            put += 1;
+        }
+        let (all, chunk) = (Which::Begun(put), 1 << 20);
+        let taken = gather.take(all, chunk);
+        assert_eq!((taken.len(), gather.take(all, chunk).len()), (PIECES_AT_ONCE, 0));
+        assert!(!gather.has_room(1), "what is on its way counts");
         gather.done(&taken[0]);
-        assert_eq!((gather.take(false).len(), gather.take(true).len()), (0, 1));
+        assert!(gather.has_room(1) && gather.take(all, chunk).len() == 1);
     }
 }

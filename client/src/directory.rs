@@ -133,6 +133,12 @@ impl Directory {
         &self.path
     }
 
+    /// Whether a cluster can be called so: letters, digits, `-`, `_` and `.`, nothing that could be an address.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    }
+
     /// All clusters, by name; none if there is no file.
     ///
     /// # Errors
@@ -154,7 +160,7 @@ impl Directory {
         kept_in: Option<&Path>,
     ) -> Result<(), DirectoryError> {
         let mut file = self.read()?;
-        if !is_name(name) {
+        if !Self::is_name(name) {
             return Err(self.unknown(name, &file));
         }
         let id = cluster.cluster.map(|id| id.to_string());
@@ -198,8 +204,7 @@ impl Directory {
 
     fn find_by(&self, named: Option<&str>) -> Result<ClusterAddress, DirectoryError> {
         if let Some(addresses) = named.filter(|named| named.contains(':')) {
-            let meta = addresses.split(',').map(|address| address.trim().parse());
-            return Ok(ClusterAddress { cluster: None, meta: meta.collect::<Result<_, _>>()? });
+            return Ok(addresses.parse()?);
         }
         let mut file = self.read()?;
         let only = || file.clusters.keys().next().filter(|_| file.clusters.len() == 1).cloned();
@@ -257,11 +262,6 @@ impl Directory {
     fn io(&self, error: io::Error) -> DirectoryError {
         DirectoryError::Io { path: self.path.clone(), source: Arc::new(error) }
     }
-}
-
-/// Letters, digits, `-`, `_` and `.`: nothing that could be an address.
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 fn names(file: &File) -> String {

@@ -1,10 +1,11 @@
 //! What a client is told when it connects.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use emberfs_buffer::Pool;
 use emberfs_layout::{ByteLen, ClusterId};
-use emberfs_transport::{Address, Limits};
+use emberfs_transport::{Address, AddressError, Limits};
 
 use crate::credentials::Credentials;
 
@@ -17,10 +18,21 @@ pub struct ClusterAddress {
     pub meta: Vec<Address>,
 }
 
+impl FromStr for ClusterAddress {
+    type Err = AddressError;
+
+    /// Of `host:port[,host:port]`, whichever cluster answers there.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let meta = text.split(',').map(|address| address.trim().parse());
+        Ok(Self { cluster: None, meta: meta.collect::<Result<_, _>>()? })
+    }
+}
+
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// How long a call may take; `None`: as long as it needs, with a line in the log.
+    /// How long a call may take, all but [`File::write_behind`](crate::File::write_behind); `None`: as long as
+    /// it needs, with a line in the log.
     pub deadline: Option<Duration>,
     /// Memory for what comes from servers, at least [`Self::MEMORY_MIN`]. A read needs room for what is on its
     /// way only: 64 MiB keep a dozen servers busy.

@@ -29,6 +29,7 @@ use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::holder;
 use crate::lock::{self, Lock};
 use crate::sync_point::SyncPoint;
 
@@ -113,10 +114,12 @@ pub enum IdentityError {
         found: String,
     },
     /// Another process uses it.
-    #[error("{} is in use by another process", directory.display())]
+    #[error("{} is in use by {}", directory.display(), who(.holder))]
     InUse {
         /// Which directory.
         directory: PathBuf,
+        /// Who uses it, if that can be seen: process number and name.
+        holder: Option<String>,
     },
     /// The identity file is damaged.
     #[error("{}: {text}", file.display())]
@@ -354,11 +357,18 @@ fn refuse_contents(directory: &Path) -> Result<(), IdentityError> {
 
 fn lock(directory: &Path) -> Result<Lock, IdentityError> {
     Lock::take(directory).map_err(|error| match error {
-        TryLockError::WouldBlock => IdentityError::InUse { directory: directory.to_owned() },
+        TryLockError::WouldBlock => IdentityError::InUse {
+            directory: directory.to_owned(),
+            holder: holder::of_lock(&directory.join(lock::FILE)),
+        },
         TryLockError::Error(source) => {
             IdentityError::Io { path: directory.join(lock::FILE), source }
         }
     })
+}
+
+fn who(holder: &Option<String>) -> String {
+    holder.as_ref().map_or("another process".to_owned(), |holder| format!("process {holder}"))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -412,7 +422,8 @@ mod tests {
         let directory = empty();
         let held = Held::format(directory.path(), DISK).expect("empty");
         let busy = reopened(directory.path()).expect_err("held");
-        assert!(matches!(busy, IdentityError::InUse { .. }), "{busy}");
+        let holder = format!("is in use by process {} (", std::process::id());
+        assert!(busy.to_string().contains(&holder), "{busy}");
         drop(held);
         assert_eq!(reopened(directory.path()).expect("free").identity(), DISK);
     }

@@ -10,6 +10,7 @@
 //! * [`identity`]: the small file that says whose a data directory is; `lock.rs`: the lock on it.
 //! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
+//! * `holder.rs`: which process has the port or the lock that this one wants.
 //! * [`shutdown`]: the signals that ask a process to end. [`ending`]: what it says and returns then.
 //! * [`sync_point`]: the syncs that keep an identity, and the switch that leaves one sync out.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 pub mod config;
 pub mod ending;
 pub mod formatting;
+mod holder;
 pub mod identity;
 pub mod listen;
 mod lock;

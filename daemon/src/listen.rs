@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::holder;
 
 /// Connections that may wait to be accepted (a count): a burst of clients that come back.
 const BACKLOG: u32 = 1024;
@@ -63,7 +64,7 @@ pub fn bind(
         }
         bind_one(address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => {
-                ListenError::Taken { address, holder: holder(address.port()) }
+                ListenError::Taken { address, holder: holder::of_port(address.port()) }
             }
             _ => ListenError::Refused { address, source },
         })
@@ -77,45 +78,6 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Which process listens on `port`, as far as this user may see: `1234 (nginx)`.
-#[must_use]
-pub fn holder(port: u16) -> Option<String> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listening_sockets(&table, port))
-        .collect();
-    let processes = std::fs::read_dir("/proc").ok()?;
-    processes.filter_map(Result::ok).find_map(|process| {
-        let number = process.file_name().to_string_lossy().parse::<u32>().ok()?;
-        holds(&process.path(), &inodes).then(|| {
-            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            format!("{number} ({})", name.trim())
-        })
-    })
-}
-
-/// The sockets of a `/proc/net/tcp` table that listen on `port`, by their inode numbers.
-fn listening_sockets(table: &str, port: u16) -> Vec<String> {
-    const LISTEN: &str = "0A";
-    let of_line = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        let (_, local_port) = local.rsplit_once(':')?;
-        let same = u16::from_str_radix(local_port, 16) == Ok(port);
-        (same && *state == LISTEN).then(|| format!("socket:[{inode}]"))
-    };
-    table.lines().skip(1).filter_map(of_line).collect()
-}
-
-/// Whether a process has one of these sockets open.
-fn holds(process: &Path, sockets: &[String]) -> bool {
-    let Ok(open) = std::fs::read_dir(process.join("fd")) else { return false };
-    open.filter_map(Result::ok)
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-        .any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str()))
 }
 
 #[cfg(test)]

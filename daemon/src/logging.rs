@@ -67,20 +67,30 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
-    let LogConfig { file, level, .. } = config;
-    let wrong = |error: tracing_subscriber::filter::ParseError| LogError::Level {
-        level: level.clone(),
-        text: error.to_string(),
-    };
-    let filter = EnvFilter::builder().parse(level).map_err(wrong)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
-    let started = match file {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.level)?).with_ansi(false);
+    let started = match &config.file {
         None => lines.with_writer(std::io::stderr).try_init(),
         Some(file) => lines.with_writer(Mutex::new(rotated(config, file)?)).try_init(),
     };
     started.map_err(|_| LogError::Twice)?;
     log_panics();
     Ok(())
+}
+
+/// Whether a level can be understood.
+///
+/// # Errors
+/// [`LogError::Level`].
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(|_| ())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let wrong = |error: tracing_subscriber::filter::ParseError| LogError::Level {
+        level: level.to_owned(),
+        text: error.to_string(),
+    };
+    EnvFilter::builder().parse(level).map_err(wrong)
 }
 
 fn rotated(config: &LogConfig, file: &PathBuf) -> Result<FileRotate<AppendCount>, LogError> {

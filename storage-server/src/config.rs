@@ -28,6 +28,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Buffers of one shard must hold at least this, in MiB: a chunk of the largest size that comes from a
 /// client, one from another server, and two at the disks.
 const SHARD_MEMORY_MIB_MIN: u64 = 256;
+/// More than any machine has, in MiB: it is said in another unit by mistake.
+const MEMORY_MIB_MAX: u64 = 1 << 30;
 /// The smallest disk that is worth an index, in MiB.
 const DISK_MIB_MIN: u64 = 64;
 
@@ -126,9 +128,16 @@ impl Validate for Config {
                 "listen: a wildcard is no address that others can use: say `advertise`".into()
             );
         }
-        let least = SHARD_MEMORY_MIB_MIN * self.shard_count() as u64;
-        if !(least..=1 << 30).contains(&self.memory_mib) {
-            return Err(format!("memory_mib: {}, expected at least {least}", self.memory_mib));
+        let (memory, shards) = (self.memory_mib, self.shard_count() as u64);
+        let least = SHARD_MEMORY_MIB_MIN * shards;
+        if memory < least {
+            return Err(format!(
+                "memory_mib: {memory}, expected at least {least}: each shard needs {SHARD_MEMORY_MIB_MIN} \
+                 (`shards` is {shards}; by default one a disk, at most one a core)"
+            ));
+        }
+        if memory > MEMORY_MIB_MAX {
+            return Err(format!("memory_mib: {memory}, expected at most {MEMORY_MIB_MAX}"));
         }
         match self.disk_mib_max {
             Some(small) if small < DISK_MIB_MIN => {
@@ -195,7 +204,11 @@ mod tests {
         assert_eq!(said("shards = 1\ndomain = 3\nadvertise = [\"a.example:1\"]"), said(""));
         for (more, words) in [
             ("shards = 0", "shards: 0, expected 1 to 1024"),
-            ("memory_mib = 10", "memory_mib: 10, expected at least"),
+            (
+                "memory_mib = 10\nshards = 1",
+                "memory_mib: 10, expected at least 256: each shard needs 256 (`shards` is 1;",
+            ),
+            ("memory_mib = 2000000000", "memory_mib: 2000000000, expected at most 1073741824"),
             ("disk_mib_max = 1", "disk_mib_max: 1, expected at least 64"),
             ("advertise = [\"nowhere\"]", "no port"),
             ("disk = 1", "unknown field `disk`"),

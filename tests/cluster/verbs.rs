@@ -116,19 +116,8 @@ fn what_is_wrong_is_said_with_an_exit_status() {
         &cluster,
         &[
             (&["status"], 0, &["healthy"]),
-            (&["no-such-verb"], 64, &["Usage"]),
-            (&["cat", "/local"], 64, &["ember:/path"]),
-            (&["status", "--timeout", "soon"], 64, &["number of seconds"]),
-            (&["disk", "add", "nonsense"], 64, &["32 hexadecimal digits"]),
-            (&["chain-table", "create", "--chunk-size", "3"], 64, &["chunk size"]),
-            (
-                &["up", "--dir", &shown("b"), "--storage", "1", "--replicas", "2"],
-                64,
-                &["--replicas"],
-            ),
             (&["--cluster", "nobody", "status"], 3, &["no cluster is called `nobody`", "local"]),
             (&["--cluster", "nobody", "node", "list"], 1, &["`nobody`", "local"]),
-            (&["--cluster", "host:port", "node", "list"], 1, &["host:port"]),
             (&["cat", "ember:/no/such/file"], 1, &["ember:/no/such/file: no such file"]),
             (&["ls", "ember:/no"], 1, &["ember:/no: no such file"]),
             (&["stat", "ember:/no"], 1, &["ember:/no: no such file"]),
@@ -141,6 +130,7 @@ fn what_is_wrong_is_said_with_an_exit_status() {
             (&["cp", &shown("file"), "ember:/no/where"], 1, &["ember:/no/where", "no such file"]),
             (&["cp", &shown("gone"), "ember:/"], 1, &["gone", "no such file"]),
             (&["cp", local.path().to_str().expect("text"), "ember:/"], 1, &["cp -r"]),
+            (&["node", "list", "--help"], 0, &["DOMAIN"]),
             (&["chain-table", "create", "--replicas", "3"], 1, &["add disks"]),
             (&["disk", "format", &shown("file")], 1, &["file"]),
             (&["cluster", "init", "--config", &shown("gone.toml")], 1, &["gone.toml"]),
@@ -156,6 +146,39 @@ fn what_is_wrong_is_said_with_an_exit_status() {
             (&["ls", "--timeout", "0.2"], 1, &["metadata servers"]),
         ],
     );
+}
+
+#[test]
+fn what_a_path_cannot_be_is_said_with_its_reason() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let folder = cluster.folder();
+    let file = folder.path().join("file").to_string_lossy().into_owned();
+    std::fs::write(&file, b"1").expect("a file");
+    cluster.must(&["mkdir", "ember:/there"]);
+    hold(
+        &cluster,
+        &[
+            (&["cp", &file, "ember:/there/is"], 0, &[]),
+            (&["cp", &file, "ember:/there/is/"], 1, &["ember:/there/is/: not a directory"]),
+            (&["cp", &file, "ember:/there/no/"], 1, &["ember:/there/no/: no such directory"]),
+            (
+                &["mv", "ember:/there", "ember:/there/is/"],
+                1,
+                &["ember:/there/is/: not a directory"],
+            ),
+            (
+                &["mv", "ember:/there", "ember:/there/in"],
+                1,
+                &["moved into itself", "ember:/there/in lies"],
+            ),
+            (&["mv", "ember:/there", "ember:/there"], 1, &["moved into itself"]),
+            (&["mv", "ember:/", "ember:/there"], 1, &["ember:/ is the root"]),
+            (&["rm", "-r", "ember:/"], 1, &["ember:/ is the root"]),
+            (&["rm", "-r", "ember:/there/.."], 1, &["ember:/there/.. ends in `..`"]),
+            (&["mkdir", "ember:/"], 1, &["ember:/ is the root"]),
+        ],
+    );
+    cluster.down();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,7 +294,8 @@ async fn a_second_server_of_a_name_or_a_directory_ends_with_words() {
     let same = cluster.directory().join("same.toml");
     std::fs::write(&same, text.replace(&listen, "listen = [\"127.0.0.1:0\"]")).expect("written");
     let said = refused(&cluster, &same).await;
-    assert!(said.contains("is in use by another process"), "{said}");
+    let words = format!("is in use by process {holder} (emberfs-storage)");
+    assert!(said.contains(&words), "{said}");
     cluster.kill("storage-1").await;
     let copy = cluster.directory().join("copy");
     let copied = Command::new("cp").arg("-a").args([&first, &copy]).status().expect("cp");

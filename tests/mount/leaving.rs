@@ -6,10 +6,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use emberfs_client::OpenOptions;
+use emberfs_layout::{ChunkIndex, ChunkVersion};
+use emberfs_tests::replicas::Replicas;
 use rustix::io::Errno;
 
 use crate::local::LocalCluster;
-use crate::mounted::{Mounted, SHAPE, cluster, refused, shaped, until, words};
+use crate::mounted::{Mounted, SHAPE, cluster, has, refused, until, words};
 
 static BYTES: [u8; 100_000] = [b'0'; 100_000];
 
@@ -30,9 +33,15 @@ struct Holder(Child);
 
 impl Holder {
     fn start(path: &Path) -> Self {
-        let script = "open F, '>', shift or die; syswrite F, '0' x 100000; syswrite STDOUT, qq(held\\n); <STDIN>";
+        Self::start_with(path, BYTES.len())
+    }
+
+    /// The same, with so many bytes.
+    fn start_with(path: &Path, len: usize) -> Self {
+        let script = "open F, '>', shift or die; syswrite(F, '0' x shift) or die; syswrite STDOUT, qq(held\\n); <STDIN>";
         let mut perl = Command::new("perl");
-        perl.args(["-e", script]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        perl.args(["-e", script]).arg(path).arg(len.to_string());
+        perl.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = perl.spawn().expect("Debian's base has it");
         let mut said = String::new();
         let out = child.stdout.take().expect("it is piped");
@@ -93,9 +102,11 @@ fn a_second_signal_gives_up_what_waits_and_names_it() {
     assert_eq!(mount.ended(), None);
     mount.signal("INT");
     assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
-    let last = mount.log().lines().last().expect("it said something").to_owned();
-    for word in ["SIGINT before all was written", "lost: d/f [", "(100000 bytes)"] {
-        assert!(last.contains(word), "{word}: {last}");
+    let log = mount.log();
+    let lost = log.lines().find(|line| line.contains("SIGINT before all was written"));
+    let lost = lost.unwrap_or_else(|| panic!("{log}"));
+    for word in ["lost: d/f [", "(100000 bytes)"] {
+        assert!(lost.contains(word), "{word}: {lost}");
     }
     cluster.signal("storage-1", "CONT");
     cluster.up();
@@ -105,14 +116,15 @@ fn a_second_signal_gives_up_what_waits_and_names_it() {
 #[test]
 fn a_deadline_gives_up_what_waits() {
     let Some(cluster) = cluster("a_deadline_gives_up_what_waits", &[]) else { return };
-    let mut mount = Mounted::start(&cluster, "deadline=1");
+    // It binds all other calls too, on a machine that has much else to do.
+    let mut mount = Mounted::start(&cluster, "deadline=5");
     let mut file = File::create_new(mount.at("f")).expect("made");
     cluster.signal("storage-1", "STOP");
     file.write_all(&BYTES).expect("gathered");
     refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
     mount.signal("TERM");
     assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
-    assert!(mount.log().contains("nothing got on for 1 s before all was"), "{}", mount.log());
+    assert!(mount.log().contains("nothing got on for 5 s before all was"), "{}", mount.log());
     cluster.signal("storage-1", "CONT");
     cluster.up();
     cluster.down();
@@ -173,13 +185,80 @@ fn force_gives_up_what_waits_and_says_what() {
     cluster.down();
 }
 
+/// The deadline of who waits is not that of the bytes: they are on their way, and are sent once.
+#[tokio::test]
+async fn what_somebody_waited_for_in_vain_arrives_once() {
+    let test = "what_somebody_waited_for_in_vain_arrives_once";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let mount = Mounted::start(&cluster, "deadline=5");
+    let mut file = File::create_new(mount.at("f")).expect("made");
+    file.write_all(&BYTES).expect("gathered");
+    file.sync_all().expect("arrived, by a connection that stands from now on");
+    cluster.signal("storage-1", "STOP");
+    file.write_all(&BYTES).expect("gathered");
+    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
+    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
+    cluster.signal("storage-1", "CONT");
+    until("it has arrived", || file.sync_all().is_ok());
+    let client = cluster.client().await;
+    let there = client.fs().open("f", &OpenOptions::new().read(true)).await.expect("there");
+    let replicas = Replicas::connect(&client).await;
+    let versions = replicas.versions(&there.attributes(), "storage-1").await;
+    assert_eq!(versions, [ChunkVersion(2)]);
+    drop(file);
+    mount.leave();
+    client.close().await.expect("said");
+    cluster.down();
+}
+
+/// Of two servers one hangs: what the other has is not lost, and not waited for.
+#[tokio::test]
+async fn only_what_has_not_arrived_is_left() {
+    const CHUNK: usize = 1 << 20;
+    let test = "only_what_has_not_arrived_is_left";
+    if !has(test, &[]) {
+        return;
+    }
+    let cluster = LocalCluster::start(&["--storage", "2", "--disks", "1", "--replicas", "1"]);
+    let client = cluster.client().await;
+    let new = OpenOptions::new().write(true).create_new(true);
+    let file = client.fs().open("f", &new).await.expect("made");
+    let made = file.attributes();
+    file.close().await.expect("closed");
+    let (routing, count) = (client.routing(), 8);
+    let stripe = routing.stripe(made.data.expect("a file").layout).expect("known");
+    let hangs = (0..count).filter(|index| {
+        let mut serving = routing.serving(stripe.chain_of(ChunkIndex(*index))).expect("known");
+        let replica = serving.next().expect("one serves");
+        routing.home(replica.target).expect("known").name == "storage-1"
+    });
+    let hangs = hangs.count();
+    assert!(0 < hangs && hangs < count as usize, "both have some");
+    let mut mount = Mounted::start(&cluster, "deadline=90");
+    cluster.signal("storage-1", "STOP");
+    let holder = Holder::start_with(&mount.at("f"), count as usize * CHUNK);
+    mount.signal("TERM");
+    let left = format!("still writing 1 file, {} bytes: chain-", hangs * CHUNK);
+    until("it says what has not arrived", || mount.log().contains(&left));
+    mount.signal("INT");
+    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
+    let lost = format!("lost: f [{}] ({} bytes)", made.inode.0, hangs * CHUNK);
+    assert!(mount.log().contains(&lost), "{lost}: {}", mount.log());
+    drop(holder);
+    cluster.signal("storage-1", "CONT");
+    client.close().await.expect("said");
+    cluster.up();
+    cluster.down();
+}
+
 #[test]
 fn down_loses_nothing_that_its_mount_has() {
-    let top = tempfile::tempdir().expect("a temporary directory");
-    let path = top.path().join("mount");
-    let shape = [&SHAPE[..], &["--mount", path.to_str().expect("text")]].concat();
-    let test = "down_loses_nothing_that_its_mount_has";
-    let Some(cluster) = shaped(test, &[], &shape) else { return };
+    if !has("down_loses_nothing_that_its_mount_has", &[]) {
+        return;
+    }
+    let mut cluster = LocalCluster::prepare(&SHAPE, &[]);
+    let path = cluster.mount();
+    cluster.up();
     let directory = cluster.directory().display().to_string();
     fs::create_dir(path.join("d")).expect("made");
     let mut file = File::create_new(path.join("d/f")).expect("made");

@@ -5,10 +5,12 @@ use emberfs_tests::local;
 
 mod calls;
 mod ending;
+mod given_up;
 mod leaving;
 mod made_by_up;
 mod meeting;
 mod mounted;
 mod namespace;
+mod places;
 mod programs;
 mod users;

@@ -21,11 +21,11 @@ pub(crate) struct Mounted {
 
 /// A cluster, if there is all that the test needs; else it says what is missing.
 pub(crate) fn cluster(test: &str, programs: &[&str]) -> Option<LocalCluster> {
-    shaped(test, programs, &SHAPE)
+    has(test, programs).then(|| LocalCluster::start(&SHAPE))
 }
 
-/// The same, of this shape.
-pub(crate) fn shaped(test: &str, programs: &[&str], shape: &[&str]) -> Option<LocalCluster> {
+/// Whether there is all that the test needs; else it says what is missing.
+pub(crate) fn has(test: &str, programs: &[&str]) -> bool {
     let found = |program: &&&str| {
         let found = Command::new("which").arg(program).output();
         found.is_ok_and(|output| output.status.success())
@@ -34,10 +34,10 @@ pub(crate) fn shaped(test: &str, programs: &[&str], shape: &[&str]) -> Option<Lo
     let why = match (Path::new("/dev/fuse").exists(), missing) {
         (false, _) => "no /dev/fuse".to_owned(),
         (true, Some(program)) => format!("no {program}"),
-        (true, None) => return Some(LocalCluster::start(shape)),
+        (true, None) => return true,
     };
     println!("skipped: {test}: {why}");
-    None
+    false
 }
 
 /// The program that mounts, with the cluster's configuration.
@@ -65,6 +65,7 @@ impl Mounted {
         let out = daemon.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut said).expect("it says something or ends");
         assert_eq!(said, "mounted\n");
+        assert!(is_found(daemon.id()), "`emberfs umount` finds what was announced");
         Self { directory, daemon }
     }
 
@@ -131,6 +132,13 @@ impl Drop for Mounted {
         let _dead = self.daemon.kill();
         let _gone = self.daemon.wait();
     }
+}
+
+/// Whether a daemon listens to `emberfs umount`.
+fn is_found(daemon: u32) -> bool {
+    let table = std::fs::read_to_string("/proc/net/unix").expect("Linux");
+    let end = format!("/{daemon}");
+    table.lines().any(|line| line.contains(" @emberfs-mount/") && line.ends_with(&end))
 }
 
 /// Waits until something holds.

@@ -86,6 +86,9 @@ fn mount_finds_it_and_remounts_it() {
          for name in mount.emberfs mount.fuse.emberfs; do
              ln -s $PWD/programs/emberfs-fuse /sbin/$name
          done
+         status() { code=0; \"$@\" || code=$?; echo $code; }
+         test $(status mount -t emberfs -o cache=all local:/ m) = 1
+         test $(status mount -t emberfs local:/ /bin/true) = 32
          mount -t emberfs -o log=$PWD/log,noatime local:/ m; touch m/f
          mount -o remount,ro m; no touch m/f; grep Read-only said
          grep \" $PWD/m ro,nosuid,nodev,noatime\" /proc/self/mountinfo

@@ -33,6 +33,13 @@ impl LocalCluster {
         Self { directory, shape, environment: environment.iter().map(own).collect() }
     }
 
+    /// Has `up` mount it too; where.
+    pub fn mount(&mut self) -> PathBuf {
+        let path = self.directory.path().join("mount");
+        self.shape.extend(["--mount".to_owned(), path.to_string_lossy().into_owned()]);
+        path
+    }
+
     /// What it lies in, which stays for as long as this is held.
     pub fn top(&self) -> Arc<Scratch> {
         self.directory.clone()

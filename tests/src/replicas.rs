@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use emberfs_buffer::Pool;
 use emberfs_client::{Attributes, Bytes, Client, RoutingTable};
-use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, NodeId};
+use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkOffset, ChunkVersion, NodeId};
 use emberfs_transport::{Address, CallOptions, Limits, NoService, Peer, Tcp, connect};
 use emberfs_wire::Capability;
 use emberfs_wire::chunk::{ChunkRead, ReadChunks, ReadOutcome};
@@ -74,6 +74,23 @@ impl Replicas {
     /// Asks a server for each chunk of a file that it has; where in the file that is, and its bytes when the
     /// answer comes. What it does not serve has none.
     pub fn ask(&self, of: &Attributes, server: &str) -> Vec<(u64, JoinHandle<Option<Vec<u8>>>)> {
+        let asked = self.reads(of, server).into_iter().map(|(at, peer, read)| {
+            (at, tokio::spawn(async move { chunk(&peer, read).await.map(|(_, bytes)| bytes) }))
+        });
+        asked.collect()
+    }
+
+    /// How often each chunk of a file that a server has was written.
+    pub async fn versions(&self, of: &Attributes, server: &str) -> Vec<ChunkVersion> {
+        let mut versions = Vec::new();
+        for (_, peer, read) in self.reads(of, server) {
+            versions.push(chunk(&peer, read).await.expect("it serves").0);
+        }
+        versions
+    }
+
+    /// Where in a file each chunk is that a server serves, whom to ask, and what.
+    fn reads(&self, of: &Attributes, server: &str) -> Vec<(u64, Peer, ChunkRead)> {
         let data = of.data.expect("a file");
         let stripe = self.routing.stripe(data.layout).expect("known chains");
         let size = u64::from(data.layout.chunk_size.bytes());
@@ -88,24 +105,23 @@ impl Replicas {
                 .map(move |read| (u64::from(index.0) * size, read))
         });
         let asked = asked.flatten().map(|(at, read)| {
-            let peer =
-                self.peers[&self.routing.home(read.replica.target).expect("known").id].clone();
-            (at, tokio::spawn(async move { chunk(&peer, read).await }))
+            let home = self.routing.home(read.replica.target).expect("known").id;
+            (at, self.peers[&home].clone(), read)
         });
         asked.collect()
     }
 }
 
-/// A chunk as a replica has it; `None` if it does not serve it.
-async fn chunk(peer: &Peer, read: ChunkRead) -> Option<Vec<u8>> {
+/// A chunk as a replica has it, and its version; `None` if it does not serve it.
+async fn chunk(peer: &Peer, read: ChunkRead) -> Option<(ChunkVersion, Vec<u8>)> {
     let request = ReadChunks { capability: Capability::default(), reads: vec![read] };
     let reply = peer.call(&request, Bytes::new(), &CallOptions::default()).await.ok()?;
     match &reply.message.outcomes[0] {
-        ReadOutcome::Found { data, .. } => {
+        ReadOutcome::Found { version, data, .. } => {
             let checked = data.bind(reply.payload).expect("as described").check();
-            Some(checked.expect("the sums of the bytes").bytes().to_vec())
+            Some((*version, checked.expect("the sums of the bytes").bytes().to_vec()))
         }
-        ReadOutcome::Absent => Some(Vec::new()),
+        ReadOutcome::Absent => Some((ChunkVersion::default(), Vec::new())),
         ReadOutcome::Failed(_) => None,
     }
 }

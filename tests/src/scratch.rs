@@ -11,7 +11,8 @@
 //! Rejected: `PR_SET_PDEATHSIG`, which needs `unsafe`, strikes when the *thread* ends that started a child, and
 //! is not inherited by the children of `emberfs up`.
 
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,7 @@ use std::thread::{panicking, park_timeout};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::local::program;
 
@@ -89,11 +90,17 @@ pub fn sweep(directory: &Path) -> io::Result<()> {
             let left = format!("{}: {processes:?} and {mounts:?} are left", directory.display());
             return Err(io::Error::new(io::ErrorKind::TimedOut, left));
         }
-        for process in processes {
-            // One that ended by itself meanwhile is as dead as it should be.
-            let _ended = kill_process(process, Signal::KILL);
-        }
+        processes.into_iter().for_each(|process| kill(process, directory));
         park_timeout(LOOK_EVERY);
+    }
+}
+
+/// Kills a process of `directory`; one that ended by itself is as dead as it should be, and whoever has its number
+/// then is somebody else.
+fn kill(process: Pid, directory: &Path) {
+    let Ok(held) = pidfd_open(process, PidfdFlags::empty()) else { return };
+    if is_of(process, directory) {
+        let _ended = pidfd_send_signal(held, Signal::KILL);
     }
 }
 
@@ -104,25 +111,46 @@ pub fn sweep(directory: &Path) -> io::Result<()> {
 /// # Errors
 /// The system's.
 pub fn processes_of(directory: &Path) -> io::Result<Vec<Pid>> {
-    let mark = [VARIABLE.as_bytes(), b"=", directory.as_os_str().as_bytes(), b"/"].concat();
-    let is_ours = |process: &Pid| {
-        // Another user's is not ours, and one that has ended has none.
-        let of = |file| fs::read(format!("/proc/{}/{file}", process.as_raw_nonzero()));
-        let name = of("comm").unwrap_or_default();
-        if !name.starts_with(b"emberfs") && name != b"unshare\n" {
-            return false;
-        }
-        let variables = of("environ").unwrap_or_default();
-        variables.split(|byte| *byte == 0).any(|variable| variable.starts_with(&mark))
-    };
     let listed = fs::read_dir("/proc")?.filter_map(Result::ok);
     let numbers = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(numbers.filter_map(Pid::from_raw).filter(is_ours).collect())
+    let is_of = |process: &Pid| is_of(*process, directory);
+    Ok(numbers.filter_map(Pid::from_raw).filter(is_of).collect())
+}
+
+fn is_of(process: Pid, directory: &Path) -> bool {
+    let mark = [VARIABLE.as_bytes(), b"=", directory.as_os_str().as_bytes(), b"/"].concat();
+    // Another user's is not ours, and one that has ended has none.
+    let of = |file| fs::read(format!("/proc/{}/{file}", process.as_raw_nonzero()));
+    let name = of("comm").unwrap_or_default();
+    if !name.starts_with(b"emberfs") && name != b"unshare\n" {
+        return false;
+    }
+    let variables = of("environ").unwrap_or_default();
+    variables.split(|byte| *byte == 0).any(|variable| variable.starts_with(&mark))
 }
 
 /// What is mounted below `directory`, the last one first.
 fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let mounts = table.lines().rev().filter_map(|line| line.split(' ').nth(4).map(PathBuf::from));
+    let table = fs::read("/proc/self/mountinfo")?;
+    let paths = table
+        .split(|byte| *byte == b'\n')
+        .rev()
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let mounts = paths.map(|path| PathBuf::from(OsString::from_vec(unescaped(path))));
     Ok(mounts.filter(|mount| mount.starts_with(directory)).collect())
+}
+
+/// A path of the kernel's table, where blanks, line ends and backslashes are three octal digits.
+fn unescaped(mut listed: &[u8]) -> Vec<u8> {
+    let mut path = Vec::new();
+    while let Some((first, rest)) = listed.split_first() {
+        let octal = rest
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| str::from_utf8(digits).ok());
+        let byte = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        path.push(byte.unwrap_or(*first));
+        listed = if byte.is_some() { &rest[3..] } else { rest };
+    }
+    path
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::lists::member;
 use crate::connection::Connection;
 use crate::counted::counted;
+use crate::exit::Usage;
 use crate::listing::Listing;
 
 /// Makes a table over all free targets.
@@ -27,6 +28,16 @@ pub(crate) async fn create(
         }
         AdministerReply::Refused { text } => bail!("no chain table was made: {text}"),
         other @ AdministerReply::DiskAdded(_) => bail!("an answer to another order: {other:?}"),
+    }
+}
+
+/// Whether a chain can have so many replicas.
+pub(super) fn check(replicas: u8, min_serving: Option<u8>) -> Result<(), Usage> {
+    match min_serving {
+        Some(least) if least > replicas => Err(Usage(format!(
+            "--min-serving {least}: writes would wait for ever, as there are only {replicas} replicas"
+        ))),
+        _ => Ok(()),
     }
 }
 

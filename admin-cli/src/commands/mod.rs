@@ -17,7 +17,7 @@ use clap::CommandFactory;
 
 use crate::args::{
     Args, ChainTableCommand, ClusterCommand, Command, ConfigCommand, DiskCommand, ListCommand,
-    Named,
+    Named, NodeCommand,
 };
 use crate::connection::Connection;
 use crate::exit::End;
@@ -75,7 +75,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         }
         Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
         Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
-        Command::Node(ListCommand::List) => lists::nodes(connection, json).await?,
+        Command::Node(NodeCommand::List) => lists::nodes(connection, json).await?,
         Command::Target(ListCommand::List) => lists::targets(connection, json).await?,
         Command::Chain(ListCommand::List) => lists::chains(connection, json).await?,
         Command::Client(ListCommand::List) => lists::clients(connection, json).await?,
@@ -90,6 +90,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             disk::add(&cluster, &disks, targets).await?;
         }
         Command::ChainTable(ChainTableCommand::Create { replicas, min_serving, chunk_size }) => {
+            chain_table::check(replicas, min_serving)?;
             let cluster = connection.cluster().await?;
             chain_table::create(&cluster, replicas, min_serving, chunk_size).await?;
         }

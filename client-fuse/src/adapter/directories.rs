@@ -49,7 +49,7 @@ impl Adapter {
         const READ: Access = Access(4);
         let meta = self.meta(caller);
         ask(meta.access(Place::inode(inode), READ)).await?;
-        Ok(self.directories.insert(OpenDirectory { meta, inode }))
+        self.directories.insert(OpenDirectory { meta, inode })
     }
 
     /// `readdir` and, with attributes, `readdirplus`: at most about `limit` entries behind `offset`, and

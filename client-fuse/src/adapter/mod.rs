@@ -26,7 +26,6 @@ mod paths;
 mod space;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use emberfs_client::{Attributes, Client, ClientError, InodeId, Meta, Name, Place, Position};
@@ -55,18 +54,15 @@ pub struct Adapter {
     files: Table<OpenFile>,
     directories: Table<OpenDirectory>,
     paths: Paths,
-    /// Nothing is opened any more.
-    closing: AtomicBool,
 }
 
 impl Adapter {
-    /// Of this client; must be called within a Tokio runtime.
+    /// Of this client, whose deadline it is; must be called within a Tokio runtime.
     #[must_use]
-    pub fn new(client: Client) -> Arc<Self> {
-        let inodes = Inodes::new(client.meta(emberfs_client::Credentials::root()));
+    pub fn new(client: Client, deadline: Option<Duration>) -> Arc<Self> {
+        let inodes = Inodes::new(client.meta(emberfs_client::Credentials::root()), deadline);
         let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
-        let (runtime, closing) = (Handle::current(), AtomicBool::new(false));
-        Arc::new(Self { client, runtime, inodes, files, directories, paths, closing })
+        Arc::new(Self { client, runtime: Handle::current(), inodes, files, directories, paths })
     }
 
     /// Writes what has been gathered for long enough, for ever.
@@ -80,21 +76,11 @@ impl Adapter {
     /// Writes and closes all that is open, however long it takes: after the last call of the kernel, or before
     /// a stop. Nothing is opened any more.
     pub async fn close_all(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        loop {
-            // Also what was being opened meanwhile.
-            let open = self.files.clear();
-            open.iter().for_each(|file| file.let_go());
-            if self.inodes.settle_all().await.is_ok() && open.is_empty() {
-                return;
-            }
-            tokio::time::sleep(SWEEP_PAUSE).await;
+        self.files.close().iter().for_each(|file| file.let_go());
+        // What was being written when it was closed may have made one dirty again.
+        while !self.inodes.unsettled().is_empty() {
+            self.inodes.settle_all().await;
         }
-    }
-
-    /// Whether files may still be opened.
-    fn opens(&self) -> Result<(), Errno> {
-        if self.closing.load(Ordering::Relaxed) { Err(Errno::NOTCONN) } else { Ok(()) }
     }
 
     fn meta(&self, caller: Caller) -> Meta {

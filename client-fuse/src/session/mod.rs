@@ -3,7 +3,7 @@
 //!
 //! * `kernel`: each request of the kernel handed to the adapter, each answer handed back.
 //! * `convert`: our words and the kernel's.
-//! * `mount_point`: mounting and unmounting.
+//! * `mount_point`: mounting and unmounting. `mount_table`: what is mounted.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
 //! request, which answers it. Only bytes that need but be gathered are taken at once.
@@ -14,6 +14,7 @@
 mod convert;
 mod kernel;
 mod mount_point;
+mod mount_table;
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 use crate::adapter::Adapter;
 use crate::options::MountOptions;
 use kernel::Kernel;
-pub use mount_point::{MountError, MountPoint, remount};
+pub use mount_point::{MountError, MountPoint, check_vacant, remount};
 
 /// Threads that read requests: what they do is short, and one of them may be copying a write.
 const THREADS: usize = 2;

@@ -17,6 +17,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
 
+use super::mount_table::{Listed, topmost};
 use crate::options::MountOptions;
 
 /// The type by which it is listed among the mounts.
@@ -32,19 +33,6 @@ pub struct MountPoint {
     listed: Option<Listed>,
 }
 
-/// One line of the kernel's list of mounts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
-    /// The mount's number.
-    id: u64,
-    /// The file system's: `0:57`.
-    device: String,
-    /// The path, as it is written there.
-    path: String,
-    /// The type of the file system.
-    kind: String,
-}
-
 /// Why something was not mounted or unmounted.
 #[derive(Debug, Error)]
 pub enum MountError {
@@ -55,6 +43,18 @@ pub enum MountError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Something is there that is no directory.
+    #[error("{} is no directory: only at one something can be mounted", path.display())]
+    NotADirectory {
+        /// Where.
+        path: PathBuf,
+    },
+    /// None of ours is there, to be mounted in another way.
+    #[error("no EmberFS is mounted at {}: mount it without `-o remount`", path.display())]
+    NotMounted {
+        /// Where.
+        path: PathBuf,
     },
     /// One of ours is there, without its daemon.
     #[error("{0} is a mount without a daemon: `emberfs umount --force {0}`", path.display())]
@@ -101,22 +101,14 @@ pub enum MountError {
 impl MountPoint {
     /// Mounts; the descriptor by which the kernel asks.
     pub(super) fn mount(options: &MountOptions) -> Result<(Self, OwnedFd), MountError> {
-        let at = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotConnected => MountError::Dead { path: options.path.clone() },
-            _ => MountError::Path { path: options.path.clone(), source },
-        };
-        let path = std::fs::canonicalize(&options.path).map_err(at)?;
-        let mode = std::fs::metadata(&path).map_err(at)?.mode();
-        if topmost(&mounts(), &path).is_some_and(|mount| mount.kind == TYPE) {
-            return Err(MountError::Mounted { path });
-        }
+        let Vacancy { path, mode } = vacant(&options.path)?;
         let device =
             if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
-        let listed = topmost(&mounts(), &path);
+        let listed = topmost(&path);
         Ok((Self { path, listed }, device))
     }
 
-    /// The file system's device and the path, as the kernel lists them.
+    /// The file system's device and the path, as the kernel lists them, as text.
     #[must_use]
     pub fn listed(&self) -> Option<(&str, &str)> {
         self.listed.as_ref().map(|listed| (listed.device.as_str(), listed.path.as_str()))
@@ -127,7 +119,7 @@ impl MountPoint {
     /// # Errors
     /// [`MountError`].
     pub fn unmount(&self) -> Result<(), MountError> {
-        if self.listed.is_none() || topmost(&mounts(), &self.path) != self.listed {
+        if self.listed.is_none() || topmost(&self.path) != self.listed {
             return Ok(());
         }
         if !is_root() {
@@ -147,10 +139,58 @@ impl MountPoint {
 /// # Errors
 /// [`MountError`].
 pub fn remount(options: &MountOptions) -> Result<(), MountError> {
-    rustix::mount::mount_remount(&options.path, options.flags, "").map_err(|error| {
-        let path = options.path.clone();
-        MountError::Refused { what: "remount", path, source: error.into() }
+    let path = resolved(&options.path)?;
+    if !is_ours(&path) {
+        return Err(MountError::NotMounted { path });
+    }
+    rustix::mount::mount_remount(&path, options.flags, "").map_err(|error| MountError::Refused {
+        what: "remount",
+        path: path.clone(),
+        source: error.into(),
     })
+}
+
+/// Whether something could be mounted at a path, as it is now.
+///
+/// # Errors
+/// [`MountError`] says why not.
+pub fn check_vacant(path: &Path) -> Result<(), MountError> {
+    vacant(path).map(|_| ())
+}
+
+/// A directory at which nothing of ours is mounted.
+struct Vacancy {
+    /// Its path, without links.
+    path: PathBuf,
+    mode: u32,
+}
+
+fn vacant(path: &Path) -> Result<Vacancy, MountError> {
+    let path = resolved(path)?;
+    let found = std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
+    if !found.is_dir() {
+        return Err(MountError::NotADirectory { path });
+    }
+    if is_ours(&path) {
+        return Err(MountError::Mounted { path });
+    }
+    Ok(Vacancy { path, mode: found.mode() })
+}
+
+fn resolved(path: &Path) -> Result<PathBuf, MountError> {
+    std::fs::canonicalize(path).map_err(|error| unreadable(path, error))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> MountError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotConnected => MountError::Dead { path },
+        _ => MountError::Path { path, source },
+    }
+}
+
+fn is_ours(path: &Path) -> bool {
+    topmost(path).is_some_and(|mount| mount.kind == TYPE)
 }
 
 fn is_root() -> bool {
@@ -225,39 +265,4 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
     });
     let descriptor = descriptors.flatten().next();
     descriptor.ok_or_else(|| io::Error::other("no descriptor was handed over"))
-}
-
-fn mounts() -> String {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
-}
-
-/// The topmost mount at a path.
-fn topmost(mounts: &str, path: &Path) -> Option<Listed> {
-    let path = path.to_str()?;
-    // The kernel writes these four in octal, so that they part no words and lines.
-    let escaped = path.replace('\\', "\\134").replace(' ', "\\040");
-    let path = escaped.replace('\t', "\\011").replace('\n', "\\012");
-    let here = |line: &&str| line.split(' ').nth(4) == Some(path.as_str());
-    let (mount, system) = mounts.lines().rfind(here)?.split_once(" - ")?;
-    let mut fields = mount.split(' ');
-    let (id, device) = (fields.next()?.parse().ok()?, fields.nth(1)?.to_owned());
-    Some(Listed { id, device, path, kind: system.split(' ').next()?.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_topmost_mount_of_a_path_is_found() {
-        let mounts = "21 1 8:1 / / rw - ext4 /dev/sda rw\n\
-            36 21 0:40 / /a\\040b rw - fuse.emberfs x rw\n\
-            37 36 0:41 / /a\\040b rw - fuse.emberfs x rw\n\
-            38 21 0:42 / /a rw - tmpfs x rw\n";
-        let found = |path| topmost(mounts, Path::new(path));
-        let [device, path, kind] = ["0:41", "/a\\040b", TYPE].map(str::to_owned);
-        assert_eq!(found("/a b"), Some(Listed { id: 37, device, path, kind }));
-        assert_eq!(found("/a").map(|mount| mount.kind), Some("tmpfs".to_owned()));
-        assert_eq!(found("/b"), None);
-    }
 }

@@ -76,23 +76,26 @@ async fn read_all(
         past.iter().for_each(|target| outcomes.open(*target));
         outcomes.begun(known.size);
         let first = fetch_and_ask(file, &data, wanted, past, targets, outcomes, patience);
-        let (mut short, asked) = first.await?;
+        let (fetched, asked) = first.await;
+        let (mut more, mut seen) = (Vec::new(), known.size);
+        if let Some(asked) = asked.filter(|asked| is_same(&data, asked)) {
+            // It counts also if bytes of others did not come.
+            more = grown(seen, asked.size, targets, data.layout.chunk_size, outcomes)?;
+            past.iter().for_each(|target| outcomes.close(*target));
+            seen = seen.max(asked.size);
+        }
+        let mut short = fetched?;
         let fresh = match asked {
             None if short.is_empty() => return Ok(()),
             Some(asked) if short.is_empty() => asked,
             _ => file.refresh(patience).await?,
         };
-        let now = data_of(&fresh)?;
-        if (now.id, now.layout) != (data.id, data.layout) {
+        if !is_same(&data, &fresh) {
             known = fresh;
             continue;
         }
-        if fresh.size > known.size {
-            let more = targets.cut(now.layout.chunk_size, known.size, fresh.size)?;
-            more.iter().for_each(|part| outcomes.open(part.target));
-            short.extend(fetch(file, &now, more, targets, outcomes, patience).await?);
-        }
-        outcomes.size = fresh.size;
+        more.extend(grown(seen, fresh.size, targets, data.layout.chunk_size, outcomes)?);
+        short.extend(fetch(file, &data_of(&fresh)?, more, targets, outcomes, patience).await?);
         match settle(file, &fresh, short, targets, outcomes, patience).await? {
             None => return Ok(()),
             Some(changed) => known = changed,
@@ -100,8 +103,27 @@ async fn read_all(
     }
 }
 
+/// Whether the bytes are those of these attributes, though there may be more or fewer now.
+fn is_same(data: &FileData, now: &Attributes) -> bool {
+    now.data.is_some_and(|now| (now.id, now.layout) == (data.id, data.layout))
+}
+
+/// The file is so long `now`: the parts behind what was `seen` of it, which are open then.
+fn grown(
+    seen: ByteLen,
+    now: ByteLen,
+    targets: &Targets<'_>,
+    chunk_size: ChunkSize,
+    outcomes: &mut Outcomes,
+) -> Result<Vec<Part>, ClientError> {
+    let more = targets.cut(chunk_size, seen, now)?;
+    more.iter().for_each(|part| outcomes.open(part.target));
+    outcomes.size = now;
+    Ok(more)
+}
+
 /// Reads parts, and asks for the file's length meanwhile if ranges reach `past` the one that is known: these
-/// fail without an answer, and the others go on.
+/// fail without an answer, and the others go on. The answer counts also if the parts did not come.
 async fn fetch_and_ask(
     file: &OpenFile,
     data: &FileData,
@@ -110,22 +132,24 @@ async fn fetch_and_ask(
     targets: &mut Targets<'_>,
     outcomes: &mut Outcomes,
     patience: &mut Patience,
-) -> Result<(Vec<Short>, Option<Attributes>), ClientError> {
+) -> (Result<Vec<Short>, ClientError>, Option<Attributes>) {
     if past.is_empty() {
-        return Ok((fetch(file, data, wanted, targets, outcomes, patience).await?, None));
+        return (fetch(file, data, wanted, targets, outcomes, patience).await, None);
     }
     let (no_other, mut other) = (past.len() == targets.count(), patience.clone());
+    let mut asked = None;
     let asking = async {
-        let asked = file.refresh(&mut other).await;
-        if no_other { asked.map(Ok) } else { Ok(asked) }
+        let answer = asked.insert(file.refresh(&mut other).await);
+        answer.as_ref().map(|_| ()).or_else(|why| if no_other { Err(why.clone()) } else { Ok(()) })
     };
     let bytes = fetch(file, data, wanted, targets, outcomes, patience);
-    match tokio::try_join!(bytes, asking)? {
-        (short, Ok(asked)) => Ok((short, Some(asked))),
-        (short, Err(why)) => {
-            past.iter().try_for_each(|target| outcomes.fail(*target, why.clone()))?;
-            Ok((short, None))
+    let fetched = tokio::try_join!(bytes, asking).map(|(short, ())| short);
+    match asked {
+        Some(Err(why)) if fetched.is_ok() => {
+            let failed = past.iter().try_for_each(|target| outcomes.fail(*target, why.clone()));
+            (failed.and(fetched), None)
         }
+        asked => (fetched, asked.and_then(Result::ok)),
     }
 }
 

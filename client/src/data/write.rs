@@ -128,7 +128,7 @@ impl Parts<'_> {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.call.writer.waits_for(None);
+        self.call.writer.waits_for(self.number.id, None);
     }
 }
 
@@ -244,7 +244,7 @@ impl Part {
 
     fn waits_for(&self, what: String) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = what;
-        self.call.writer.waits_for(Some(self.waiting_for()));
+        self.call.writer.waits_for(self.number.id, Some(self.waiting_for()));
     }
 
     fn waiting_for(&self) -> WaitingFor {

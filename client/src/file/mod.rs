@@ -4,6 +4,7 @@
 //! * [`File::write_at`]: every replica has the bytes on stable storage. If they made the file longer, its new
 //!   length was reported too and every other client sees it, unless the file was opened with
 //!   [`OpenOptions::report_late`].
+//! * [`File::write_behind`]: the bytes; never the length.
 //! * [`File::write_through`], [`File::append`], [`File::sync`] and [`File::close`]: in any case also the length.
 //!
 //! # Dropping
@@ -146,6 +147,16 @@ impl File {
         let mut patience = self.open.meta.inner.patience();
         let end = self.open.write(offset, bytes, &mut patience).await?;
         self.open.report_growth(end, &mut patience).await
+    }
+
+    /// Writes all of `bytes` at `offset`, however long that takes: no deadline counts, as what is under way goes
+    /// on anyway. The length is reported by the next [`Self::sync`]. For who writes behind others, and has these
+    /// wait with a deadline of their own.
+    ///
+    /// # Errors
+    /// [`ClientError`], never [`ClientError::Deadline`]; a part may have been written then.
+    pub async fn write_behind(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
+        self.open.write(offset, bytes, &mut Patience::new(None)).await.map(|_| ())
     }
 
     /// Writes all of `bytes` behind the end of the file, wherever that is then, and says where. Appends of

@@ -11,11 +11,12 @@
 //! stays open, and the metadata group knows that the length may be in doubt. With its bytes goes the last cut of
 //! the file that was known before the first of them was sent.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use emberfs_client_session::Written;
+use emberfs_client_session::{WriteId, Written};
 use emberfs_layout::{InodeId, Sequence};
 use emberfs_wire::meta::{Attributes, HandleId, WrittenRange};
 use tokio::sync::OwnedRwLockReadGuard;
@@ -47,8 +48,8 @@ pub(crate) struct Writer {
     pub(super) length: Arc<tokio::sync::RwLock<()>>,
     /// Calls of which nobody waits for the end.
     given_up: Underway,
-    /// What a part that was sent waits for; of several, the one that tried last.
-    waits: Mutex<Option<WaitingFor>>,
+    /// What each part that is under way waits for.
+    waits: Mutex<BTreeMap<WriteId, WaitingFor>>,
 }
 
 /// The attributes of an open file, as they were last heard of.
@@ -108,16 +109,21 @@ impl Writer {
         }
     }
 
-    /// A part of a call waits for this; `None`: for nothing any more.
-    pub(crate) fn waits_for(&self, what: Option<WaitingFor>) {
-        *lock(&self.waits) = what;
+    /// A part waits for this; `None`: for nothing any more.
+    pub(crate) fn waits_for(&self, part: WriteId, what: Option<WaitingFor>) {
+        let mut waits = lock(&self.waits);
+        match what {
+            Some(what) => waits.insert(part, what),
+            None => waits.remove(&part),
+        };
     }
 
-    /// What is waited for now, if anything is.
+    /// What is waited for now, if anything is: by one of the parts that wait.
     pub(super) fn waiting_for(&self) -> Option<WaitingFor> {
         let reports = self.reporting.try_lock().is_err();
         let report = reports.then(|| self.session.meta.waiting_for(None));
-        lock(&self.waits).clone().or(report)
+        let part = lock(&self.waits).values().next().cloned();
+        part.or(report)
     }
 
     /// Waits until the calls that were given up before are settled.

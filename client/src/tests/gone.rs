@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::faults::on_first_chain;
 use super::server::Servers;
 use super::{CHUNK, filled, pattern};
-use crate::{AttributeChange, ClientError, ClientOptions, Mode, WaitingFor};
+use crate::{AttributeChange, ClientError, ClientOptions, Mode, OpenOptions, WaitingFor};
 
 #[tokio::test]
 async fn a_write_that_waits_for_it_holds_up_no_write_to_another_chain() {
@@ -57,6 +57,39 @@ async fn a_batch_reads_what_is_elsewhere_and_ends_by_its_deadline() {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+/// How far the file reaches was asked, and answered, while the other waited.
+#[tokio::test]
+async fn a_range_at_the_end_is_whole_though_another_runs_out_of_time() {
+    const DEADLINE: Duration = Duration::from_secs(1);
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let gone = on_first_chain(&client);
+    // The last chunk is on the other chain.
+    let last = if gone.get() == 0 { CHUNK } else { 2 * CHUNK };
+    let file = filled(&client, "a", &pattern(last + 100, 0)).await;
+    let options = ClientOptions { deadline: Some(DEADLINE), ..Servers::options() };
+    let client = servers.client_with(options).await;
+    let reader = client.fs().open("a", &OpenOptions::new().read(true)).await.expect("there");
+    servers.world.state().serve_only(&[]);
+    let at = |behind: usize| FileOffset((last + behind) as u64);
+    let read = async || {
+        let ranges = [gone, at(0), at(50), at(100), at(300)].map(|at| (at, vec![0; 100]));
+        let read = timeout(DEADLINE * 8, reader.read_batch(ranges.into())).await;
+        let read = read.expect("it has one deadline").into_iter();
+        // Nothing else goes wrong.
+        let len = |(read, _)| match read {
+            Ok(len) => Some(len),
+            Err(ClientError::Deadline { .. }) => None,
+            Err(other) => panic!("{other}"),
+        };
+        read.map(len).collect::<Vec<_>>()
+    };
+    assert_eq!(read().await, [None, Some(100), Some(50), Some(0), Some(0)]);
+    file.write_at(at(100), pattern(100, 1)).await.expect("written");
+    // What is new was not read; what lies behind it has no bytes still.
+    assert_eq!(read().await, [None, Some(100), None, None, Some(0)]);
 }
 
 #[tokio::test]

@@ -141,6 +141,48 @@ async fn a_write_out_of_time_goes_on_and_is_waited_for_as_long_as_the_caller_lik
     assert_eq!((state.size(inode), end_held(&state, inode)), (ByteLen(at(1).get()), at(1).get()));
 }
 
+/// Another part of it was done meanwhile.
+#[tokio::test]
+async fn a_write_says_what_its_last_part_waits_for() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    assert_eq!(file.waiting_for(), None);
+    let mut write =
+        meeting(&servers, &file, (at(0), pattern(2 * CHUNK, 1)), vec![Fault::Hang]).await;
+    let done = servers.world.until("one is done", |state| state.applied.len() == 1);
+    tokio::select! { _ = &mut write => panic!("the other hangs"), () = done => {} }
+    waits(&file, &mut write).await;
+    let waiting = file.waiting_for();
+    assert!(matches!(waiting, Some(WaitingFor::Chain { .. })), "{waiting:?}");
+    servers.world.gate.add_permits(1);
+    write.await.expect("written");
+    assert_eq!(file.waiting_for(), None);
+}
+
+#[tokio::test]
+async fn a_write_behind_outlives_every_deadline_and_is_done_once() {
+    let servers = Servers::start().await;
+    let deadline = Some(Duration::from_millis(300));
+    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    servers.world.script(UpdateChunk::METHOD, [Fault::Hang, Fault::Hang]);
+    let mut behind = file.write_behind(at(0), pattern(CHUNK, 1)).boxed();
+    tokio::select! {
+        biased;
+        _ = &mut behind => panic!("it hangs"),
+        late = file.write_at(at(1), pattern(CHUNK, 1)) => {
+            assert!(matches!(late, Err(ClientError::Deadline { .. })), "{late:?}");
+        }
+    }
+    assert_eq!(behind.as_mut().now_or_never(), None, "it has been under way for longer");
+    servers.world.gate.add_permits(2);
+    behind.await.expect("written");
+    file.sync().await.expect("synced");
+    let state = servers.world.state();
+    assert_eq!((state.applied.len(), state.size(file.inode())), (2, ByteLen(at(2).get())));
+}
+
 #[tokio::test]
 async fn after_a_refusal_nothing_is_under_way_and_what_was_done_counts() {
     let servers = Servers::start().await;

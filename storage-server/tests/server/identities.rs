@@ -74,7 +74,7 @@ fn disks_of_others_are_refused() {
     let meta = Meta::start(CLUSTER);
     let mut host = Host::start("one", 1, &meta);
     meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]);
-    assert!(refusal(&host, &meta).contains("in use by another process"));
+    assert!(refusal(&host, &meta).contains("is in use by process "));
     host.stop();
     host.restart(&meta);
     host.stop();

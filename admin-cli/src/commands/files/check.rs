@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::commands::lists::public;
 use crate::connection::Connection;
 use crate::exit::{End, words};
-use crate::listing::SCHEMA;
+use crate::listing::{SCHEMA, bytes_of};
 use crate::location::ClusterPath;
 
 /// Files that are checked at a time: small ones wait for round trips, not for bytes.
@@ -168,13 +168,13 @@ async fn check_all(
             continue;
         }
         let routing = client.routing();
-        let shown = ClusterPath(path).to_string();
+        let path = ClusterPath(path);
         if json {
             let room = TOLD_MAX.saturating_sub(totals.told.len());
             let chunks = found.first.iter().take(room);
-            totals.told.extend(chunks.map(|chunk| to_json(&shown, chunk, &routing)));
+            totals.told.extend(chunks.map(|chunk| to_json(&path, chunk, &routing)));
         } else {
-            let text = to_text(&shown, &found, &routing);
+            let text = to_text(&path.to_string(), &found, &routing);
             let _unread = bar.suspend(|| io::stdout().lock().write_all(text.as_bytes()));
         }
     }
@@ -322,7 +322,7 @@ fn to_text(path: &str, found: &FileCheck, routing: &RoutingTable) -> String {
     text
 }
 
-fn to_json(path: &str, chunk: &ChunkCheck, routing: &RoutingTable) -> Value {
+fn to_json(path: &ClusterPath, chunk: &ChunkCheck, routing: &RoutingTable) -> Value {
     let member = |member: &MemberCheck| {
         let home = routing.home(member.target).ok();
         let mut value = json!({
@@ -349,7 +349,8 @@ fn to_json(path: &str, chunk: &ChunkCheck, routing: &RoutingTable) -> Value {
         value
     };
     json!({
-        "path": path,
+        "path": path.to_string(),
+        "path_bytes": bytes_of(path.0.as_os_str().as_bytes()),
         "chunk": chunk.index.get(),
         "chain": chunk.chain.get(),
         "fault": fault(chunk.fault),

@@ -3,16 +3,25 @@
 //! The tree is walked first, before anything is made: so a copy into itself, also by a way that is not seen,
 //! has an end. Then directories and links are made, and several files move at a time, each in several pieces at
 //! a time. Directories get their own permission bits last, so that one without write permission can be filled.
+//!
+//! A file is made, or one that has its name emptied, once its first piece is in hand: what cannot be read costs
+//! nothing. If its copy fails later it is removed again, or, where it was there before, said to be incomplete; and
+//! all others that are under way end in the same way. Rejected: a name of its own for each until it is whole, as a
+//! rename more doubles what a small file costs, and links and devices have to be written to in place.
 
+use std::cell::Cell;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use emberfs_client::Fs;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::PIECE_BYTES;
+use super::open_file::{OpenFile, Part};
 use super::side::{Kind, Meta, Side};
+use crate::exit::words;
 use crate::location::Location;
 
 /// Files that move at a time: small ones wait for round trips, not for bytes.
@@ -44,7 +53,11 @@ struct Plan {
 pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<()> {
     let (to, sources) = paths.split_last().context("at least a source and a destination")?;
     let (target, to) = side(fs, to);
-    let into = target.meta(to, true).await?.is_some_and(|meta| meta.kind == Kind::Directory);
+    let there = target.meta(to, true).await.with_context(|| target.shown(to))?;
+    let into = there.is_some_and(|meta| meta.kind == Kind::Directory);
+    if !into && !recursive && to.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        bail!("{}: no such directory", target.shown(to));
+    }
     if sources.len() > 1 && !into {
         let to = target.shown(to);
         bail!("{to}: several things can only be copied into a directory that is there");
@@ -144,13 +157,20 @@ async fn carry_out(origin: &Side, target: &Side, plan: &Plan) -> Result<()> {
         "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
     );
     bar.set_style(style.expect("a fixed template"));
-    let copied = stream::iter(&plan.files)
-        .map(|job| copy(origin, target, job, &bar))
-        .buffer_unordered(FILES_AT_ONCE)
-        .try_collect::<()>()
-        .await;
+    let failed = Cell::new(false);
+    let copies = stream::iter(&plan.files).take_while(|_| ready(!failed.get()));
+    let copies = copies.map(|job| async {
+        let copied = copy(origin, target, job, &bar, &failed).await;
+        failed.set(failed.get() || copied.is_err());
+        copied
+    });
+    let copied: Vec<Result<()>> = copies.buffer_unordered(FILES_AT_ONCE).collect().await;
     bar.finish_and_clear();
-    copied?;
+    let mut failures = copied.into_iter().filter_map(Result::err);
+    if let Some(first) = failures.next() {
+        failures.for_each(|other| eprintln!("error: {}", words(&other)));
+        return Err(first);
+    }
     for (directory, mode) in plan.directories.iter().rev() {
         let set = target.set_mode(directory, *mode).await;
         set.with_context(|| target.shown(directory))?;
@@ -158,29 +178,85 @@ async fn carry_out(origin: &Side, target: &Side, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Copies one file, as long as it is found to be: it may grow or shrink meanwhile.
-async fn copy(origin: &Side, target: &Side, job: &Job, bar: &ProgressBar) -> Result<()> {
-    let copied = async {
+/// Copies one file, as long as it is found to be: it may grow or shrink meanwhile. Nothing is left of it if that
+/// fails, or another has `failed`, which is no error of this one; what is left all the same is one.
+async fn copy(
+    origin: &Side,
+    target: &Side,
+    job: &Job,
+    bar: &ProgressBar,
+    failed: &Cell<bool>,
+) -> Result<()> {
+    let said = || format!("{} to {}", origin.shown(&job.from), target.shown(&job.to));
+    let opened = async {
         let from = origin.open(&job.from).await?;
-        let to = target.create(&job.to, job.mode).await?;
-        let starts = (0..job.len).step_by(PIECE_BYTES);
-        stream::iter(starts)
-            .map(|at| {
-                let (from, to) = (&from, &to);
-                async move {
-                    let left = usize::try_from(job.len - at).unwrap_or(usize::MAX);
-                    let bytes = from.read(at, left.min(PIECE_BYTES)).await?;
-                    let len = bytes.len() as u64;
-                    to.write(at, bytes).await?;
-                    bar.inc(len);
-                    anyhow::Ok(())
-                }
-            })
-            .buffer_unordered(PIECES_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
-        to.finish().await
+        let first = from.read(0, piece(job.len, 0)).await?;
+        let (to, created) = target.create(&job.to, job.mode).await?;
+        anyhow::Ok((from, first, to, created))
     };
-    let copied = copied.await;
-    copied.with_context(|| format!("{} to {}", origin.shown(&job.from), target.shown(&job.to)))
+    let (from, first, to, created) = opened.await.with_context(said)?;
+    let why = match fill(&from, first, to, job.len, bar, failed).await {
+        Ok(true) => return Ok(()),
+        Ok(false) => None,
+        Err(why) => Some(why),
+    };
+    let left = match created {
+        true => match target.remove(&job.to).await {
+            Ok(()) => None,
+            Err(error) => Some(format!("it is left, incomplete ({})", words(&error))),
+        },
+        false => Some("it was there before, and is incomplete now".to_owned()),
+    };
+    match (why, left) {
+        (None, None) => Ok(()),
+        (Some(why), None) => Err(why).with_context(said),
+        (why, Some(left)) => {
+            let why = why.unwrap_or_else(|| Error::msg("given up, as another copy failed"));
+            Err(why.context(left)).with_context(said)
+        }
+    }
+}
+
+/// Writes a file of `len` bytes that is open and empty, and closes it; `false` if that is given up, as another
+/// has `failed`.
+async fn fill(
+    from: &OpenFile,
+    first: Part,
+    to: OpenFile,
+    len: u64,
+    bar: &ProgressBar,
+    failed: &Cell<bool>,
+) -> Result<bool> {
+    // Where the last bytes end, and the last hole.
+    let (bytes, holes) = (&Cell::new(0), &Cell::new(0));
+    let put = |at: u64, part: Part| {
+        let to = &to;
+        async move {
+            let (end, last) = match &part {
+                Part::Bytes(_) => (at + part.len(), bytes),
+                Part::Hole { .. } => (at + part.len(), holes),
+            };
+            to.write(at, part).await?;
+            last.set(end.max(last.get()));
+            bar.inc(end - at);
+            anyhow::Ok(())
+        }
+    };
+    put(0, first).await?;
+    let starts = (0..len).step_by(PIECE_BYTES).skip(1).take_while(|_| !failed.get());
+    stream::iter(starts)
+        .map(|at| async move { put(at, from.read(at, piece(len, at)).await?).await })
+        .buffer_unordered(PIECES_AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    if failed.get() {
+        return Ok(false);
+    }
+    to.finish((holes > bytes).then(|| holes.get())).await?;
+    Ok(true)
+}
+
+/// How many bytes of a file of `len` move at once from `at`.
+fn piece(len: u64, at: u64) -> usize {
+    usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE_BYTES)
 }

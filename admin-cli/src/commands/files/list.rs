@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use emberfs_client::{Attributes, Entry, Fs, InodeKind};
 use serde_json::{Value, json};
 
-use crate::listing::{Listing, time};
+use crate::listing::{Listing, bytes_of, time};
 use crate::location::ClusterPath;
 
 pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> Result<()> {
@@ -19,8 +19,9 @@ pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> 
         }
         return Ok(());
     }
-    let columns = &["kind", "mode", "links", "uid", "gid", "size", "modified", "name"];
-    let mut listing = Listing::new("entries", columns);
+    let columns =
+        &["kind", "mode", "links", "uid", "gid", "size", "modified", "name", "name bytes"];
+    let mut listing = Listing::new("entries", columns).json_only("name bytes");
     for entry in &entries {
         listing.push(row(entry));
     }
@@ -56,7 +57,8 @@ fn row(entry: &Entry) -> Vec<Value> {
         of(|a| json!(a.gid)),
         of(|a| json!(a.size.get())),
         of(|a| json!(time(a.mtime))),
-        json!(entry.name.to_string()),
+        json!(String::from_utf8_lossy(entry.name.as_bytes())),
+        bytes_of(entry.name.as_bytes()),
     ]
 }
 

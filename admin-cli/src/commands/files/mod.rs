@@ -3,13 +3,13 @@
 pub(super) mod check;
 mod copy;
 mod list;
+mod open_file;
 mod side;
 mod stat;
 
 use std::io::Write;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use emberfs_client::{ClientError, FileOffset, Fs, FsError, InodeKind, OpenOptions};
 
 use crate::args::Command;
@@ -63,7 +63,10 @@ async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<()> {
     for path in paths {
         let made = match parents {
             true => fs.mkdir_all(&path.0).await,
-            false => fs.mkdir(&path.0).await.map(|_| ()),
+            false => {
+                path.name().map_err(Error::msg)?;
+                fs.mkdir(&path.0).await.map(|_| ())
+            }
         };
         made.with_context(|| path.to_string())?;
     }
@@ -71,16 +74,24 @@ async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<()> {
 }
 
 async fn rename(fs: &Fs, from: &ClusterPath, to: &ClusterPath) -> Result<()> {
-    let name = from.0.file_name().with_context(|| format!("{from} has no name: it stays"))?;
-    let into = match is_directory(fs, &to.0).await? {
-        true => to.0.join(name),
-        false => to.0.clone(),
+    let name = from.name().map_err(Error::msg)?;
+    let to = match is_directory(fs, to).await? {
+        true => ClusterPath(to.0.join(name)),
+        false => to.clone(),
     };
-    fs.rename(&from.0, &into).await.with_context(|| format!("{from} to {to}"))
+    to.name().map_err(Error::msg)?;
+    match fs.rename(&from.0, &to.0).await {
+        // Both have names: nothing else can be wrong with them.
+        Err(ClientError::Fs(FsError::InvalidArgument)) => {
+            bail!("{from} cannot be moved into itself: {to} lies within it")
+        }
+        renamed => renamed.with_context(|| format!("{from} to {to}")),
+    }
 }
 
 async fn remove(fs: &Fs, paths: &[ClusterPath], recursive: bool) -> Result<()> {
     for path in paths {
+        path.name().map_err(Error::msg)?;
         let removed = match recursive {
             true => fs.remove_all(&path.0).await,
             false => fs.remove(&path.0).await,
@@ -96,10 +107,10 @@ async fn remove(fs: &Fs, paths: &[ClusterPath], recursive: bool) -> Result<()> {
 }
 
 /// Whether a path leads to a directory; one that leads nowhere does not.
-async fn is_directory(fs: &Fs, path: &Path) -> Result<bool> {
-    match fs.stat(path).await {
+async fn is_directory(fs: &Fs, path: &ClusterPath) -> Result<bool> {
+    match fs.stat(&path.0).await {
         Ok(attributes) => Ok(attributes.kind == InodeKind::Directory),
         Err(ClientError::Fs(FsError::NotFound)) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error).context(path.to_string()),
     }
 }

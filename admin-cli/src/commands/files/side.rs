@@ -1,17 +1,17 @@
 //! One side of a copy: the cluster or this machine, with the few calls that copying needs.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use emberfs_client::{
-    AttributeChange, ByteLen, Bytes, ClientError, FileOffset, Fs, FsError, InodeKind, Mode,
-    OpenOptions,
+    AttributeChange, ByteLen, ClientError, Fs, FsError, InodeKind, Mode, OpenOptions,
 };
-use tokio::task::spawn_blocking;
 
+use super::open_file::OpenFile;
 use crate::location::ClusterPath;
 
 /// The cluster or this machine.
@@ -59,13 +59,6 @@ pub(super) struct Meta {
     pub(super) mode: u16,
 }
 
-/// An open file of either side.
-#[derive(Debug)]
-pub(super) enum OpenFile {
-    Cluster(emberfs_client::File),
-    Local(Arc<std::fs::File>),
-}
-
 impl Side {
     /// What is at `path`, symbolic links followed if `follow`; `None` if nothing is.
     pub(super) async fn meta(&self, path: &Path, follow: bool) -> Result<Option<Meta>> {
@@ -99,7 +92,7 @@ impl Side {
                         };
                         Ok(Some(Meta { kind: local_kind(&found), id, mode }))
                     }
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -207,67 +200,36 @@ impl Side {
         }
     }
 
-    /// Creates a file, or empties the one that is there.
-    pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<OpenFile> {
+    /// Creates a file, or empties the one that is there; whether it was created.
+    pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<(OpenFile, bool)> {
         match self {
             Self::Cluster(fs) => {
                 let options = OpenOptions::new().write(true).create(true).truncate(true);
                 // Written as a whole and closed once: the length is reported then.
                 let options = options.report_late(true).mode(Mode(mode));
-                Ok(OpenFile::Cluster(fs.open(path, &options).await?))
+                let file = fs.open(path, &options).await?;
+                let created = file.was_created();
+                Ok((OpenFile::Cluster(file), created))
             }
             Self::Local => {
                 let mut options = std::fs::File::options();
-                options.write(true).create(true).truncate(true).mode(mode.into());
-                Ok(OpenFile::Local(Arc::new(options.open(path)?)))
-            }
-        }
-    }
-}
-
-impl OpenFile {
-    /// Up to `len` bytes from `at`; fewer only at the end of the file.
-    pub(super) async fn read(&self, at: u64, len: usize) -> Result<Bytes> {
-        let mut buffer = vec![0; len];
-        match self {
-            Self::Cluster(file) => {
-                let (read, mut buffer) = file.read_at(FileOffset(at), buffer).await;
-                buffer.truncate(read?);
-                Ok(buffer.into())
-            }
-            Self::Local(file) => {
-                let file = file.clone();
-                spawn_blocking(move || {
-                    let mut filled = 0;
-                    while filled < buffer.len() {
-                        match file.read_at(&mut buffer[filled..], at + filled as u64)? {
-                            0 => break,
-                            read => filled += read,
-                        }
+                options.write(true).mode(mode.into());
+                let (file, created) = match options.clone().create_new(true).open(path) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        (options.create(true).truncate(true).open(path)?, false)
                     }
-                    buffer.truncate(filled);
-                    Ok(buffer.into())
-                })
-                .await?
+                    created => (created?, true),
+                };
+                Ok((OpenFile::Local(Arc::new(file)), created))
             }
         }
     }
 
-    pub(super) async fn write(&self, at: u64, bytes: Bytes) -> Result<()> {
+    /// Removes a file.
+    pub(super) async fn remove(&self, path: &Path) -> Result<()> {
         match self {
-            Self::Cluster(file) => Ok(file.write_at(FileOffset(at), bytes).await?),
-            Self::Local(file) => {
-                let file = file.clone();
-                Ok(spawn_blocking(move || file.write_all_at(&bytes, at)).await??)
-            }
-        }
-    }
-
-    /// Closes a file that was written.
-    pub(super) async fn finish(self) -> Result<()> {
-        match self {
-            Self::Cluster(file) => Ok(file.close().await?),
-            Self::Local(_) => Ok(()),
+            Self::Cluster(fs) => Ok(fs.remove(path).await?),
+            Self::Local => Ok(std::fs::remove_file(path)?),
         }
     }
 }

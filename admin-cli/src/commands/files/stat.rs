@@ -1,6 +1,7 @@
 //! `emberfs stat`: attributes, layout, and where each chunk lives.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result};
 use emberfs_client::{Attributes, ChainMember, Client, FileData, RoutingTable};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::list::kind;
 use crate::commands::lists::member;
-use crate::listing::{SCHEMA, time};
+use crate::listing::{SCHEMA, bytes_of, time};
 use crate::location::ClusterPath;
 
 pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Result<()> {
@@ -32,6 +33,7 @@ fn to_json(path: &ClusterPath, attributes: &Attributes) -> Value {
     json!({
         "schema": SCHEMA,
         "path": path.to_string(),
+        "path_bytes": bytes_of(path.0.as_os_str().as_bytes()),
         "inode": attributes.inode.get(),
         "kind": kind(attributes.kind),
         "mode": format!("{:04o}", attributes.mode.0),
@@ -79,7 +81,7 @@ fn chunks(attributes: &Attributes, data: &FileData, routing: &RoutingTable) -> R
 /// One line a field, and one a chunk.
 fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
     let fields = value.as_object().into_iter().flatten();
-    for (name, field) in fields.filter(|(name, _)| *name != "schema") {
+    for (name, field) in fields.filter(|(name, _)| !["schema", "path_bytes"].contains(&&***name)) {
         match field {
             Value::Object(parts) => {
                 for (part, field) in parts {

@@ -8,6 +8,7 @@
 
 mod opening;
 mod reading;
+mod under_way;
 mod writer;
 mod writing;
 mod written;

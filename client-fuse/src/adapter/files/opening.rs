@@ -13,9 +13,8 @@ use crate::adapter::{Adapter, ask, position};
 use crate::caller::Caller;
 use crate::errno::Errno;
 
-/// As a file is opened for writing: lengths are reported when they are asked for, not at each write.
 fn writing(read: bool) -> OpenOptions {
-    OpenOptions::new().read(read).write(true).report_late(true)
+    OpenOptions::new().read(read).write(true)
 }
 
 impl Adapter {
@@ -24,7 +23,7 @@ impl Adapter {
     /// # Errors
     /// An [`Errno`], as of all functions here.
     pub async fn open(&self, caller: Caller, inode: InodeId, flags: Flags) -> Result<u64, Errno> {
-        self.opens()?;
+        self.files.check()?;
         let meta = self.meta(caller);
         if flags.has(OFlags::TRUNC) {
             return self.open_cut(&meta, inode, flags).await;
@@ -34,10 +33,10 @@ impl Adapter {
                 true => self.open_to_execute(&meta, inode).await?,
                 false => ask(meta.open(Place::inode(inode), &reading())).await?,
             };
-            return Ok(self.enter_reader(file));
+            return self.enter_reader(file);
         }
         let file = ask(meta.open(Place::inode(inode), &writing(flags.reads()))).await?;
-        Ok(self.enter_writer(meta, file, flags))
+        self.enter_writer(meta, file, flags)
     }
 
     /// `create`: the attributes, and the number of the open file.
@@ -51,7 +50,7 @@ impl Adapter {
         mode: Mode,
         flags: Flags,
     ) -> Result<(Attributes, u64), Errno> {
-        self.opens()?;
+        self.files.check()?;
         let (meta, at) = (self.meta(caller), position(parent, name)?);
         let how = writing(true).mode(mode);
         match meta.create(at.clone(), &how.create_new(true)).await {
@@ -62,7 +61,7 @@ impl Adapter {
                 let file = ask(async { created }).await?;
                 let attributes = file.attributes();
                 self.paths.saw(parent, name, attributes.inode);
-                Ok((attributes, self.enter_writer(meta, file, flags)))
+                Ok((attributes, self.enter_writer(meta, file, flags)?))
             }
         }
     }
@@ -111,7 +110,7 @@ impl Adapter {
         if let Some(still) = still {
             still.cut(ByteLen::ZERO).await;
         }
-        Ok(self.enter_writer(meta.clone(), file, flags))
+        self.enter_writer(meta.clone(), file, flags)
     }
 
     /// A program may be executed by who may not read it.
@@ -121,17 +120,22 @@ impl Adapter {
         ask(self.client.meta(Credentials::root()).open(Place::inode(inode), &reading())).await
     }
 
-    fn enter_reader(&self, file: File) -> u64 {
+    fn enter_reader(&self, file: File) -> Result<u64, Errno> {
         let (inode, append) = (file.inode(), false);
         let access = Opened::ToRead(Arc::new(file));
         self.files.insert(OpenFile { inode, access, append })
     }
 
-    fn enter_writer(&self, meta: Meta, file: File, flags: Flags) -> u64 {
+    /// Refuses it if all was closed since it was asked for: who closes waits for none that comes later.
+    fn enter_writer(&self, meta: Meta, file: File, flags: Flags) -> Result<u64, Errno> {
         let id = file.inode();
         let (inode, writer) = self.inodes.enter(meta, file, flags.reads());
-        let access = Opened::ToWrite(inode, writer);
-        self.files.insert(OpenFile { inode: id, access, append: flags.appends() })
+        let access = Opened::ToWrite(inode.clone(), writer.clone());
+        let entered = self.files.insert(OpenFile { inode: id, access, append: flags.appends() });
+        if entered.is_err() {
+            inode.let_go(&writer);
+        }
+        entered
     }
 }
 

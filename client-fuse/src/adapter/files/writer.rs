@@ -4,7 +4,7 @@
 //! same place. The length of what was not reported is then found by the metadata group itself. An append
 //! is not done again: nobody knows whether it was done.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub(in crate::adapter) struct Writer {
     file: Mutex<Arc<File>>,
     /// How many failures it was told.
     told: AtomicU64,
+    /// Nothing is gathered through it any more.
+    is_let_go: AtomicBool,
 }
 
 impl PartialEq for Writer {
@@ -39,11 +41,21 @@ impl Writer {
         told: u64,
     ) -> Self {
         let (file, told) = (Mutex::new(Arc::new(file)), AtomicU64::new(told));
-        Self { number, reads, meta, root, file, told }
+        Self { number, reads, meta, root, file, told, is_let_go: AtomicBool::new(false) }
     }
 
     pub(super) fn file(&self) -> Arc<File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its descriptor is closed. Told and asked under the lock of its inode.
+    pub(super) fn let_go(&self) {
+        self.is_let_go.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its descriptor is closed.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.is_let_go.load(Ordering::Relaxed)
     }
 
     /// Whether a file may be so long.
@@ -53,10 +65,12 @@ impl Writer {
         end.is_some_and(|end| max.is_some_and(|max| end.get() <= max.get()))
     }
 
+    /// However long it takes: the deadline is for those who wait. Were it for the bytes, they would be written
+    /// again and again where they take longer.
     pub(super) async fn write(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
         loop {
             let file = self.file();
-            match file.write_at(offset, bytes.clone()).await {
+            match file.write_behind(offset, bytes.clone()).await {
                 Err(ClientError::SessionLost) => self.reopen(&file).await?,
                 written => return written,
             }
@@ -113,7 +127,7 @@ impl Writer {
 
     async fn reopen(&self, lost: &Arc<File>) -> Result<(), ClientError> {
         let place = Place::inode(lost.inode());
-        let how = OpenOptions::new().read(self.reads).write(true).report_late(true);
+        let how = OpenOptions::new().read(self.reads).write(true);
         tracing::info!(inode = %lost.inode(), "the session was lost: opening a file again");
         let opened = match self.meta.open(place.clone(), &how).await {
             Err(ClientError::Fs(FsError::PermissionDenied)) => self.root.open(place, &how).await,

@@ -66,7 +66,7 @@ impl Adapter {
             None => Ok(()),
         };
         match file.writer() {
-            Some((inode, writer)) => inode.tell(writer),
+            Some((inode, writer)) => inode.tell(writer).and(settled),
             None => settled,
         }
     }

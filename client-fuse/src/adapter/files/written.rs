@@ -3,17 +3,19 @@
 //! ```text
 //!   Inodes ─► Inode ─┬─ gather: bytes not written
 //!                    ├─ writers: one for each descriptor, with its handle at the servers
-//!                    └─ turn: one at a time brings bytes to the servers, in their order
+//!                    └─ turn: one at a time sends bytes on their way (`under_way`), in their order
 //! ```
 //! An inode is *dirty* from a write until it is *settled*: bytes written, and reported by each writer. A
 //! failure is kept with the inode and counted; each writer remembers up to which it was told. Bytes whose
 //! file is gone, or has neither name nor writer, are given up; all others are kept and tried again, until
 //! the mount ends.
+//!
+//! The mount's deadline is for those who wait for that: it ends the waiting, and nothing else.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use emberfs_client::{Attributes, ByteLen, ClientError, File, FileOffset, FsError, InodeId, Meta};
@@ -21,13 +23,17 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::MutexGuard as Turn;
+use tokio::time::{sleep, timeout};
 
+use super::under_way::{self, Pieces, UnderWay};
 use super::writer::Writer;
 use crate::errno::{Errno, of_client};
-use crate::write_gather::{AGE_MAX, Gather};
+use crate::write_gather::{AGE_MAX, Gather, Taken, Which};
 
 /// Bytes that all files of a mount gather together: what a machine can spare, and 32 files at their most.
 const BYTES_MAX: usize = 256 << 20;
+/// Before what could not be written is tried again, where somebody waits for all.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// All files that are open for writing.
 #[derive(Debug)]
@@ -37,14 +43,20 @@ pub(in crate::adapter) struct Inodes {
     numbers: AtomicU64,
     /// For files whose permissions were checked when they were opened.
     root: Meta,
+    /// How long a call may wait.
+    deadline: Option<Duration>,
 }
 
 /// One such file.
 #[derive(Debug)]
 pub(in crate::adapter) struct Inode {
     id: InodeId,
+    /// A chunk's, in bytes: the servers take so much at a time.
+    piece: usize,
+    deadline: Option<Duration>,
     state: Mutex<State>,
-    turn: AsyncMutex<()>,
+    /// What is under way.
+    turn: AsyncMutex<Pieces>,
     /// Of all inodes.
     gathered: Arc<AtomicUsize>,
 }
@@ -65,19 +77,21 @@ struct State {
     busy: bool,
     failures: u64,
     failure: Option<Errno>,
+    /// The last one that the log says, while it lasts.
+    logged: Option<Errno>,
 }
 
 /// An inode of which nothing is on its way, while this lives.
 #[derive(Debug)]
 pub(in crate::adapter) struct Still<'a> {
     inode: &'a Inode,
-    _turn: Turn<'a, ()>,
+    _turn: Turn<'a, Pieces>,
 }
 
 impl Inodes {
-    pub(in crate::adapter) fn new(root: Meta) -> Self {
+    pub(in crate::adapter) fn new(root: Meta, deadline: Option<Duration>) -> Self {
         let (open, gathered, numbers) = (Mutex::default(), Arc::default(), AtomicU64::new(0));
-        Self { open, gathered, numbers, root }
+        Self { open, gathered, numbers, root, deadline }
     }
 
     pub(in crate::adapter) fn get(&self, id: InodeId) -> Option<Arc<Inode>> {
@@ -93,7 +107,8 @@ impl Inodes {
     pub(super) fn enter(&self, meta: Meta, file: File, reads: bool) -> (Arc<Inode>, Arc<Writer>) {
         let id = file.inode();
         let mut open = lock(&self.open);
-        let inode = open.entry(id).or_insert_with(|| Arc::new(Inode::new(id, &self.gathered)));
+        let new = || Arc::new(Inode::new(&file, self.deadline, &self.gathered));
+        let inode = open.entry(id).or_insert_with(new);
         let mut state = inode.state();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let told = state.failures;
@@ -116,20 +131,25 @@ impl Inodes {
     pub(in crate::adapter) fn settle_old(&self, runtime: &Handle) {
         let now = Instant::now();
         for inode in self.all() {
-            if inode.state().is_old(now) {
-                runtime.spawn(async move { inode.settle().await });
+            // Where somebody has the turn, something is being done about it.
+            if inode.turn.try_lock().is_ok() && inode.state().is_old(now) {
+                runtime.spawn(async move { inode.settle_patiently().await });
             } else {
                 self.forget_settled(&inode);
             }
         }
     }
 
-    /// Settles everything; the last failure.
-    pub(in crate::adapter) async fn settle_all(&self) -> Result<(), Errno> {
+    /// Settles everything, each as often as it takes.
+    pub(in crate::adapter) async fn settle_all(&self) {
         let all = self.all();
-        let settled = join_all(all.iter().map(|inode| inode.settle())).await;
+        let each = all.iter().map(|inode| async {
+            while inode.settle_patiently().await.is_err() {
+                sleep(TRY_AGAIN).await;
+            }
+        });
+        join_all(each).await;
         all.iter().for_each(|inode| self.forget_settled(inode));
-        settled.into_iter().collect()
     }
 
     /// Each file that is not settled: the bytes of it that only this mount has, and what it waits for.
@@ -161,16 +181,20 @@ impl State {
         self.since = self.since.or_else(|| Some(Instant::now()));
     }
 
-    fn fail(&mut self, why: Errno) {
+    /// Whether the log does not say it yet.
+    fn fail(&mut self, why: Errno) -> bool {
         self.failures += 1;
         self.failure = Some(why);
+        self.logged.replace(why) != Some(why)
     }
 }
 
 impl Inode {
-    fn new(id: InodeId, gathered: &Arc<AtomicUsize>) -> Self {
-        let (state, turn) = (Mutex::default(), AsyncMutex::default());
-        Self { id, state, turn, gathered: gathered.clone() }
+    fn new(file: &File, deadline: Option<Duration>, gathered: &Arc<AtomicUsize>) -> Self {
+        let chunk_size = file.attributes().data.map(|data| data.layout.chunk_size);
+        let piece = chunk_size.unwrap_or_default().bytes() as usize;
+        let (state, turn, gathered) = (Mutex::default(), AsyncMutex::default(), gathered.clone());
+        Self { id: file.inode(), piece, deadline, state, turn, gathered }
     }
 
     /// Whether there is anything that the servers have not heard of.
@@ -188,10 +212,11 @@ impl Inode {
         waits.map_or_else(failed, |what| what.to_string())
     }
 
-    /// Gathers bytes, if there is room.
+    /// Gathers bytes, if there is room and somebody who will hear what became of them.
     pub(super) fn gather(&self, by: &Arc<Writer>, offset: FileOffset, data: &[u8]) -> bool {
         self.change(|state| {
             let room = state.gather.has_room(data.len()) && by.may_write(offset, data.len());
+            let room = room && !by.is_let_go();
             if room {
                 state.gather.put(by, offset, data);
                 state.wrote();
@@ -207,16 +232,17 @@ impl Inode {
             state.busy = true;
             let inode = self.clone();
             runtime.spawn(async move {
-                let _turn = inode.turn.lock().await;
+                let mut pieces = inode.turn.lock().await;
                 inode.state().busy = false;
                 // A failure is kept, and told to whoever syncs.
-                let _kept = inode.write_gathered(false).await;
+                while pieces.try_join_next().is_some() {}
+                inode.send(&mut pieces, Which::Due);
             });
         }
     }
 
     /// Writes bytes behind all that were written before; they are safe when it returns.
-    pub(super) async fn append(&self, by: &Writer, bytes: Bytes) -> Result<(), Errno> {
+    pub(super) async fn append(self: &Arc<Self>, by: &Writer, bytes: Bytes) -> Result<(), Errno> {
         if self.is_dirty() {
             self.settle().await?;
         }
@@ -227,28 +253,36 @@ impl Inode {
 
     /// Writes bytes, which are safe when it returns, and the length with them.
     pub(super) async fn write_through(
-        &self,
+        self: &Arc<Self>,
         by: &Writer,
         offset: FileOffset,
         bytes: Bytes,
     ) -> Result<(), Errno> {
         if !self.state().gather.is_empty() {
-            let _turn = self.turn.lock().await;
-            self.write_gathered(true).await?;
+            let gathered = async {
+                let mut pieces = self.turn.lock().await;
+                self.write_gathered(&mut pieces).await
+            };
+            self.in_time(gathered).await?;
         }
         let written = by.write_through(offset, bytes).await;
         self.state().wrote();
         written.map_err(|error| of_client(&error))
     }
 
-    /// Brings all bytes that were written before to the servers, and the length.
-    pub(in crate::adapter) async fn settle(&self) -> Result<(), Errno> {
-        let _turn = self.turn.lock().await;
+    /// Brings all bytes that were written before to the servers, and the length; waits no longer than a call may.
+    pub(in crate::adapter) async fn settle(self: &Arc<Self>) -> Result<(), Errno> {
+        self.in_time(self.settle_patiently()).await
+    }
+
+    /// The same, however long it takes.
+    async fn settle_patiently(self: &Arc<Self>) -> Result<(), Errno> {
+        let mut pieces = self.turn.lock().await;
         let writes = self.state().writes;
         if writes == self.state().settled {
             return Ok(());
         }
-        let mut written = self.write_gathered(true).await;
+        let mut written = self.write_gathered(&mut pieces).await;
         if written.is_err() && self.is_forsaken().await {
             // Kept for longer, they would keep the disk full for whose sake they cannot be written.
             self.change(|state| state.gather.cut(ByteLen::ZERO));
@@ -258,16 +292,20 @@ impl Inode {
         written.and(reported)?;
         let mut state = self.state();
         state.settled = writes;
+        state.logged = None;
         state.since = (state.writes != writes).then(Instant::now);
         Ok(())
     }
 
     /// The same, and keeps it so: what cannot be written now stays gathered.
-    pub(in crate::adapter) async fn still(&self) -> Result<Still<'_>, Errno> {
-        let still = Still { inode: self, _turn: self.turn.lock().await };
-        let _kept = self.write_gathered(true).await;
-        self.report().await?;
-        Ok(still)
+    pub(in crate::adapter) async fn still(self: &Arc<Self>) -> Result<Still<'_>, Errno> {
+        let still = async move {
+            let mut pieces = self.turn.lock().await;
+            let _kept = self.write_gathered(&mut pieces).await;
+            self.report().await?;
+            Ok(Still { inode: self, _turn: pieces })
+        };
+        self.in_time(still).await
     }
 
     /// The attributes with what is still gathered.
@@ -279,6 +317,7 @@ impl Inode {
     /// This descriptor is closed: its handle too, once its bytes are settled.
     pub(super) fn let_go(&self, writer: &Arc<Writer>) {
         let mut state = self.state();
+        writer.let_go();
         state.writers.retain(|other| other != writer);
         state.let_go.push(writer.clone());
         state.wrote();
@@ -291,40 +330,40 @@ impl Inode {
         state.failure.filter(|_| new).map_or(Ok(()), Err)
     }
 
-    /// Writes what is gathered now: all of it, or what is due. It is this one's turn.
-    async fn write_gathered(&self, all: bool) -> Result<(), Errno> {
+    /// Writes all that is gathered now; nothing is under way when it returns. It is this one's turn.
+    async fn write_gathered(self: &Arc<Self>, pieces: &mut Pieces) -> Result<(), Errno> {
+        // What failed before was put back, and is tried again.
+        while pieces.try_join_next().is_some() {}
         // Not what is gathered meanwhile, or a fast writer would hold everybody up.
-        let mut left = self.state().gather.len();
-        while left > 0 {
-            let runs = self.change(|state| state.gather.take(all));
-            if runs.is_empty() {
-                break;
+        let begun = self.state().gather.begun();
+        let mut written = Ok(());
+        loop {
+            if written.is_ok() {
+                self.send(pieces, Which::Begun(begun));
             }
-            let writes = runs.iter().map(|run| run.by.write(run.start, run.bytes.clone()));
-            let results = join_all(writes).await;
-            left = left.saturating_sub(runs.iter().map(|run| run.bytes.len()).sum());
-            let mut failed = None;
-            self.change(|state| {
-                let mut kept = Vec::new();
-                for (run, result) in runs.into_iter().zip(results) {
-                    match result {
-                        Err(error) if !is_gone(&error) => {
-                            failed = Some(error);
-                            kept.push(run);
-                        }
-                        result => {
-                            state.gather.done(&run);
-                            failed = failed.take().or(result.err());
-                        }
-                    }
-                }
-                state.gather.put_back(kept);
-            });
-            if let Some(error) = failed {
-                return Err(self.failed(&error));
+            match under_way::next(pieces).await {
+                None => return written,
+                Some(ended) => written = written.and(ended),
             }
         }
-        Ok(())
+    }
+
+    /// Sends some of what is gathered on its way, but what lies over something that is on its way already. It is
+    /// this one's turn.
+    fn send(self: &Arc<Self>, pieces: &mut Pieces, which: Which) {
+        for piece in self.change(|state| state.gather.take(which, self.piece)) {
+            pieces.spawn(UnderWay::new(self, piece).arrive());
+        }
+    }
+
+    /// A piece that was sent is written, or given up.
+    pub(super) fn done(&self, piece: Option<Taken<Arc<Writer>>>) {
+        piece.into_iter().for_each(|piece| self.change(|state| state.gather.done(&piece)));
+    }
+
+    /// A piece that was sent is not written.
+    pub(super) fn put_back(&self, piece: Option<Taken<Arc<Writer>>>) {
+        piece.into_iter().for_each(|piece| self.change(|state| state.gather.put_back(piece)));
     }
 
     /// Has each writer say what it wrote, and closes those without a descriptor. It is this one's turn.
@@ -363,11 +402,21 @@ impl Inode {
         last.file().stat().await.is_ok_and(|found| found.nlink == 0)
     }
 
-    fn failed(&self, error: &ClientError) -> Errno {
-        tracing::warn!(inode = %self.id, %error, "written bytes are not safe");
+    pub(super) fn failed(&self, error: &ClientError) -> Errno {
         let errno = of_client(error);
-        self.state().fail(errno);
+        if self.state().fail(errno) {
+            tracing::warn!(inode = %self.id, %error, "written bytes are not safe");
+        }
         errno
+    }
+
+    /// Waits for something that may be dropped, no longer than a call may.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Errno>>) -> Result<T, Errno> {
+        let Some(deadline) = self.deadline else { return call.await };
+        timeout(deadline, call).await.unwrap_or_else(|_| {
+            tracing::warn!(inode = %self.id, waits_for = self.why(), "a call waited in vain");
+            Err(Errno::TIMEDOUT)
+        })
     }
 
     /// Changes the state, and keeps the count of all gathered bytes.
@@ -402,7 +451,7 @@ impl Still<'_> {
 }
 
 /// Whether the file is gone, so that nothing can be written to it any more.
-fn is_gone(error: &ClientError) -> bool {
+pub(super) fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::Fs(FsError::Stale | FsError::NotFound))
 }
 

@@ -1,0 +1,131 @@
+//! An open file of the cluster or of this machine, of which a copy is read or written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use anyhow::Result;
+use emberfs_client::{ByteLen, Bytes, FileOffset};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+use tokio::task::spawn_blocking;
+
+/// What is read of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Fewer bytes than were asked for only at the end of the file.
+    Bytes(Bytes),
+    /// Nothing was ever written there; it reads as zeros.
+    Hole { len: u64 },
+}
+
+impl Part {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Hole { len } => *len,
+        }
+    }
+}
+
+/// An open file of either side.
+#[derive(Debug)]
+pub(super) enum OpenFile {
+    Cluster(emberfs_client::File),
+    Local(Arc<File>),
+}
+
+impl OpenFile {
+    /// Up to `len` bytes from `at`.
+    pub(super) async fn read(&self, at: u64, len: usize) -> Result<Part> {
+        match self {
+            Self::Cluster(file) => {
+                let (read, mut buffer) = file.read_at(FileOffset(at), vec![0; len]).await;
+                buffer.truncate(read?);
+                Ok(Part::Bytes(buffer.into()))
+            }
+            Self::Local(file) => {
+                let file = file.clone();
+                Ok(spawn_blocking(move || read_local(&file, at, len)).await??)
+            }
+        }
+    }
+
+    /// Writes to a file that was empty. What is such on this machine may be a device: its holes get their zeros.
+    pub(super) async fn write(&self, at: u64, part: Part) -> Result<()> {
+        match (self, part) {
+            (Self::Cluster(_), Part::Hole { .. }) => Ok(()),
+            (Self::Cluster(file), Part::Bytes(bytes)) => {
+                Ok(file.write_at(FileOffset(at), bytes).await?)
+            }
+            (Self::Local(file), part) => {
+                let file = file.clone();
+                let bytes = match part {
+                    Part::Bytes(bytes) => bytes,
+                    Part::Hole { len } => vec![0; usize::try_from(len)?].into(),
+                };
+                Ok(spawn_blocking(move || file.write_all_at(&bytes, at)).await??)
+            }
+        }
+    }
+
+    /// Closes a file that was written; `hole_to`: it ends with a hole, which ends there.
+    pub(super) async fn finish(self, hole_to: Option<u64>) -> Result<()> {
+        match self {
+            Self::Cluster(file) => {
+                if let Some(len) = hole_to {
+                    file.set_len(ByteLen(len)).await?;
+                }
+                Ok(file.close().await?)
+            }
+            Self::Local(_) => Ok(()),
+        }
+    }
+}
+
+fn read_local(file: &File, at: u64, len: usize) -> io::Result<Part> {
+    if let Some(len) = hole(file, at, len as u64) {
+        return Ok(Part::Hole { len });
+    }
+    let (mut buffer, mut filled) = (vec![0; len], 0);
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    buffer.truncate(filled);
+    Ok(Part::Bytes(buffer.into()))
+}
+
+/// How much of these bytes the file has, if all that is a hole.
+fn hole(file: &File, at: u64, len: u64) -> Option<u64> {
+    let data = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => u64::MAX, // a hole to the end, or behind that
+        Err(_) => return None,
+    };
+    let end = file.metadata().ok()?.len().min(at.saturating_add(len));
+    (data >= end && end > at).then(|| end - at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_told_from_data_and_from_the_end() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let read = |at, len| read_local(&file, at, len).expect("read");
+        file.write_all_at(b"data", 4 << 20).expect("written");
+        file.set_len((6 << 20) + 5).expect("longer");
+        assert_eq!(read(2 << 20, 4), Part::Hole { len: 4 });
+        assert_eq!(read(4 << 20, 4), Part::Bytes(Bytes::from_static(b"data")));
+        assert_eq!(read(5 << 20, 2 << 20), Part::Hole { len: (1 << 20) + 5 });
+        assert_eq!(read(7 << 20, 1), Part::Bytes(Bytes::new()));
+        // Neither is a hole whose last byte is data.
+        let Part::Bytes(bytes) = read(0, (4 << 20) + 1) else { panic!("it has data") };
+        assert_eq!(bytes.iter().rposition(|byte| *byte != 0), Some(4 << 20));
+    }
+}
