@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use emberfs_wire::FsError;
+
 /// What an operation does to a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -22,8 +24,8 @@ pub(crate) enum Answered {
     Changed(usize),
     /// A read: the whole chunk, or its absence.
     Saw(Option<Vec<u8>>),
-    /// A change that has not happened and never will.
-    Refused,
+    /// A change that has not happened and never will, for this reason.
+    Refused(FsError),
 }
 
 /// One operation; moments are places in the order of events.
@@ -47,7 +49,7 @@ pub(crate) fn check(operations: &[Operation]) -> Result<(), String> {
     let operations: Vec<&Operation> = operations
         .iter()
         .filter(|operation| operation.end.is_some() || operation.action != Action::Read)
-        .filter(|operation| !matches!(operation.end, Some((_, Answered::Refused))))
+        .filter(|operation| !matches!(operation.end, Some((_, Answered::Refused(_)))))
         .collect();
     assert!(operations.len() <= OPERATIONS_MAX, "the scenario keeps histories short");
     let all = operations
@@ -125,7 +127,7 @@ fn apply(operation: &Operation, content: &Content) -> Option<Content> {
         None => true,
         Some(Answered::Changed(len)) => next.as_ref().map_or(0, Vec::len) == *len,
         Some(Answered::Saw(saw)) => *saw == next,
-        Some(Answered::Refused) => false,
+        Some(Answered::Refused(_)) => false,
     };
     fits.then_some(next)
 }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn what_was_refused_is_never_seen() {
         let mut refused = write(0, None, 1);
-        refused.end = Some((3, Answered::Refused));
+        refused.end = Some((3, Answered::Refused(FsError::NoSpace)));
         assert!(check(&[refused.clone(), read(1, 2, None), read(4, 5, None)]).is_ok());
         assert!(check(&[refused.clone(), read(1, 2, Some(1))]).is_err());
         assert!(check(&[refused, read(4, 5, Some(1))]).is_err());

@@ -1,17 +1,20 @@
 //! Simulated clients: a session with a few requests at a time, which retries each under its tag until it
-//! is answered or the client loses patience.
+//! is answered or the client loses patience. Then a write goes on though nobody waits for it, or is over with copies
+//! of it on their way. The tags, and the marks of each chain, are those of the real client.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use emberfs_buffer::Payload;
 use emberfs_chain_replication::target::Reply;
+use emberfs_client_session::{Blocked, Tags, WriteId};
 use emberfs_layout::{
-    BlockSize, ChunkId, ChunkIndex, ChunkOffset, ChunkSize, ClientId, DataId, Sequence,
+    BlockSize, ByteLen, ChainId, ChunkId, ChunkIndex, ChunkOffset, ChunkSize, ClientId, DataId,
+    Sequence,
 };
 use emberfs_wire::chunk::{ChunkChange, ChunkRead, Replica, UpdateChunk};
 use emberfs_wire::cluster::{Chain, PublicState};
-use emberfs_wire::{Capability, PayloadSums, Tag, WireError};
+use emberfs_wire::{Capability, FsError, PayloadSums, Tag, WireError};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -19,8 +22,9 @@ use crate::checker::{Action, Answered};
 use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
 
-/// Tries before a client gives a request up.
+/// Tries before a client gives a request up, and those of one in a hurry.
 const TRIES_MAX: u32 = 40;
+const TRIES_FEW: u32 = 4;
 
 /// Bytes of one write: a number that no other write has.
 const VALUE_BYTES: usize = 8;
@@ -32,8 +36,12 @@ pub(crate) struct Request {
     pub(crate) action: Action,
     /// Its place in the history of the chunk.
     pub(crate) place: usize,
-    sequence: Sequence,
+    /// Of a change.
+    write: Option<WriteId>,
     tries: u32,
+    tries_max: u32,
+    /// Whether it goes on though nobody waits for it.
+    given_up: bool,
     /// The latest try; an answer to another is too late.
     pub(crate) attempt: u64,
     /// Which member is read from, if not any.
@@ -44,11 +52,25 @@ pub(crate) struct Client {
     pub(crate) at: usize,
     pub(crate) id: ClientId,
     pub(crate) patient: bool,
+    /// Those that begin requests, and behind them those of writes that were given up and go on.
     pub(crate) slots: Vec<Option<Request>>,
+    /// How many begin requests.
+    active: usize,
     views: BTreeMap<usize, Chain>,
-    next: Sequence,
+    tags: Tags,
     next_attempt: u64,
     planted: Option<Planted>,
+}
+
+/// What came of a try.
+pub(crate) enum Tried {
+    Sent(Vec<(Address, Message)>),
+    /// Patience is at an end, and the request over.
+    Over,
+    /// So is a write, of which copies may be on their way.
+    InDoubt,
+    /// So is its caller's, and it goes on in this slot.
+    GoesOn(usize),
 }
 
 /// What became of an answer.
@@ -70,8 +92,9 @@ impl Client {
             id,
             patient: false,
             slots: (0..slots).map(|_| None).collect(),
+            active: slots,
             views: BTreeMap::new(),
-            next: Sequence(1),
+            tags: Tags::default(),
             next_attempt: 0,
             planted,
         }
@@ -90,68 +113,124 @@ impl Client {
         }
     }
 
+    /// The number of a change; a read needs none. An error if it must wait for an earlier one.
+    pub(crate) fn number(
+        &mut self,
+        (chain, chunk): (usize, ChunkId),
+        action: &Action,
+    ) -> Result<Option<WriteId>, Blocked> {
+        match action {
+            Action::Read => Ok(None),
+            _ => self.tags.begin(chain_id(chain), chunk).map(Some),
+        }
+    }
+
     /// Gives a slot its next request.
     pub(crate) fn begin(
         &mut self,
         slot: usize,
-        chain: usize,
-        chunk: ChunkId,
+        (chain, chunk): (usize, ChunkId),
         action: Action,
         place: usize,
         from: Option<usize>,
+        write: Option<WriteId>,
     ) {
-        let sequence = self.next;
-        self.next = self.next.next();
-        let request = Request { chain, chunk, action, place, sequence, tries: 0, attempt: 0, from };
-        self.slots[slot] = Some(request);
+        self.slots[slot] = Some(Request {
+            chain,
+            chunk,
+            action,
+            place,
+            write,
+            tries: 0,
+            tries_max: TRIES_MAX,
+            given_up: false,
+            attempt: 0,
+            from,
+        });
     }
 
-    /// Every request below has its reply, or is not waited for any more.
-    fn low_water(&self) -> Sequence {
-        let open = self.slots.iter().flatten().map(|request| request.sequence);
-        open.min().unwrap_or(self.next)
-    }
-
-    /// The next try of a slot's request; `None` when patience is at an end, and the request is over.
-    pub(crate) fn attempt(
-        &mut self,
-        slot: usize,
-        rng: &mut StdRng,
-    ) -> Option<Vec<(Address, Message)>> {
-        let low_water = self.low_water();
+    /// The next try of a slot's request.
+    pub(crate) fn attempt(&mut self, slot: usize, rng: &mut StdRng) -> Tried {
         let request = self.slots[slot].as_mut().expect("a slot with a request");
         request.tries += 1;
-        if request.tries > TRIES_MAX && !self.patient {
-            self.slots[slot] = None;
-            return None;
+        if request.tries == 1 && rng.random_bool(0.1) {
+            request.tries_max = TRIES_FEW;
+        }
+        if request.tries > request.tries_max && !self.patient && !request.given_up {
+            return self.lose_patience(slot, rng);
         }
         self.next_attempt += 1;
         request.attempt = self.next_attempt;
-        if self.planted == Some(Planted::RetryWithoutTag) && request.tries > 1 {
-            request.sequence = self.next;
-            self.next = self.next.next();
+        if self.planted == Some(Planted::RetryWithoutTag)
+            && request.tries > 1
+            && let Some(before) = request.write
+            && let Ok(write) = self.tags.begin(before.chain, before.chunk)
+        {
+            self.tags.settled(before);
+            request.write = Some(write);
         }
+        Tried::Sent(self.messages(slot, rng))
+    }
+
+    /// The caller of a request goes away.
+    fn lose_patience(&mut self, slot: usize, rng: &mut StdRng) -> Tried {
+        let mut request = self.slots[slot].take().expect("a slot with a request");
+        let Some(write) = request.write else { return Tried::Over };
+        if rng.random_bool(0.5) {
+            self.tags.doubted(write);
+            return Tried::InDoubt;
+        }
+        self.tags.give_up(write, ByteLen(VALUE_BYTES as u64));
+        request.given_up = true;
+        let free = (self.active..self.slots.len()).find(|slot| self.slots[*slot].is_none());
+        let slot = free.unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(request);
+        Tried::GoesOn(slot)
+    }
+
+    /// A slot's request is answered: its number is back.
+    pub(crate) fn finish(&mut self, slot: usize) -> Request {
+        let request = self.slots[slot].take().expect("it was answered");
+        if let Some(write) = request.write {
+            self.tags.settled(write);
+        }
+        request
+    }
+
+    fn messages(&self, slot: usize, rng: &mut StdRng) -> Vec<(Address, Message)> {
+        let request = self.slots[slot].as_ref().expect("a slot with a request");
         let (chain, client, attempt) = (request.chain, self.at, request.attempt);
         let route = (Address::Metadata, Message::Route { client, chain });
-        let Some(view) = self.views.get(&chain) else { return Some(vec![route]) };
+        let Some(view) = self.views.get(&chain) else { return vec![route] };
         let serving = view.members.iter().filter(|member| member.state == PublicState::Serving);
         let serving: Vec<usize> = serving.map(|member| node_of(member.target)).collect();
         let read = request.action == Action::Read;
         let to = match request.from.filter(|from| serving.contains(from)) {
             Some(from) => from,
-            None if serving.is_empty() => return Some(vec![route]),
+            None if serving.is_empty() => return vec![route],
             None if read => serving[rng.random_range(0..serving.len())],
             None => serving[0],
         };
         let replica = Replica { target: target_of(to), chain: view.id, version: view.version };
-        let tag = Tag { client: self.id, sequence: request.sequence };
-        let message =
-            message(request, replica, tag, low_water.min(request.sequence), client, attempt);
+        let message = match request.write {
+            None => read_message(request, replica, client, attempt),
+            Some(write) => {
+                let tag = Tag { client: self.id, sequence: write.sequence };
+                let low_water = match self.planted {
+                    Some(Planted::MarkTooHigh) => write.sequence,
+                    _ => self.tags.low_water(write.chain),
+                };
+                message(request, replica, tag, low_water, client, attempt)
+            }
+        };
         let mut messages = vec![(Address::Node(to), message)];
         if request.tries.is_multiple_of(3) {
             messages.push(route);
         }
-        Some(messages)
+        messages
     }
 
     pub(crate) fn learn(&mut self, chain: Chain) {
@@ -184,10 +263,16 @@ impl Client {
                 Outcome::Again(slot, u64::from(after_ms), false)
             }
             Err(WireError::Wait { .. }) => Outcome::Again(slot, 100, true),
-            Err(WireError::Refuse { why: emberfs_wire::FsError::NoSpace }) => {
+            // Another replica may have it whole.
+            Err(WireError::Corrupt { .. }) => Outcome::Again(slot, 20, true),
+            Err(WireError::Refuse { why: why @ (FsError::NoSpace | FsError::Io) }) => {
                 let request = self.slots[slot].as_ref().expect("it was found there");
-                assert_ne!(request.action, Action::Remove, "a removal needs no room");
-                Outcome::Done(slot, Answered::Refused)
+                assert_ne!(
+                    request.action,
+                    Action::Remove,
+                    "a removal needs no room, and reads nothing"
+                );
+                Outcome::Done(slot, Answered::Refused(why))
             }
             Err(error) => Outcome::Refused(error.to_string()),
         }
@@ -195,7 +280,7 @@ impl Client {
 
     /// A new client in the place of one that died.
     pub(crate) fn reborn(&self, id: ClientId, planted: Option<Planted>) -> Self {
-        let mut next = Self::new(self.at, id, self.slots.len(), planted);
+        let mut next = Self::new(self.at, id, self.active, planted);
         next.next_attempt = self.next_attempt;
         next.views = self.views.clone();
         next
@@ -204,6 +289,12 @@ impl Client {
     pub(crate) fn is_idle(&self) -> bool {
         self.slots.iter().all(Option::is_none)
     }
+}
+
+fn read_message(request: &Request, replica: Replica, client: usize, attempt: u64) -> Message {
+    let (start, len) = (ChunkOffset(0), ChunkOffset(ChunkSize::MIN.bytes()));
+    let read = ChunkRead { replica, chunk: request.chunk, start, len };
+    Message::Read { client, attempt, read }
 }
 
 fn message(
@@ -217,11 +308,7 @@ fn message(
     let chunk = request.chunk;
     let mut data = None;
     let change = match &request.action {
-        Action::Read => {
-            let (start, len) = (ChunkOffset(0), ChunkOffset(ChunkSize::MIN.bytes()));
-            let read = ChunkRead { replica, chunk, start, len };
-            return Message::Read { client, attempt, read };
-        }
+        Action::Read => unreachable!("a read has no number"),
         Action::Write { start, bytes } => {
             let start = ChunkOffset(u32::try_from(*start).expect("small"));
             let bytes = Bytes::copy_from_slice(bytes);
@@ -243,6 +330,10 @@ fn message(
         capability: Capability::default(),
     };
     Message::Update { client, attempt, update, data }
+}
+
+fn chain_id(chain: usize) -> ChainId {
+    ChainId(u32::try_from(chain + 1).expect("few"))
 }
 
 /// The chunk of this number.

@@ -3,6 +3,7 @@
 use emberfs_wire::cluster::PublicState;
 use rand::RngExt;
 
+use crate::client;
 use crate::network::{Address, node_of};
 use crate::scenario::Fault;
 use crate::world::{Event, World};
@@ -38,6 +39,10 @@ impl World {
                     self.crash(self.nodes[*node].server, 20);
                 }
             }
+            Fault::ChunkDamaged { node, chunk } => {
+                self.nodes[*node].store.damage(client::chunk(*chunk));
+            }
+            Fault::ChunksMended { node } => self.nodes[*node].store.mend(),
             Fault::DiskHasRoom { node } => {
                 self.nodes[*node].store.blocks_max = self.scenario.blocks_max[*node];
             }
@@ -115,6 +120,7 @@ impl World {
         self.scenario.blocks_max.fill(None);
         for node in &mut self.nodes {
             node.store.blocks_max = None;
+            node.store.mend();
             node.slow_until = 0;
         }
         for server in 0..self.servers.len() {
@@ -153,7 +159,8 @@ fn name(fault: &Fault) -> Option<&'static str> {
             "a server is cut off from the metadata group"
         }
         Fault::Cut { .. } => "a server is cut off from others",
-        Fault::Mend | Fault::DiskHasRoom { .. } => return None,
+        Fault::Mend | Fault::DiskHasRoom { .. } | Fault::ChunksMended { .. } => return None,
+        Fault::ChunkDamaged { .. } => "a chunk is damaged on a disk",
         Fault::DiskFails { .. } => "a disk fails",
         Fault::DiskSlow { .. } => "a disk is slow",
         Fault::DiskFills { starts: true, .. } => "a disk is filled, and its server starts anew",

@@ -81,7 +81,8 @@ pub(crate) fn machines(
     });
     let servers: Vec<Server> = servers.collect();
     let nodes = places.iter().enumerate().map(|(at, (server, chain))| {
-        let mut node = Node::new(at, *server, *chain, servers[*server].clock, planted);
+        let mut node =
+            Node::new(at, *server, *chain, servers[*server].clock, scenario.limits, planted);
         node.store.blocks_max = scenario.blocks_max[at];
         node
     });

@@ -8,7 +8,8 @@
 //!                 └── metadata: state machines, log ── leader: Heard    └─► checker: one order a chunk
 //!                                                                promises: what holds all the time
 //! ```
-//! What decides is real: `target`, `membership`, and the cluster's and the sessions' state machines. What stands
+//! What decides is real: `target`, `membership`, the cluster's and the sessions' state machines, and the clients'
+//! tags. What stands
 //! in for the rest are the model of a store, of the group's log, and of a server's heartbeats.
 //!
 //! A run has no clock and no source of randomness but its seed; a failing one prints the line that repeats
@@ -208,6 +209,21 @@ fn a_finish_before_its_flush_is_found() {
 #[test]
 fn a_pretence_of_room_is_found() {
     is_found(Planted::RoomPretended);
+}
+
+#[test]
+fn a_syncing_member_that_is_obeyed_too_early_is_found() {
+    is_found(Planted::SyncingObeyed);
+}
+
+#[test]
+fn bytes_that_do_not_match_their_sums_are_found() {
+    is_found(Planted::Unchecked);
+}
+
+#[test]
+fn a_mark_that_is_too_high_is_found() {
+    is_found(Planted::MarkTooHigh);
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! One target of a simulated storage server: carries out the core's effects on the model store and the
 //! network, and loses what a real one loses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_chain_replication::target::{
-    Answer, Ask, CallId, Durable, Effect, EndedSessions, Input, OpId, Reply, RequestId, StoreError,
-    Target, VersionState, Which,
+    Answer, Ask, CallId, Durable, Effect, EndedSessions, Input, Limits, OpId, Reply, RequestId,
+    StoreError, Target, VersionState, Which,
 };
 use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset};
-use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
 use emberfs_wire::replica::{AskCommittedReply, ChunkSummary, ComparePageReply};
+use emberfs_wire::{FsError, WireError};
 
 use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
@@ -25,6 +25,8 @@ const PAGE_CHUNKS: u32 = 2;
 pub(crate) enum Want {
     /// A message; to that start of a server, or to the present one.
     Send { to: Address, boot: Option<u64>, message: Box<Message> },
+    /// That this is counted.
+    Count(&'static str),
     /// The store is to finish this after a while.
     Finish(OpId),
     /// Something that must never happen.
@@ -60,6 +62,7 @@ pub(crate) struct Node {
     /// Until when its disk is slow.
     pub(crate) slow_until: u64,
     pub(crate) store: Store,
+    limits: Limits,
     core: Option<Target>,
     planted: Option<Planted>,
     begun: BTreeMap<OpId, Begun>,
@@ -67,12 +70,16 @@ pub(crate) struct Node {
     next_request: u64,
     version: ChainVersion,
     clock: Clock,
-    /// Whether its store had no room just now.
+    /// Whether its store had no room just now, or could not read what it was to change.
     refused: bool,
-    /// Under which version of the chain it had none before it was told that it has everything.
+    /// Under which version of the chain that was so before it was told that it has everything.
     refused_in: ChainVersion,
     /// Under which it was told so, or is about to be.
     told_in: ChainVersion,
+    /// Calls that brought chunks to a syncing member, and under which version of the chain that had no room: for
+    /// a planted fault.
+    installs: BTreeSet<CallId>,
+    obeys_in: ChainVersion,
 }
 
 impl Node {
@@ -82,6 +89,7 @@ impl Node {
         server: usize,
         chain: usize,
         clock: Clock,
+        limits: Limits,
         planted: Option<Planted>,
     ) -> Self {
         Self {
@@ -92,6 +100,7 @@ impl Node {
             disk_failed: false,
             slow_until: 0,
             store: Store::default(),
+            limits,
             core: None,
             planted,
             begun: BTreeMap::new(),
@@ -102,6 +111,8 @@ impl Node {
             refused: false,
             refused_in: ChainVersion::NONE,
             told_in: ChainVersion::NONE,
+            installs: BTreeSet::new(),
+            obeys_in: ChainVersion::NONE,
         }
     }
 
@@ -132,14 +143,14 @@ impl Node {
         if self.planted == Some(Planted::TagsForgotten) {
             loaded.tags.clear();
         }
-        self.core = Some(Target::new(target_of(self.at), loaded));
+        self.core = Some(Target::new(target_of(self.at), loaded).limited(self.limits));
     }
 
     pub(crate) fn report(&self) -> Option<TargetReport> {
         Some(self.core.as_ref()?.report())
     }
 
-    /// Whether changes may be refused since just now because it has no room: it has all that its chain has, or
+    /// Whether changes may be refused since just now because of its store: it has all that its chain has, or
     /// is told so.
     pub(crate) fn refuses(&mut self) -> bool {
         let complete = self.report().is_some_and(|report| report.state == LocalState::UpToDate);
@@ -151,8 +162,8 @@ impl Node {
         refused
     }
 
-    /// Its predecessor tells it that it has everything; whether changes may be refused since then because it had
-    /// no room before.
+    /// Its predecessor tells it that it has everything; whether changes may be refused since then because of
+    /// what its store said before.
     pub(crate) fn is_told(&mut self, version: ChainVersion) -> bool {
         self.told_in = version.max(self.told_in);
         self.refused_in == version
@@ -178,7 +189,13 @@ impl Node {
                 let id = self.request(From::Node { node, boot, call });
                 self.asked(id, ask)
             }
-            Message::AskReply { call, answer } => Input::Answer { call, answer },
+            Message::AskReply { call, answer } => {
+                let full = matches!(answer, Err(WireError::Refuse { why: FsError::NoSpace }));
+                if self.installs.remove(&call) && full {
+                    self.obeys_in = self.version;
+                }
+                Input::Answer { call, answer }
+            }
             other => unreachable!("{other:?} to a target"),
         };
         self.step(now, input)
@@ -247,6 +264,10 @@ impl Node {
             Begun::Read { .. } if self.disk_failed => {
                 Input::ReadDone { op, outcome: Err(failed()) }
             }
+            Begun::Change(work @ Work::Put(..)) if self.obeys() && work.takes_room() => {
+                self.store.give_up(&work);
+                Input::Stored { op, outcome: Err(StoreError::NoSpace) }
+            }
             Begun::Change(work) if fails && work.takes_room() => {
                 self.store.give_up(&work);
                 self.refused = true;
@@ -268,7 +289,7 @@ impl Node {
                     }
                     outcome => outcome,
                 };
-                if outcome == Err(StoreError::NoSpace) {
+                if outcome.is_err() {
                     self.refused = true;
                 }
                 Input::Stored { op, outcome: outcome.map(durable) }
@@ -278,7 +299,13 @@ impl Node {
                 return Vec::new();
             }
             Begun::Read { chunk, which, start, len } => {
-                Input::ReadDone { op, outcome: self.store.read(chunk, which, start, len) }
+                let outcome = match self.store.read(chunk, which, start, len) {
+                    Err(StoreError::Corrupt) if self.planted == Some(Planted::Unchecked) => {
+                        self.store.read_unchecked(chunk, which)
+                    }
+                    outcome => outcome,
+                };
+                Input::ReadDone { op, outcome }
             }
         };
         self.step(now, input)
@@ -336,6 +363,9 @@ impl Node {
                     wants.extend(self.step(now, Input::Answer { call, answer }));
                 }
                 None => {
+                    if matches!(ask, Ask::Install { .. }) {
+                        self.installs.insert(call);
+                    }
                     let message = Message::Ask { node: self.at, boot: self.boot, call, ask };
                     let to = Address::Node(node_of(to));
                     wants.push(Want::Send { to, boot: None, message: Box::new(message) });
@@ -346,8 +376,8 @@ impl Node {
                 let at = self.at;
                 wants.push(Want::Fault(format!("node {at}: {chunk} differs in {version}")));
             }
-            Effect::Unreadable { chunk } => {
-                wants.push(Want::Fault(format!("node {}: {chunk} is unreadable", self.at)));
+            Effect::Unreadable { .. } => {
+                wants.push(Want::Count("a syncing member is owed a chunk that cannot be read"));
             }
             Effect::Failed { .. } if self.disk_failed => {}
             Effect::Failed { text } => wants.push(Want::Fault(text)),
@@ -390,6 +420,11 @@ impl Node {
                 wants.push(Want::Send { to: Address::Node(node), boot: Some(boot), message });
             }
         }
+    }
+
+    /// Whether it refuses what a member refused that it brings up to date.
+    fn obeys(&self) -> bool {
+        self.planted == Some(Planted::SyncingObeyed) && self.obeys_in == self.version
     }
 
     fn forge(&self, replica: &mut Replica) {

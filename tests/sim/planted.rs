@@ -32,6 +32,12 @@ pub(crate) enum Planted {
     FinishedUnflushed,
     /// A syncing member that has no room for a chunk says that it has it.
     RoomPretended,
+    /// What an open syncing member has no room for, its predecessor refuses.
+    SyncingObeyed,
+    /// A replica gives out bytes that do not match their sums.
+    Unchecked,
+    /// A session's mark for a chain passes requests to it that wait for their replies.
+    MarkTooHigh,
     /// A server that started anew is taken for its earlier process.
     RestartIgnored,
     /// When no member of the last serving set is there, any other takes over.

@@ -4,7 +4,8 @@
 //!   start of its own: no lease outlasts the change that ends it.
 //! * Each version of a chain is one chain to all.
 //! * Whoever serves, was among the last to, or is about to, holds every version that was acknowledged, on its disk.
-//! * A change is refused for lack of room only where a member has none that serves or is about to.
+//! * A change is refused only where a member that serves or is about to has no room for it, or cannot read the
+//!   chunk that it changes.
 //! * One order explains the answers of each chunk. As replicas forward before they are durable, only the tail holds
 //!   all that was ever read: where it was lost, and then all others failed, or where it was given up after all had,
 //!   what was read before may be gone; what was acknowledged is not.

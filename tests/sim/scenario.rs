@@ -3,6 +3,8 @@
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use emberfs_chain_replication::target::Limits;
+
 use crate::network::Address;
 use crate::planted::Planted;
 
@@ -44,6 +46,15 @@ pub(crate) enum Fault {
         blocks: usize,
         starts: bool,
     },
+    /// A chunk cannot be read on a disk.
+    ChunkDamaged {
+        node: usize,
+        chunk: u32,
+    },
+    /// All can be read there again.
+    ChunksMended {
+        node: usize,
+    },
     /// It has the room again that it had.
     DiskHasRoom {
         node: usize,
@@ -83,6 +94,8 @@ pub(crate) struct Scenario {
     pub(crate) no_room: f64,
     /// For how many blocks each target's store has room, until all faults end.
     pub(crate) blocks_max: Vec<Option<usize>>,
+    /// What the replicas hold at once, and how long they wait, where that is seldom reached.
+    pub(crate) limits: Limits,
     pub(crate) faults: Vec<(u64, Fault)>,
     /// When all faults end.
     pub(crate) heal_at: u64,
@@ -123,8 +136,14 @@ impl Scenario {
             requests: 35 * chunks as usize * chains.len(),
             think_ms: [50, 400, 1_200][rng.random_range(0..3)],
             disk_ms: [2, 10, 60][rng.random_range(0..3)],
-            no_room: if rng.random_bool(0.1) { 0.05 } else { 0.0 },
+            no_room: match planted {
+                // What is wrong with refusals is found where there are any.
+                Some(Planted::AnyAttempt) => 0.05,
+                _ if rng.random_bool(0.1) => 0.05,
+                _ => 0.0,
+            },
             blocks_max: Vec::new(),
+            limits: limits(rng),
             chains,
             faults: Vec::new(),
             heal_at: FAULTS_MS + REST_MS,
@@ -155,8 +174,8 @@ impl Scenario {
     /// Stores of different sizes, some of which run full again and again.
     fn small_stores(&self, rng: &mut StdRng) -> Vec<Option<usize>> {
         let targets = self.places().len();
-        // What is wrong with refusals is found where there are any.
-        let looked_for = [Planted::AnyAttempt, Planted::RoomPretended].map(Some);
+        let looked_for =
+            [Planted::AnyAttempt, Planted::RoomPretended, Planted::SyncingObeyed].map(Some);
         if !looked_for.contains(&self.planted) && rng.random_bool(0.7) {
             return vec![None; targets];
         }
@@ -172,7 +191,7 @@ impl Scenario {
         let short = rng.random_range(1..300);
         let long = rng.random_range(300..3_500);
         let ms = if rng.random_bool(0.5) { short } else { long };
-        let fault = match rng.random_range(0..22) {
+        let fault = match rng.random_range(0..24) {
             0..6 => Fault::Crash { server, down_ms: ms },
             6..8 => Fault::CrashAll { down_ms: ms },
             8..11 => Fault::Pause { server, ms },
@@ -197,6 +216,13 @@ impl Scenario {
                 let fills = Fault::DiskFills { node, blocks, starts };
                 return vec![(at, fills), (at + 4 * ms, Fault::DiskHasRoom { node })];
             }
+            21 | 22 => {
+                let damaged = Fault::ChunkDamaged { node, chunk: rng.random_range(0..self.chunks) };
+                if rng.random_bool(0.3) {
+                    return vec![(at, damaged)];
+                }
+                return vec![(at, damaged), (at + 4 * ms, Fault::ChunksMended { node })];
+            }
             _ => Fault::SessionEnds { client: rng.random_range(0..self.clients) },
         };
         vec![(at, fault)]
@@ -220,5 +246,19 @@ impl Scenario {
         self.faults.push((at, Fault::TailAway { chain, down_ms }));
         self.think_ms = 4_000;
         self.heal_at = FAULTS_MS + LONG_REST_MS;
+    }
+}
+
+/// Small limits, so that they are reached.
+fn limits(rng: &mut StdRng) -> Limits {
+    let usual = Limits::default();
+    let mut one_of = |few: usize, many: usize| if rng.random_bool(0.5) { few } else { many };
+    Limits {
+        unreadable_max: one_of(1, usual.unreadable_max),
+        ahead_max: one_of(0, usual.ahead_max),
+        owed_max: one_of(1, usual.owed_max),
+        bare_max: one_of(1, usual.bare_max),
+        room_ms: [100, 1_000, usual.room_ms][rng.random_range(0..3)],
+        unreadable_ms: [200, usual.unreadable_ms][rng.random_range(0..2)],
     }
 }

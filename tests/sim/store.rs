@@ -4,6 +4,9 @@
 //! happened or not. Marks of commits and discards show at once, and are durable with a later put of the
 //! same chunk, with a flush, or by luck with any other batch. It may have room for so many versions with
 //! bytes: each takes a block of its own.
+//!
+//! That block may be damaged, until the disk is mended: what it holds cannot be read, nor changed in part, but
+//! where the change is to leave it damaged.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,6 +27,7 @@ struct Version {
     state: VersionState,
     bytes: Rc<Vec<u8>>,
     tags: Vec<AppliedTag>,
+    damaged: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -82,6 +86,9 @@ impl Store {
             return Err(StoreError::NoSpace);
         }
         match work {
+            Work::Put(chunk, new) if !new.keep_damage && self.needs_damaged(chunk, &new) => {
+                return Err(StoreError::Corrupt);
+            }
             Work::Put(chunk, new) => {
                 let stored = self.show(chunk, new);
                 self.settle(chunk);
@@ -100,6 +107,38 @@ impl Store {
         Ok(None)
     }
 
+    /// Whether a change needs a part of a block that cannot be read.
+    fn needs_damaged(&self, chunk: ChunkId, new: &NewVersion) -> bool {
+        let base = self.shown.get(&chunk).and_then(|record| record.committed.as_ref());
+        let Some(base) = base.filter(|base| base.damaged) else { return false };
+        let needs = |(_, change): &(_, Change)| match change {
+            Change::Write(_) => Some(true),
+            Change::Cut(len) if len.get() == 0 => Some(false),
+            Change::Cut(len) => (*len < base.state.len).then_some(true),
+            Change::Remove => Some(false),
+        };
+        new.changes.iter().find_map(needs).unwrap_or(false)
+    }
+
+    /// The block of a chunk cannot be read from now on.
+    pub(crate) fn damage(&mut self, chunk: ChunkId) {
+        let of = |records: &mut BTreeMap<ChunkId, Record>| {
+            let record = records.get_mut(&chunk).into_iter();
+            let versions = record.flat_map(|record| [&mut record.committed, &mut record.pending]);
+            versions.flatten().for_each(|version| version.damaged = !version.bytes.is_empty());
+        };
+        of(&mut self.shown);
+        of(&mut self.durable);
+    }
+
+    /// All blocks can be read again.
+    pub(crate) fn mend(&mut self) {
+        for record in self.shown.values_mut().chain(self.durable.values_mut()) {
+            let versions = [&mut record.committed, &mut record.pending].into_iter().flatten();
+            versions.for_each(|version| version.damaged = false);
+        }
+    }
+
     /// A put that shows before it is durable: what [`Store::settle`] is for.
     pub(crate) fn show(
         &mut self,
@@ -112,6 +151,7 @@ impl Store {
         assert_eq!(at.next(), new.version, "a put of {chunk} on {at}");
         let mut bytes = base.map_or_else(Vec::new, |base| base.bytes.to_vec());
         let mut removed = base.is_none_or(|base| base.state.removed);
+        let mut damaged = base.is_some_and(|base| base.damaged);
         let (mut lens, mut tags) = (Vec::new(), new.kept);
         for (tag, change) in new.changes {
             match change {
@@ -124,6 +164,7 @@ impl Store {
                 Change::Cut(len) => bytes.truncate(len.get() as usize),
                 Change::Remove => (removed, bytes) = (true, Vec::new()),
             }
+            damaged &= !bytes.is_empty();
             let chunk_len = length(&bytes);
             lens.push(chunk_len);
             tags.push(AppliedTag { tag, version: new.version, chunk_len });
@@ -135,7 +176,7 @@ impl Store {
             written_in: new.written_in,
             removed,
         };
-        let version = Version { state, bytes: Rc::new(bytes), tags };
+        let version = Version { state, bytes: Rc::new(bytes), tags, damaged };
         if new.commit {
             *record = Record { committed: Some(version), pending: None };
         } else {
@@ -149,7 +190,7 @@ impl Store {
         let Installed { state, tags, data, .. } = installed;
         let bytes = data.map_or_else(Vec::new, |data| data.bytes().to_vec());
         assert_eq!(digest(&bytes, state.removed), state.digest, "installed bytes");
-        let version = Version { state, bytes: Rc::new(bytes), tags };
+        let version = Version { state, bytes: Rc::new(bytes), tags, damaged: false };
         self.shown.insert(chunk, Record { committed: Some(version), pending: None });
     }
 
@@ -217,12 +258,32 @@ impl Store {
             Which::Pending => record.pending.as_ref(),
         };
         let version = version.filter(|v| !v.state.removed).ok_or(StoreError::Missing)?;
+        if version.damaged {
+            return Err(StoreError::Corrupt);
+        }
         let end = start.get().saturating_add(len.get()).min(version.state.len.get());
         let data = (start.get() < end).then(|| {
             let part = &version.bytes[start.get() as usize..end as usize];
             Payload::compute(Bytes::copy_from_slice(part), start, BlockSize::MIN).expect("small")
         });
         Ok(ReadResult { state: version.state, data })
+    }
+
+    /// What a store that looks at no sums would read of a damaged chunk.
+    pub(crate) fn read_unchecked(
+        &self,
+        chunk: ChunkId,
+        which: Which,
+    ) -> Result<ReadResult, StoreError> {
+        let mut sound = Self { shown: self.shown.clone(), ..Self::default() };
+        sound.mend();
+        let all = ChunkOffset(ChunkSize::MIN.bytes());
+        let mut found = sound.read(chunk, which, ChunkOffset(0), all)?;
+        found.data = found.data.map(|data| {
+            let bytes = data.bytes().iter().map(|byte| !byte).collect::<Vec<u8>>();
+            Payload::compute(bytes.into(), ChunkOffset(0), BlockSize::MIN).expect("small")
+        });
+        Ok(found)
     }
 
     /// All that is committed and whether anything is pending, to compare replicas.

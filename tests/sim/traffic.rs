@@ -2,10 +2,11 @@
 
 use emberfs_chain_replication::target::Reply;
 use emberfs_layout::{ChunkId, ClientId};
+use emberfs_wire::FsError;
 use rand::RngExt;
 
 use crate::checker::{Action, Answered, OPERATIONS_MAX, Operation};
-use crate::client::{Client, Outcome, chunk};
+use crate::client::{Client, Outcome, Tried, chunk};
 use crate::network::{Address, Message};
 use crate::world::{Event, World};
 
@@ -52,13 +53,16 @@ impl World {
 
     fn done(&mut self, client: usize, slot: usize, answered: Answered) {
         self.moment += 1;
-        let request = self.clients[client].slots[slot].take().expect("it was answered");
+        let request = self.clients[client].finish(slot);
         let history = self.histories.get_mut(&(request.chain, request.chunk)).expect("begun");
-        if answered == Answered::Refused {
-            self.coverage.count("a disk is full");
-            let full_at = self.full_at.get(&request.chain);
-            if full_at.is_none_or(|full_at| *full_at < history[request.place].begin) {
-                self.fault = Some(format!("refused, and the serving members had room: {client}"));
+        if let Answered::Refused(why) = answered {
+            self.coverage.count(match why {
+                FsError::NoSpace => "a disk is full",
+                _ => "a change is refused as the chunk cannot be read",
+            });
+            let refused_at = self.refused_at.get(&request.chain);
+            if refused_at.is_none_or(|refused_at| *refused_at < history[request.place].begin) {
+                self.fault = Some(format!("refused by none of the serving members: {client}"));
             }
         }
         history[request.place].end = Some((self.moment, answered));
@@ -68,17 +72,24 @@ impl World {
 
     /// A slot begins its next request, if any is left.
     pub(crate) fn think(&mut self, client: usize, slot: usize) {
-        if self.left == 0 || self.clients[client].slots[slot].is_some() {
+        let begins_none = slot >= self.scenario.slots;
+        if self.left == 0 || begins_none || self.clients[client].slots[slot].is_some() {
             return;
         }
-        self.left -= 1;
         self.next_value += 1;
         let action = Client::choose(&mut self.rng, self.next_value);
         let chain = self.rng.random_range(0..self.scenario.chains.len());
         let chunk = chunk(self.rng.random_range(0..self.scenario.chunks));
-        self.begin(client, slot, (chain, chunk), action, None);
+        if self.begin(client, slot, (chain, chunk), action, None) {
+            self.left -= 1;
+        } else {
+            self.coverage.count("a write waits for an earlier one to its chunk");
+            let pause = self.rng.random_range(1..=self.scenario.think_ms);
+            self.after(pause, Event::Think { client, slot });
+        }
     }
 
+    /// Whether the request need not wait for an earlier one.
     fn begin(
         &mut self,
         client: usize,
@@ -86,20 +97,24 @@ impl World {
         place: (usize, ChunkId),
         action: Action,
         from: Option<usize>,
-    ) {
-        self.moment += 1;
+    ) -> bool {
         let history = self.histories.entry(place).or_default();
         if history.len() == OPERATIONS_MAX {
-            return;
+            return true;
         }
+        let at = history.len();
+        let Ok(write) = self.clients[client].number(place, &action) else {
+            return false;
+        };
+        self.moment += 1;
         history.push(Operation { begin: self.moment, end: None, action: action.clone() });
-        let at = history.len() - 1;
-        self.clients[client].begin(slot, place.0, place.1, action, at, from);
+        self.clients[client].begin(slot, place, action, at, from, write);
         self.attempt(client, slot);
+        true
     }
 
     pub(crate) fn tries_again(&mut self, client: usize, slot: usize, attempt: u64) {
-        let current = self.clients[client].slots[slot].as_ref();
+        let current = self.clients[client].slots.get(slot).and_then(Option::as_ref);
         if current.is_some_and(|request| request.attempt == attempt) {
             self.coverage.count("a client sends again what is under way");
             self.attempt(client, slot);
@@ -107,18 +122,25 @@ impl World {
     }
 
     fn attempt(&mut self, client: usize, slot: usize) {
-        match self.clients[client].attempt(slot, &mut self.rng) {
-            Some(messages) => {
+        let counted = match self.clients[client].attempt(slot, &mut self.rng) {
+            Tried::Sent(messages) => {
                 for (to, message) in messages {
                     self.trace.line(self.now, || format!("client {client} -> {to:?} {message:?}"));
                     self.send(Address::Client(client), to, None, message);
                 }
                 let request = self.clients[client].slots[slot].as_ref().expect("just tried");
                 let attempt = request.attempt;
-                self.after(PATIENCE_MS, Event::Try { client, slot, attempt });
+                return self.after(PATIENCE_MS, Event::Try { client, slot, attempt });
             }
-            None => self.after(1, Event::Think { client, slot }),
-        }
+            Tried::Over => "a read is given up",
+            Tried::InDoubt => "a write ends in doubt",
+            Tried::GoesOn(slot) => {
+                self.attempt(client, slot);
+                "a write is given up, and goes on"
+            }
+        };
+        self.coverage.count(counted);
+        self.after(1, Event::Think { client, slot });
     }
 
     /// The client dies: its requests stay open for ever, and a new one takes its place.

@@ -21,6 +21,9 @@ use crate::server::Server;
 use crate::trace::Trace;
 
 const TICK_MS: u64 = 50;
+/// How much later than other messages a whole chunk comes whose connection broke, in milliseconds: its sender may
+/// have sent all anew meanwhile.
+const CHUNK_LATE_MS_MAX: u64 = 3_000;
 /// Between two looks at what must always hold, in milliseconds.
 const WATCH_MS: u64 = 25;
 /// From the healing of all faults until everything must have converged, in milliseconds: a tail that was
@@ -83,8 +86,9 @@ pub(crate) struct World {
     pub(crate) histories: BTreeMap<(usize, ChunkId), Vec<Operation>>,
     /// The latest version of each chunk that was acknowledged.
     pub(crate) acknowledged: BTreeMap<(usize, ChunkId), ChunkVersion>,
-    /// At which moment a member of each chain last had no room whose lack of it may refuse changes.
-    pub(crate) full_at: BTreeMap<usize, u64>,
+    /// At which moment the store of a member of each chain last took no change, where that may refuse it to
+    /// clients.
+    pub(crate) refused_at: BTreeMap<usize, u64>,
     pub(crate) promises: Promises,
     pub(crate) scenario: Scenario,
     pub(crate) fault: Option<String>,
@@ -119,7 +123,7 @@ impl World {
             moment: 0,
             histories: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
-            full_at: BTreeMap::new(),
+            refused_at: BTreeMap::new(),
             scenario,
             fault: None,
             coverage: Coverage::default(),
@@ -207,7 +211,7 @@ impl World {
                     let fails = self.rng.random_bool(self.scenario.no_room);
                     let wants = self.nodes[node].finished(self.now, op, fails);
                     if self.nodes[node].refuses() {
-                        self.full_at.insert(self.nodes[node].chain, self.moment);
+                        self.refused_at.insert(self.nodes[node].chain, self.moment);
                     }
                     self.carry_out(node, wants);
                 }
@@ -295,7 +299,8 @@ impl World {
             }
             Way::Torn { ms } => {
                 self.coverage.count("a message comes although its connection broke");
-                ms
+                let chunk = matches!(message, Message::Ask { ask: Ask::Install { .. }, .. });
+                if chunk { ms + self.rng.random_range(0..CHUNK_LATE_MS_MAX) } else { ms }
             }
             Way::Lost => return self.coverage.count("a message is lost with its connection"),
         };
@@ -369,7 +374,7 @@ impl World {
                     if let Message::Ask { ask: Ask::Finish(ask), .. } = &*message
                         && self.nodes[node_of(ask.replica.target)].is_told(ask.replica.version)
                     {
-                        self.full_at.insert(self.nodes[node].chain, self.moment);
+                        self.refused_at.insert(self.nodes[node].chain, self.moment);
                     }
                     self.send(Address::Node(node), to, boot, *message);
                 }
@@ -380,6 +385,7 @@ impl World {
                     let boot = self.nodes[node].boot;
                     self.after(delay, Event::Finished { node, boot, op });
                 }
+                Want::Count(event) => self.coverage.count(event),
                 Want::Fault(text) => self.fault = Some(text),
             }
         }

@@ -1,7 +1,5 @@
 //! Versions on their way down the chain, and their acknowledgements on their way up.
 
-use std::collections::BTreeMap;
-
 use emberfs_buffer::Payload;
 use emberfs_layout::{ByteLen, ChunkId, ChunkVersion, Sequence};
 use emberfs_wire::chunk::{ChunkChange, UpdateChunkReply};
@@ -14,7 +12,7 @@ use super::effect::{Ask, Effect};
 use super::input::{CallId, Durable, Millis, RequestId};
 use super::limits::{AGAIN_MS, WORKS_MAX};
 use super::work::{Forward, Put, Work, join};
-use super::{Call, Op, Orphan, OrphanTags, Target, Turn, retry};
+use super::{Call, Op, Target, Turn, retry};
 
 impl Target {
     pub(super) fn on_forward(
@@ -161,12 +159,19 @@ impl Target {
                 return self.transfer(turn, chunk);
             }
         }
+        self.hand_on(turn, chunk);
+    }
+
+    /// Hands a version on to the successor, which has the version before.
+    pub(super) fn hand_on(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let view = self.view.as_ref().expect("it has a successor");
+        let to = view.successor.expect("somebody to hand it on to").target;
+        let work = self.works.get_mut(&chunk).expect("it is a version under way");
         let attempt = Sequence(self.last_call + 1);
-        let update = work.message(view, self.id, successor.target, chunk, attempt);
+        let update = work.message(view, self.id, to, chunk, attempt);
         work.handed_on = true;
         let ask = Ask::Forward { update, data: work.data.clone() };
-        let call = self.send(turn, successor.target, Call::Forward(chunk), ask);
+        let call = self.send(turn, to, Call::Forward(chunk), ask);
         assert_eq!(call.0, attempt.get(), "a message is named by its call");
         self.works.get_mut(&chunk).expect("it was there above").forward = Forward::Sent(call);
     }
@@ -201,7 +206,7 @@ impl Target {
     }
 
     /// The changes with these tags were applied.
-    fn record(&mut self, chunk: ChunkId, tags: Vec<Tag>, durable: &Durable) {
+    pub(super) fn record(&mut self, chunk: ChunkId, tags: Vec<Tag>, durable: &Durable) {
         let version = durable.version().expect("a put names its version").version;
         for (tag, len) in tags.into_iter().zip(durable.lens()) {
             self.tags.add(chunk, AppliedTag { tag, version, chunk_len: *len });
@@ -242,7 +247,7 @@ impl Target {
         if !settled || !work.is_durable() {
             return;
         }
-        let work = self.works.remove(&chunk).expect("looked at above");
+        let work = self.end_work(chunk);
         let Put::Done(durable) = &work.put else { unreachable!("it is durable") };
         let stored = *durable.version().expect("a put names its version");
         if !work.as_committed {
@@ -262,6 +267,14 @@ impl Target {
         if self.waiting.contains_key(&chunk) {
             self.next_version(turn, chunk);
         }
+    }
+
+    /// A version is over; what was owed when it is through is due.
+    pub(super) fn end_work(&mut self, chunk: ChunkId) -> Work {
+        if let Some(resync) = &mut self.resync {
+            resync.owed.through(chunk);
+        }
+        self.works.remove(&chunk).expect("whoever ends a version has it under way")
     }
 
     fn answer_clients(&self, turn: &mut Turn<'_>, work: &Work, durable: &Durable) {
@@ -321,126 +334,5 @@ impl Target {
         puts.into_iter().for_each(|chunk| self.put(turn, chunk));
         discards.into_iter().for_each(|chunk| self.flush_discard(turn, chunk));
         forwards.into_iter().for_each(|chunk| self.send_forward(turn, chunk));
-    }
-
-    /// Serves under a new version of the chain: everything under way is driven again.
-    pub(super) fn serve_on(&mut self, turn: &mut Turn<'_>) {
-        let view = self.view.as_ref().expect("just taken");
-        let (head, version, id) = (view.head, view.version, view.id);
-        let last = view.last_serving == Some(self.id);
-        self.resync = view.successor.filter(|next| next.syncing).map(super::Resync::new);
-        let why = WireError::RefreshRouting { chain: id, asked: version, known: version };
-        let why = if head { retry("the chain changed".into()) } else { why };
-        let chunks: Vec<ChunkId> = self.works.keys().copied().collect();
-        for chunk in &chunks {
-            let work = self.works.get_mut(chunk).expect("just listed");
-            let mut gone: Vec<RequestId> = std::mem::take(&mut work.upstream);
-            if !head {
-                gone.extend(work.clients.iter_mut().flat_map(std::mem::take));
-            }
-            turn.out.extend(gone.into_iter().map(|id| Effect::refuse(id, why.clone())));
-            work.attempt = None;
-        }
-        if !head {
-            let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
-            waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
-        }
-        if last {
-            self.commit_found(turn);
-        }
-        for chunk in chunks {
-            let work = self.works.get_mut(&chunk).expect("nothing ended since it was listed");
-            if matches!(work.put, Put::Undoing { .. }) {
-                continue;
-            }
-            work.inherited = last && work.handed_on;
-            // Nothing was sent under this version of the chain.
-            if work.is_durable() || !matches!(work.forward, Forward::AfterPut) {
-                work.forward = Forward::None;
-                self.send_forward(turn, chunk);
-            }
-            self.advance(turn, chunk);
-        }
-    }
-
-    /// Commits the pending versions that are in the store without being under way.
-    fn commit_found(&mut self, turn: &mut Turn<'_>) {
-        let found: Vec<ChunkId> = self
-            .pending
-            .keys()
-            .copied()
-            .filter(|chunk| !self.works.contains_key(chunk) && !self.is_orphaned(*chunk))
-            .collect();
-        found.into_iter().for_each(|chunk| self.commit_one_found(turn, chunk));
-    }
-
-    fn commit_one_found(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
-        let version = self.pending.remove(&chunk).expect("it was found there");
-        let shown = turn.chunks.state(chunk).and_then(|state| state.pending);
-        if let Some(state) = shown.filter(|state| state.version == version) {
-            turn.commit(chunk, state);
-        }
-    }
-
-    /// Serves no more: nobody's request is carried on, and what the store still does is nobody's.
-    pub(super) fn drop_works(&mut self, turn: &mut Turn<'_>) {
-        let why = retry(format!("{} no longer serves", self.id));
-        let mut applied = BTreeMap::new();
-        for (chunk, work) in std::mem::take(&mut self.works) {
-            applied.insert(chunk, work.changes.iter().map(|change| change.tag).collect());
-            let clients = work.clients.into_iter().flatten();
-            let readers = work.readers.iter().map(super::Asker::request);
-            let all = clients.chain(work.upstream).chain(readers);
-            turn.out.extend(all.map(|id| Effect::refuse(id, why.clone())));
-            if matches!(work.put, Put::Failed { .. }) {
-                self.pending.remove(&chunk);
-            }
-        }
-        let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
-        waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
-        self.ops.retain(|op, kind| {
-            let orphan = match kind {
-                Op::Put(chunk) => {
-                    let tags = applied.remove(chunk).unwrap_or_default();
-                    Orphan { chunk: *chunk, tags: OrphanTags::Put(tags) }
-                }
-                Op::Install(install) => {
-                    turn.out.push(Effect::refuse(install.id, why.clone()));
-                    let tags = OrphanTags::Install(install.tags.clone());
-                    Orphan { chunk: install.chunk, tags }
-                }
-                Op::Flush(id) => {
-                    turn.out.push(Effect::refuse(*id, why.clone()));
-                    return false;
-                }
-                Op::Transfer(_) | Op::Undo(_) => return false,
-                Op::Read(_) => return true,
-            };
-            self.orphans.insert(*op, orphan);
-            false
-        });
-    }
-
-    /// A put or install that nobody waits for is through.
-    pub(super) fn orphan_done(
-        &mut self,
-        turn: &mut Turn<'_>,
-        orphan: Orphan,
-        outcome: Result<Durable, StoreError>,
-    ) {
-        let Orphan { chunk, tags } = orphan;
-        match (outcome, tags) {
-            (Ok(durable), OrphanTags::Put(tags)) => self.record(chunk, tags, &durable),
-            (Ok(_), OrphanTags::Install(tags)) => self.tags.replace(chunk, &tags),
-            (Err(_), _) => {}
-        }
-        let last = self.view.as_ref().is_some_and(|view| view.last_serving == Some(self.id));
-        match self.duty() {
-            Duty::Serving if last && self.pending.contains_key(&chunk) => {
-                self.commit_one_found(turn, chunk);
-            }
-            Duty::Syncing => self.open_returning(turn),
-            Duty::Serving | Duty::Idle => {}
-        }
     }
 }

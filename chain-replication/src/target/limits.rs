@@ -43,7 +43,8 @@ pub(super) const READS_MAX: usize = 8192;
 /// Chunks compared in one message (a count): some 50 bytes each, so one page is a small message.
 pub(super) const PAGE_MAX: u32 = 1024;
 
-/// Chunks that one page's comparison transfers at once (a count): a transfer holds a whole chunk.
+/// Chunks that one page's comparison transfers at once (a count): a transfer holds a whole chunk. As many of
+/// those that could not be read are tried again at once.
 pub(super) const TRANSFERS_MAX: usize = 4;
 
 /// Chunks that cannot be read, which resync passes over (a count): each is named in the log. Behind that many
@@ -53,3 +54,41 @@ pub(super) const UNREADABLE_MAX: usize = 1024;
 /// Chunks remembered as transferred ahead of the comparison, because they were written (a count). One that
 /// is not remembered is transferred once more.
 pub(super) const AHEAD_MAX: usize = 1 << 16;
+
+/// Tombstones that were owed, and are on their way to the syncing member at once (a count): few enough for other
+/// messages to get past them on the connection, which has 1024 at once.
+pub(super) const BARE_MAX: usize = 64;
+
+/// Chunks owed to the syncing member (a count), some 100 bytes each. Beyond it a removal waits for that member
+/// like any other change.
+pub(super) const OWED_MAX: usize = 1 << 16;
+
+/// Those limits that are seldom reached: a simulation draws small ones, so that they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For how long nothing that takes room is sent to a syncing member that had none, in milliseconds.
+    pub room_ms: u64,
+    /// After how long a chunk is read again that could not be, in milliseconds.
+    pub unreadable_ms: u64,
+    /// Chunks that cannot be read and are passed over.
+    pub unreadable_max: usize,
+    /// Chunks remembered as transferred ahead of the comparison.
+    pub ahead_max: usize,
+    /// Chunks owed to a syncing member.
+    pub owed_max: usize,
+    /// Tombstones on their way to it at once, at least 1.
+    pub bare_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            room_ms: ROOM_MS,
+            unreadable_ms: UNREADABLE_MS,
+            unreadable_max: UNREADABLE_MAX,
+            ahead_max: AHEAD_MAX,
+            owed_max: OWED_MAX,
+            bare_max: BARE_MAX,
+        }
+    }
+}

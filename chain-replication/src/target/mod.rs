@@ -47,6 +47,7 @@
 //! are refused. Reads, removals and other chunks go on. See `no_room`: a syncing replica without room goes
 //! without.
 
+mod chain_change;
 mod chain_view;
 pub mod chunks;
 pub mod effect;
@@ -55,12 +56,15 @@ mod forward;
 pub mod input;
 mod limits;
 mod no_room;
+mod owed;
 mod predecessor;
 mod read;
+mod resync;
 mod returning;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod undo;
 mod work;
 mod write;
@@ -70,7 +74,7 @@ use std::collections::{BTreeMap, VecDeque};
 use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChainVersion, ChunkId, ChunkVersion, Sequence, TargetId};
 use emberfs_wire::chunk::Replica;
-use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
+use emberfs_wire::cluster::{LocalState, TargetReport};
 use emberfs_wire::replica::AppliedTag;
 use emberfs_wire::{Tag, WireError};
 
@@ -81,10 +85,10 @@ pub use chunks::{
 pub use effect::{Ask, Effect, Reply};
 pub use ended::EndedSessions;
 pub use input::{Answer, CallId, Durable, Input, Millis, OpId, RequestId};
-pub use limits::{CALL_MS_MAX, TICK_MS};
+pub use limits::{CALL_MS_MAX, Limits, TICK_MS};
 use no_room::NoRoom;
-use predecessor::Resync;
 use read::{Asker, ReadUnderWay};
+use resync::Resync;
 use returning::{InstallUnderWay, Returning};
 use tags::Tags;
 use work::Work;
@@ -104,6 +108,7 @@ pub struct Loaded {
 /// One replica.
 pub struct Target {
     id: TargetId,
+    limits: Limits,
     view: Option<ChainView>,
     lease_until: Millis,
     /// Whether it has all that its chain acknowledged, so that it may serve when it is told to.
@@ -123,8 +128,12 @@ pub struct Target {
     ops: BTreeMap<OpId, Op>,
     /// Puts and installs under way for which nobody waits any more.
     orphans: BTreeMap<OpId, Orphan>,
+    /// Clients' reads of the store.
+    reads: BTreeMap<OpId, ReadUnderWay>,
     calls: BTreeMap<CallId, (Millis, Call)>,
-    next_op: u64,
+    /// Which version is committed was asked for these reads.
+    questions: BTreeMap<CallId, (Millis, Asker)>,
+    last_op: u64,
     last_call: u64,
     resync: Option<Resync>,
     returning: Option<Returning>,
@@ -139,7 +148,6 @@ enum Op {
     Flush(RequestId),
     /// A version that is taken back: its discard is made durable.
     Undo(ChunkId),
-    Read(ReadUnderWay),
     /// A chunk is read to be installed at the successor.
     Transfer(ChunkId),
 }
@@ -161,7 +169,6 @@ enum OrphanTags {
 /// What another replica was asked for.
 enum Call {
     Forward(ChunkId),
-    Committed(Asker),
     Page,
     Install(ChunkId),
     Finish,
@@ -199,6 +206,7 @@ impl Target {
         loaded.tags.into_iter().for_each(|(chunk, applied)| tags.add(chunk, applied));
         Self {
             id,
+            limits: Limits::default(),
             view: None,
             lease_until: Millis(0),
             complete: true,
@@ -212,13 +220,21 @@ impl Target {
             refused_to: None,
             ops: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            reads: BTreeMap::new(),
             calls: BTreeMap::new(),
-            next_op: 0,
+            questions: BTreeMap::new(),
+            last_op: 0,
             last_call: 0,
             resync: None,
             returning: None,
             no_room: None,
         }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// How the target stands, for its server's next heartbeat. *Up to date* counts only together with the
@@ -298,16 +314,24 @@ impl Target {
         if self.has_lease(now) { Ok(()) } else { Err(WireError::Wait { text: text() }) }
     }
 
+    fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
+    }
+
     fn op(&mut self, op: Op) -> OpId {
-        self.next_op += 1;
-        let id = OpId(self.next_op);
+        let id = self.next_op();
         self.ops.insert(id, op);
         id
     }
 
-    fn send(&mut self, turn: &mut Turn<'_>, to: TargetId, call: Call, ask: Ask) -> CallId {
+    fn next_call(&mut self) -> CallId {
         self.last_call += 1;
-        let id = CallId(self.last_call);
+        CallId(self.last_call)
+    }
+
+    fn send(&mut self, turn: &mut Turn<'_>, to: TargetId, call: Call, ask: Ask) -> CallId {
+        let id = self.next_call();
         self.calls.insert(id, (turn.now, call));
         turn.out.push(Effect::Send { call: id, to, ask });
         id
@@ -329,7 +353,7 @@ impl Target {
             Some(Op::Install(install)) => self.install_done(turn, install, outcome),
             Some(Op::Flush(id)) => self.flush_done(turn, id, outcome),
             Some(Op::Undo(chunk)) => self.undone(turn, chunk, &outcome),
-            Some(Op::Read(_) | Op::Transfer(_)) => unreachable!("a read ends in ReadDone"),
+            Some(Op::Transfer(_)) => unreachable!("a read ends in ReadDone"),
             None => {} // of a work that a failure ended
         }
     }
@@ -343,8 +367,10 @@ impl Target {
         if let Err(StoreError::Failed { text }) = &outcome {
             self.fail(turn, text.clone());
         }
+        if let Some(read) = self.reads.remove(&op) {
+            return self.client_read_done(turn, read, outcome);
+        }
         match self.ops.remove(&op) {
-            Some(Op::Read(read)) => self.client_read_done(turn, read, outcome),
             Some(Op::Transfer(chunk)) => self.transfer_read(turn, op, chunk, outcome),
             Some(_) => unreachable!("only a read ends in ReadDone"),
             None => {}
@@ -352,6 +378,17 @@ impl Target {
     }
 
     fn on_answer(&mut self, turn: &mut Turn<'_>, call: CallId, answer: Result<Answer, WireError>) {
+        if let Some((_, asker)) = self.questions.remove(&call) {
+            return match answer {
+                Ok(Answer::Committed(reply)) => {
+                    self.committed_answered(turn, asker, reply.version);
+                }
+                other => {
+                    let why = retry(format!("the tail: {}", failure(other)));
+                    turn.out.push(Effect::refuse(asker.request(), why));
+                }
+            };
+        }
         let Some((_, asked)) = self.calls.remove(&call) else {
             return; // given up, or asked under an earlier version of the chain
         };
@@ -362,13 +399,6 @@ impl Target {
             (Call::Forward(chunk), other) => {
                 self.forward_answered(turn, chunk, call, &Err(failure(other)));
             }
-            (Call::Committed(asker), Ok(Answer::Committed(reply))) => {
-                self.committed_answered(turn, asker, reply.version);
-            }
-            (Call::Committed(asker), other) => turn.out.push(Effect::refuse(
-                asker.request(),
-                retry(format!("the tail: {}", failure(other))),
-            )),
             (Call::Page, Ok(Answer::Page(page))) => self.page_answered(turn, &page),
             (Call::Install(chunk), Ok(Answer::Installed(_))) => self.transferred(turn, chunk),
             (Call::Finish, Ok(Answer::Finished(_))) => self.resync_finished(),
@@ -378,51 +408,16 @@ impl Target {
     }
 
     fn on_tick(&mut self, turn: &mut Turn<'_>) {
-        let late = |(at, _): &(Millis, Call)| at.after(CALL_MS_MAX) <= turn.now;
-        let gone: Vec<CallId> =
-            self.calls.iter().filter(|(_, call)| late(call)).map(|(id, _)| *id).collect();
+        let late = |at: &Millis| at.after(CALL_MS_MAX) <= turn.now;
+        let calls = self.calls.iter().map(|(id, (at, _))| (id, at));
+        let questions = self.questions.iter().map(|(id, (at, _))| (id, at));
+        let gone = calls.chain(questions).filter(|(_, at)| late(at));
+        let gone: Vec<CallId> = gone.map(|(id, _)| *id).collect();
         for call in gone {
             self.on_answer(turn, call, Err(retry("no answer in time".to_owned())));
         }
         self.drive_due(turn);
         self.look_for_room(turn);
-    }
-
-    /// Takes a newer version of the chain.
-    fn on_chain(&mut self, turn: &mut Turn<'_>, chain: &Chain) {
-        if self.view.as_ref().is_some_and(|view| chain.version <= view.version) {
-            return;
-        }
-        let view = ChainView::new(chain, self.id);
-        self.complete &= view.duty == Duty::Serving || view.last_to_serve;
-        self.resync = None;
-        self.returning = None;
-        self.refused_to = None;
-        self.tags.forget_refusals();
-        self.view = Some(view);
-        self.drop_calls(turn);
-        match self.duty() {
-            Duty::Serving => {
-                self.no_room = None;
-                self.serve_on(turn);
-            }
-            Duty::Syncing => {
-                self.drop_works(turn);
-                self.returning = Some(Returning::default());
-                self.open_returning(turn);
-            }
-            Duty::Idle => self.drop_works(turn),
-        }
-    }
-
-    /// Calls under the old version: questions fail, the rest is asked again by whoever still wants it.
-    fn drop_calls(&mut self, turn: &mut Turn<'_>) {
-        for (_, (_, call)) in std::mem::take(&mut self.calls) {
-            if let Call::Committed(asker) = call {
-                let why = retry("the chain changed".to_owned());
-                turn.out.push(Effect::refuse(asker.request(), why));
-            }
-        }
     }
 
     /// The disk is gone: nothing is served from it any more.

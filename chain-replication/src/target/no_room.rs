@@ -21,7 +21,7 @@ use emberfs_wire::cluster::Hindrance;
 
 use super::chain_view::Duty;
 use super::input::Millis;
-use super::limits::{NO_ROOM_MS, ROOM_MS};
+use super::limits::NO_ROOM_MS;
 use super::work::{Forward, Work};
 use super::{Call, Target, Turn};
 
@@ -71,7 +71,7 @@ impl Target {
         if !self.resync.as_ref().is_some_and(open) {
             return;
         }
-        let until = turn.now.after(ROOM_MS);
+        let until = turn.now.after(self.limits.room_ms);
         self.compare_anew(Some(until));
         let held = self.works.iter().filter(|(_, work)| Work::is_held(work));
         let held: Vec<ChunkId> = held.map(|(chunk, _)| *chunk).collect();

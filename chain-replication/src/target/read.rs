@@ -11,7 +11,7 @@ use super::effect::{Ask, Effect, Reply};
 use super::input::{Answer, RequestId};
 use super::limits::READS_MAX;
 use super::work::{Forward, Put, Work};
-use super::{Call, Op, Target, Turn, retry};
+use super::{Target, Turn, retry};
 
 /// A client's read.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl Target {
         if self.differing.contains_key(&chunk) {
             return Err(WireError::Corrupt { target: self.id, chunk });
         }
-        let reads = self.calls.len() + self.ops.len();
+        let reads = self.questions.len() + self.reads.len();
         if reads < READS_MAX { Ok(()) } else { Err(retry(format!("{} is busy", self.id))) }
     }
 
@@ -107,7 +107,9 @@ impl Target {
         };
         let view = self.view.as_ref().expect("the request was checked against it");
         let ask = AskCommitted { replica: view.replica(to), chunk };
-        self.send(turn, to, Call::Committed(asker), Ask::Committed(ask));
+        let call = self.next_call();
+        self.questions.insert(call, (turn.now, asker));
+        turn.out.push(Effect::Send { call, to, ask: Ask::Committed(ask) });
     }
 
     /// Who must be asked which version of a chunk is committed; nobody if it is the one committed here.
@@ -202,7 +204,8 @@ impl Target {
         };
         (read.version, read.which) = (state.version, which);
         let ReadUnderWay { chunk, start, len, .. } = read;
-        let op = self.op(Op::Read(read));
+        let op = self.next_op();
+        self.reads.insert(op, read);
         turn.out.push(Effect::Read { op, chunk, which, start, len });
     }
 

@@ -7,7 +7,8 @@
 //! ```
 //! Each version of the chain begins this anew. A chunk whose committed version was made under this version
 //! of the chain came by forwarding or by an install of this round: an install that is older, which was
-//! overtaken, changes nothing. Any other chunk is replaced by whatever the predecessor sends, older or not.
+//! overtaken, changes nothing. Any other chunk is replaced by whatever the predecessor sends, older or not: that
+//! sends nothing of a chunk before all of it that was made under an earlier version of the chain is through.
 
 use emberfs_buffer::Payload;
 use emberfs_layout::{BlockSize, ByteLen, ChunkId, ChunkOffset, ChunkVersion};

@@ -127,7 +127,7 @@ impl Target {
 
     /// Nobody from here on has this version, or will have it: it is over.
     fn refused(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: FsError) {
-        let work = self.works.remove(&chunk).expect("whoever refuses a version has it under way");
+        let work = self.end_work(chunk);
         assert!(!work.handed_on && !work.inherited, "{chunk}: others may have what is refused");
         self.pending.remove(&chunk);
         self.refused_to = self.refused_to.max(work.attempt);

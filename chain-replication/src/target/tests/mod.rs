@@ -1,6 +1,7 @@
 //! One target driven by hand, step by step, on a store that holds what the steps say.
 
 mod resync;
+mod resync_limits;
 mod room;
 mod rules;
 
