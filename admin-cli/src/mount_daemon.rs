@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::join_all;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -20,6 +23,8 @@ use crate::spinner::Spinner;
 
 /// How the names of their sockets begin in `/proc/net/unix`.
 const NAMES: &str = "@emberfs-mount/";
+/// What the kernel calls a daemon.
+const PROGRAM: &str = "emberfs-fuse";
 /// How long one may take to say what it does, before it is taken for hung.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
 /// How often one that closed its connection is looked at: it is about to end.
@@ -68,11 +73,9 @@ pub(crate) struct Waiting<'a> {
 /// All that run on this machine and answer this user.
 pub(crate) async fn all() -> Vec<Daemon> {
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let mut found = Vec::new();
-    for name in names(&table) {
-        found.extend(Daemon::connect(name).await);
-    }
-    found
+    // Side by side: those that hang are waited for once.
+    let found = join_all(names(&table).into_iter().map(Daemon::connect)).await;
+    found.into_iter().flatten().collect()
 }
 
 /// The names of their sockets, each once: connections have them too.
@@ -126,6 +129,10 @@ impl Daemon {
         }
         let pid = Pid::from_raw(peer.pid()?)?;
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // The number is from when it began to listen: that process may be gone, and the number another's by now.
+        if !is_daemon(pid, peer.uid()) {
+            return None;
+        }
         let mut daemon = Self {
             device: name.split('/').nth(1)?.to_owned(),
             cluster: String::new(),
@@ -236,6 +243,14 @@ impl fmt::Display for Daemon {
     }
 }
 
+/// Whether a process is a mount's daemon of this user: nobody else is ever sent a signal.
+fn is_daemon(pid: Pid, user: u32) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    let owner = std::fs::metadata(&process).map(|process| process.uid());
+    name.trim_end() == PROGRAM && owner.is_ok_and(|owner| owner == user)
+}
+
 /// Without what would move the terminal.
 fn printable(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -279,6 +294,11 @@ mod tests {
         assert!(daemon.to_string().ends_with("has written all, and takes its leave"), "{daemon}");
         daemon.hear("writing 1 file, 7 bytes");
         assert!(daemon.to_string().ends_with("still writes 1 file, 7 bytes"), "{daemon}");
+    }
+
+    #[test]
+    fn a_process_of_another_name_is_no_daemon() {
+        assert!(!is_daemon(rustix::process::getpid(), geteuid().as_raw()));
     }
 
     #[test]
