@@ -1,8 +1,8 @@
 //! Counts in words.
 
 /// So many of these: `no disks`, `1 disk`, `2 disks`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    match count {
+pub(crate) fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
         more => format!("{more} {what}s"),
@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn one_is_not_many() {
-        let said = [0, 1, 2].map(|count| counted(count, "disk"));
+        let said = [0_usize, 1, 2].map(|count| counted(count, "disk"));
         assert_eq!(said, ["no disks", "1 disk", "2 disks"]);
     }
 }

@@ -142,7 +142,11 @@ fn what_is_wrong_is_said_with_an_exit_status() {
     hold(
         &cluster,
         &[
-            (&["status", "--timeout", "0.2"], 3, &["cannot tell", "metadata servers"]),
+            (
+                &["status", "--timeout", "0.2"],
+                3,
+                &["cannot tell", "metadata servers", "`emberfs up`"],
+            ),
             (&["ls", "--timeout", "0.2"], 1, &["metadata servers"]),
         ],
     );

@@ -23,7 +23,7 @@ pub(crate) async fn create(
     match cluster.administer(order).await? {
         AdministerReply::TableCreated(table) => {
             let chains = counted(table.chains.len(), "chain");
-            eprintln!("{}: {chains} of {}", table.id, counted(replicas.into(), "replica"));
+            eprintln!("{}: {chains} of {}", table.id, counted(replicas, "replica"));
             Ok(())
         }
         AdministerReply::Refused { text } => bail!("no chain table was made: {text}"),

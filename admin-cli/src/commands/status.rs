@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use emberfs_client::RoutingTable;
 use emberfs_client::disk::{self, RawSpace};
-use emberfs_client::{ByteLen, GetStatusReply, PublicState};
+use emberfs_client::{ByteLen, ClientError, GetStatusReply, PublicState};
 use serde_json::json;
 
 use crate::connection::Connection;
@@ -13,6 +13,10 @@ use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;
+
+/// What to do where no metadata server answers.
+const NEXT_STEP: &str = "see whether they run and can be reached from here; of a cluster on this machine \
+    `emberfs up` starts what is missing";
 
 /// What the cluster consists of, in numbers.
 struct Counts {
@@ -58,6 +62,9 @@ fn unknown(error: &anyhow::Error, json: bool) -> Result<()> {
         writeln!(out, "{value:#}")?;
     } else {
         writeln!(out, "cannot tell: {}", words(error))?;
+        if error.is::<ClientError>() {
+            writeln!(out, "{NEXT_STEP}")?;
+        }
     }
     Ok(())
 }

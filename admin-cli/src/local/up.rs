@@ -11,7 +11,7 @@
 //! missing later is lost, and said.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use emberfs_client::ClusterAddress;
@@ -30,6 +30,7 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<()> {
     let name = args.name.as_deref();
     let directory = places.of_up(asked, name.unwrap_or(NAME))?;
     let plan = plan(&places, &directory, args)?;
+    let new_mount = args.mount.as_deref().map(mountpoint::prepared).transpose()?;
     let _lock = lock(&plan)?;
     let mut launch = Launch::new(plan);
     let id = launch.metadata()?;
@@ -38,7 +39,7 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<()> {
     launch.storage(&cluster).await?;
     let problems = launch.settled(&cluster).await?;
     places.known().insert(&launch.plan.name, &address, Some(&launch.plan.directory))?;
-    mount(&mut launch, &address, args.mount.as_deref()).await?;
+    mount(&mut launch, &address, new_mount).await?;
     let plan = launch.end();
     println!("cluster {} is up: {} in {}", plan.name, id, plan.directory.display());
     for path in &plan.mounts {
@@ -103,9 +104,9 @@ fn address(plan: &Plan, id: ClusterId) -> Result<ClusterAddress> {
 }
 
 /// Mounts it wherever it was once said; a mount whose daemon is dead is made anew.
-async fn mount(launch: &mut Launch, address: &ClusterAddress, asked: Option<&Path>) -> Result<()> {
-    if let Some(path) = asked {
-        launch.plan.mount_at(mountpoint::prepared(path)?)?;
+async fn mount(launch: &mut Launch, address: &ClusterAddress, new: Option<PathBuf>) -> Result<()> {
+    if let Some(path) = new {
+        launch.plan.mount_at(path)?;
     }
     for (place, path) in launch.plan.mounts.iter().enumerate() {
         match mountpoint::found(path).await {

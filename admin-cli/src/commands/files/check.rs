@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::commands::lists::public;
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::ClusterPath;
@@ -98,12 +99,12 @@ fn tell(totals: &Totals, began: Instant, json: bool) -> io::Result<()> {
     }
     writeln!(
         out,
-        "{word}: {} files, {} chunks, {} read from their replicas in {:.1} s; {} chunks to look after",
-        totals.files,
-        totals.chunks,
+        "{word}: {}, {}, {} read from their replicas in {:.1} s; {} to look after",
+        counted(totals.files, "file"),
+        counted(totals.chunks, "chunk"),
         HumanBytes(totals.read),
         began.elapsed().as_secs_f64(),
-        totals.found
+        counted(totals.found, "chunk")
     )
 }
 
@@ -312,12 +313,12 @@ fn to_text(path: &str, found: &FileCheck, routing: &RoutingTable) -> String {
         }
     }
     if unread_chunks > 0 {
-        line(format!("{path}: {unread_chunks} chunks were not read everywhere"));
+        line(format!("{path}: not read everywhere: {}", counted(unread_chunks, "chunk")));
         unread.into_iter().for_each(|words| line(format!("    {words}")));
     }
     let more = found.found - found.first.len() as u64;
     if more > 0 {
-        line(format!("{path}: and {more} chunks more"));
+        line(format!("{path}: and {} more", counted(more, "chunk")));
     }
     text
 }
