@@ -23,8 +23,8 @@ use crate::spinner::Spinner;
 
 /// How the names of their sockets begin in `/proc/net/unix`.
 const NAMES: &str = "@emberfs-mount/";
-/// What the kernel calls a daemon.
-const PROGRAM: &str = "emberfs-fuse";
+/// What the kernel calls a daemon: its program's name, or that of a link to it, in 15 bytes.
+const PROGRAMS: [&str; 3] = ["emberfs-fuse", "mount.emberfs", "mount.fuse.embe"];
 /// How long one may take to say what it does, before it is taken for hung.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
 /// How often one that closed its connection is looked at: it is about to end.
@@ -163,6 +163,11 @@ impl Daemon {
         self.device == device && (!ends || self.path == here)
     }
 
+    /// Whether it is known to be another cluster's than this. One that hangs has not said it.
+    pub(crate) fn is_of_other(&self, cluster: Option<&str>) -> bool {
+        !self.cluster.is_empty() && Some(self.cluster.as_str()) != cluster
+    }
+
     /// Whether its mount is in use.
     pub(crate) fn serves(&self) -> bool {
         matches!(self.said, Said::Mounted)
@@ -248,7 +253,7 @@ fn is_daemon(pid: Pid, user: u32) -> bool {
     let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
     let owner = std::fs::metadata(&process).map(|process| process.uid());
-    name.trim_end() == PROGRAM && owner.is_ok_and(|owner| owner == user)
+    PROGRAMS.contains(&name.trim_end()) && owner.is_ok_and(|owner| owner == user)
 }
 
 /// Without what would move the terminal.

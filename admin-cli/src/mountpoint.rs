@@ -112,7 +112,7 @@ fn nothing_at(path: &Path, there: Option<&Mount>, table: &MountTable) -> String 
         Some(Mount { kind, .. }) => format!("what is mounted there is {kind}, and not EmberFS"),
         // Nobody asks a mount of ours: its servers may be dead.
         None if path.ancestors().any(|above| is_ours(table, above)) => {
-            "no path at which something is mounted".to_owned()
+            "nothing is mounted there, in an EmberFS".to_owned()
         }
         None if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
             "no such directory".to_owned()

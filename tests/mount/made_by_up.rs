@@ -74,6 +74,23 @@ fn is_mounted(path: &Path) -> bool {
 }
 
 #[test]
+fn the_mount_of_another_cluster_stays() {
+    let Some(example) = Example::start("the_mount_of_another_cluster_stays") else { return };
+    let (one, other) = (example.path("one"), example.path("other"));
+    let (one, other) = (one.to_str().expect("text"), other.to_str().expect("text"));
+    let up = ["up", "--dir", other, "--name", "other", "--storage", "1", "--replicas", "1"];
+    let refused = example.cluster.emberfs(&[&up[..], &["--mount", one]].concat());
+    assert!(words(&refused).contains("another cluster is mounted at"), "{}", words(&refused));
+    // What its plan has is no more its own when something else is there.
+    let own = example.path("two");
+    example.cluster.must(&["up", "--dir", other, "--mount", own.to_str().expect("text")]);
+    example.cluster.must(&["umount", own.to_str().expect("text")]);
+    example.emberfs("up", &["--mount", own.to_str().expect("text")]);
+    example.cluster.must(&["down", "--dir", other]);
+    assert!(is_mounted(&own) && is_mounted(Path::new(one)));
+}
+
+#[test]
 fn each_goes_and_comes_back() {
     let Some(example) = Example::start("each_goes_and_comes_back") else { return };
     let (one, two) = (example.path("one"), example.path("two"));
@@ -117,7 +134,7 @@ fn nobody_asks_a_mount_whose_metadata_servers_are_dead() {
     ends(&["mount", &shown], 1, &["is mounted already"]);
     ends(&["mount", &link], 1, &["is mounted already"]);
     ends(&["mount", &below], 1, &["lies in the mount at", &shown]);
-    ends(&["umount", &below], 1, &["no EmberFS is mounted there"]);
+    ends(&["umount", &below], 1, &["nothing is mounted there, in an EmberFS"]);
     let dir = cluster.directory().display().to_string();
     ends(&["down", "--dir", &dir], 0, &[&format!("unmounted {shown}"), "stopped storage-1"]);
     assert_eq!(cluster.processes(), []);

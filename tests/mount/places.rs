@@ -70,7 +70,7 @@ fn what_is_not_ours_stays_mounted() {
     stays(&cluster, &empty, &somewhere);
     stays(&cluster, &folder.path().join("none"), &["none: no such directory"]);
     stays(&cluster, &folder.path().join("none"), &somewhere);
-    stays(&cluster, &folder.path().join("none/none"), &["none/none: No such file"]);
+    stays(&cluster, &folder.path().join("none/none"), &["none/none: no such directory"]);
 
     // One of others alone, and one over ours.
     for path in [empty, ours.path()] {

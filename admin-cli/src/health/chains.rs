@@ -47,7 +47,12 @@ impl<'a> Picture<'a> {
             }
             _ => format!(", {}", self.ways(lacking)),
         };
-        let passes = !lacking.iter().all(|member| self.is_stuck(member.target));
+        // Without room, or what to copy, time alone brings nobody back; whoever is copied from may say so.
+        let hindered = |member: &ChainMember| {
+            self.report(member.target).is_some_and(|report| report.hindrance.is_some())
+        };
+        let stuck = lacking.iter().all(|member| self.is_stuck(member.target));
+        let passes = !stuck && !chain.members.iter().any(hindered);
         Problem { verdict: *verdict, passes, text: format!("{}: {serve}{effect}", chain.id) }
     }
 

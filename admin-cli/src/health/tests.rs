@@ -189,6 +189,19 @@ fn what_keeps_a_replica_from_being_brought_up_to_date_is_named() {
 }
 
 #[test]
+fn nobody_waits_for_a_chain_that_lacks_room_or_a_chunk() {
+    let mut example = Example::new([Serving, Serving, Syncing]);
+    assert!(example.problems().iter().all(|problem| problem.passes));
+    let chunk = ChunkId::new(DataId(3), ChunkIndex(1));
+    for (node, hindrance) in [(2, Hindrance::NoRoom), (1, Hindrance::Unreadable(chunk))] {
+        example.status.nodes[node].targets[0].hindrance = Some(hindrance);
+        let found = example.problems();
+        assert!(found.len() == 2 && found.iter().all(|problem| !problem.passes), "{found:?}");
+        example.status.nodes[node].targets[0].hindrance = None;
+    }
+}
+
+#[test]
 fn the_worst_comes_first_and_disks_nobody_admitted_are_named() {
     let mut example = Example::new([Serving; 3]);
     example.status.nodes[0].disks.push(report(7, 10));

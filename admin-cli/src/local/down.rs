@@ -8,7 +8,7 @@ use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
 use crate::mount_daemon::{self, Daemon, Waiting};
-use crate::mountpoint;
+use crate::mountpoint::{self, Found};
 
 /// How long a server may take to write down what it has in memory: a busy disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,11 +57,17 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
 /// `command` is what waits.
 async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let waiting = Waiting { time: how.time, gives_up: how.force, command };
+    let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
     for path in plan.mounts.iter().filter(|path| mountpoint::is_mounted(path)) {
+        if let Found::Served(daemon) = mountpoint::found(path).await
+            && daemon.is_of_other(cluster.as_deref())
+        {
+            eprintln!("another cluster is mounted at {}: it stays", path.display());
+            continue;
+        }
         mountpoint::unmount(path, waiting).await?;
         eprintln!("unmounted {}", path.display());
     }
-    let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
     let is_ours = |daemon: &Daemon| Some(&daemon.cluster) == cluster.as_ref();
     let ours = mount_daemon::all().await.into_iter().filter(is_ours);
     let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);

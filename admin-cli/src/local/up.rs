@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use emberfs_client::ClusterAddress;
 use emberfs_layout::ClusterId;
 
@@ -22,6 +22,7 @@ use super::place::{Asked, NAME, Places};
 use super::plan::{Plan, Shape};
 use crate::args::UpArgs;
 use crate::exit::Usage;
+use crate::mount_daemon::Daemon;
 use crate::mountpoint::{self, Found};
 
 /// Starts the cluster that is meant.
@@ -29,8 +30,8 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<()> {
     let places = Places::of_user()?;
     let name = args.name.as_deref();
     let directory = places.of_up(asked, name.unwrap_or(NAME))?;
-    let plan = plan(&places, &directory, args)?;
     let new_mount = args.mount.as_deref().map(mountpoint::prepared).transpose()?;
+    let plan = plan(&places, &directory, args)?;
     let _lock = lock(&plan)?;
     let mut launch = Launch::new(plan);
     let id = launch.metadata()?;
@@ -105,11 +106,20 @@ fn address(plan: &Plan, id: ClusterId) -> Result<ClusterAddress> {
 
 /// Mounts it wherever it was once said; a mount whose daemon is dead is made anew.
 async fn mount(launch: &mut Launch, address: &ClusterAddress, new: Option<PathBuf>) -> Result<()> {
+    let ours = address.cluster.map(|id| id.to_string());
+    let is_ours = |daemon: &Daemon| !daemon.is_of_other(ours.as_deref());
     if let Some(path) = new {
+        if let Found::Served(daemon) = mountpoint::found(&path).await {
+            ensure!(is_ours(&daemon), "another cluster is mounted at {}", path.display());
+        }
         launch.plan.mount_at(path)?;
     }
     for (place, path) in launch.plan.mounts.iter().enumerate() {
         match mountpoint::found(path).await {
+            Found::Served(daemon) if !is_ours(&daemon) => {
+                eprintln!("another cluster is mounted at {}: it stays", path.display());
+                continue;
+            }
             Found::Served(daemon) if daemon.serves() => continue,
             Found::Served(daemon) => {
                 eprintln!("{daemon}");

@@ -237,7 +237,9 @@ async fn fill(
                 Part::Hole { .. } => (at + part.len(), holes),
             };
             to.write(at, part).await?;
-            last.set(end.max(last.get()));
+            if end > at {
+                last.set(end.max(last.get()));
+            }
             bar.inc(end - at);
             anyhow::Ok(())
         }

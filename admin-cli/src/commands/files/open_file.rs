@@ -101,12 +101,13 @@ fn read_local(file: &File, at: u64, len: usize) -> io::Result<Part> {
 
 /// How much of these bytes the file has, if all that is a hole.
 fn hole(file: &File, at: u64, len: u64) -> Option<u64> {
+    // First of all: what it grows by after that is no hole.
+    let end = file.metadata().ok()?.len().min(at.saturating_add(len));
     let data = match seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
         Err(Errno::NXIO) => u64::MAX, // a hole to the end, or behind that
         Err(_) => return None,
     };
-    let end = file.metadata().ok()?.len().min(at.saturating_add(len));
     (data >= end && end > at).then(|| end - at)
 }
 

@@ -204,11 +204,15 @@ impl Side {
     pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<(OpenFile, bool)> {
         match self {
             Self::Cluster(fs) => {
-                let options = OpenOptions::new().write(true).create(true).truncate(true);
                 // Written as a whole and closed once: the length is reported then.
-                let options = options.report_late(true).mode(Mode(mode));
-                let file = fs.open(path, &options).await?;
-                let created = file.was_created();
+                let options = || OpenOptions::new().write(true).report_late(true).mode(Mode(mode));
+                // What a link leads to is not to be removed by the link's name.
+                let (file, created) = match fs.open(path, &options().create_new(true)).await {
+                    Err(error) if error.as_fs() == FsError::Exists => {
+                        (fs.open(path, &options().create(true).truncate(true)).await?, false)
+                    }
+                    created => (created?, true),
+                };
                 Ok((OpenFile::Cluster(file), created))
             }
             Self::Local => {

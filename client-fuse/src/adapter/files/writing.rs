@@ -61,13 +61,13 @@ impl Adapter {
     /// An [`Errno`]: a failure since this descriptor last asked, told once.
     pub async fn sync(&self, number: u64) -> Result<(), Errno> {
         let file = self.files.get(number)?;
-        let settled = match self.inodes.get(file.inode) {
+        if let Some((inode, writer)) = file.writer() {
+            let settled = inode.settle().await;
+            return inode.tell(writer).and(settled);
+        }
+        match self.inodes.get(file.inode) {
             Some(inode) => inode.settle().await,
             None => Ok(()),
-        };
-        match file.writer() {
-            Some((inode, writer)) => inode.tell(writer).and(settled),
-            None => settled,
         }
     }
 }

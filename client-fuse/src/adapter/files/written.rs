@@ -123,7 +123,7 @@ impl Inodes {
         let mut open = lock(&self.open);
         let state = inode.state();
         if state.writers.is_empty() && state.let_go.is_empty() && state.writes == state.settled {
-            open.remove(&inode.id);
+            remove_same(&mut open, inode.id, inode);
         }
     }
 
@@ -164,6 +164,13 @@ impl Inodes {
 
     fn all(&self) -> Vec<Arc<Inode>> {
         lock(&self.open).values().cloned().collect()
+    }
+}
+
+/// Takes an entry out, unless it is another's by now.
+fn remove_same<T>(entries: &mut HashMap<InodeId, Arc<T>>, id: InodeId, same: &T) {
+    if entries.get(&id).is_some_and(|there| std::ptr::eq(&raw const **there, same)) {
+        entries.remove(&id);
     }
 }
 
@@ -457,4 +464,21 @@ pub(super) fn is_gone(error: &ClientError) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two descriptors are released together, and the file is opened again in between.
+    #[test]
+    fn who_is_forgotten_twice_takes_no_successor_along() {
+        let (id, old, new) = (InodeId(7), Arc::new("old"), Arc::new("new"));
+        let mut entries = HashMap::from([(id, old.clone())]);
+        remove_same(&mut entries, id, &*old);
+        assert!(entries.is_empty());
+        entries.insert(id, new.clone());
+        remove_same(&mut entries, id, &*old);
+        assert_eq!(entries, HashMap::from([(id, new)]));
+    }
 }
