@@ -381,7 +381,7 @@ impl World {
                 Want::Finish(op) => {
                     let slow = self.nodes[node].slow_until > self.now || self.rng.random_bool(0.02);
                     let delay = self.rng.random_range(1..=self.scenario.disk_ms);
-                    let delay = if slow { delay * 20 } else { delay };
+                    let delay = if slow { delay * 50 } else { delay };
                     let boot = self.nodes[node].boot;
                     self.after(delay, Event::Finished { node, boot, op });
                 }

@@ -125,17 +125,19 @@ impl Target {
         if !whole {
             return Err(WireError::bug("an install that is no whole chunk"));
         }
-        let here = turn.committed(chunk);
-        let newer = |state: &VersionState| {
-            state.written_in == install.replica.version && state.version >= version
+        let len = data.as_ref().map_or(ChunkOffset(0), Payload::end);
+        let asked = VersionState { version, len, digest, written_in, removed };
+        // Newer, or sent again as it took longer than its sender waited.
+        let has = |state: &VersionState| {
+            let newer = state.written_in == install.replica.version && state.version >= version;
+            newer || *state == asked
         };
-        if let Some(state) = here.filter(newer) {
+        if let Some(state) = turn.committed(chunk).filter(has) {
             let answer = Answer::Installed(InstallChunkReply { version: state.version });
             turn.out.push(Effect::synced(id, answer, &Durable::shown(state)));
             return Ok(());
         }
         let tags = install.tags.clone();
-        let len = data.as_ref().map_or(ChunkOffset(0), Payload::end);
         let block = install.chunk_size.block_size();
         let room = (ByteLen(u64::from(block.round_up(len).get())), block);
         let op = self.op(Op::Install(InstallUnderWay { id, chunk, version, room, tags }));
@@ -144,8 +146,7 @@ impl Target {
             return Ok(());
         }
         let InstallChunk { chunk_size, tags, .. } = install;
-        let state = VersionState { version, len, digest, written_in, removed };
-        let installed = Installed { state, chunk_size, tags, data };
+        let installed = Installed { state: asked, chunk_size, tags, data };
         turn.out.push(Effect::Install { op, chunk, installed });
         Ok(())
     }

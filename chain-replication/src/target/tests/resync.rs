@@ -312,6 +312,35 @@ fn a_version_that_is_held_behind_a_chunk_that_cannot_be_read_goes_on() {
 }
 
 #[test]
+fn what_took_longer_to_install_than_its_sender_waited_is_not_installed_again() {
+    let mut syncing = Stand::new(1, &[Serving, Syncing]);
+    let install = InstallChunk {
+        replica: syncing.replica(),
+        from: target(0),
+        summary: earlier(0),
+        chunk_size: ChunkSize::MIN,
+        tags: Vec::new(),
+        data: Some(PayloadSums::of(&bytes())),
+    };
+    let [first, early, late] = [(); 3].map(|()| syncing.request());
+    let sent = |syncing: &mut Stand, id| {
+        syncing.step(Input::Install { id, install: install.clone(), data: Some(bytes()) });
+    };
+    sent(&mut syncing, first);
+    let (op, installed) = syncing.installs.remove(0);
+    sent(&mut syncing, early);
+    assert!(matches!(syncing.answer(early), Err(WireError::Retry { .. })), "it is under way");
+    let (committed, pending, chunk_size) = (Some(installed.state), None, ChunkSize::MIN);
+    syncing.shelf.chunks.insert(chunk(0), ChunkState { committed, pending, chunk_size });
+    let outcome = Ok(Durable::put(installed.state, Vec::new()));
+    syncing.step(Input::Stored { op, outcome });
+    assert!(!syncing.waits(first));
+    sent(&mut syncing, late);
+    assert!(matches!(syncing.answer(late), Ok(Reply::Replica(Answer::Installed(_)))));
+    assert!(syncing.installs.is_empty(), "it is here");
+}
+
+#[test]
 fn a_member_that_lacks_room_says_so_until_there_is_some() {
     let mut syncing = Stand::new(1, &[Serving, Syncing]);
     let (id, replica) = (syncing.request(), syncing.replica());
