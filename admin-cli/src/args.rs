@@ -26,7 +26,8 @@ Which cluster a command is about is said by --cluster (a name from clusters.toml
 host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
 
 Exit status: 0 done; 1 failed; 64 wrong usage. Of `status`: 0 healthy, 1 degraded,
-2 unavailable, 3 cannot tell. Of `check`: 0 whole, 1 something is wrong, 3 cannot tell.";
+2 unavailable, 3 cannot tell. Of `up`, once all runs: as of `status`. Of `check`: 0 whole,
+1 something is wrong, 3 cannot tell.";
 
 /// What options are called that every command has.
 const EVERY: &str = "Options of every command";
@@ -35,7 +36,10 @@ const UP_EXAMPLES: &str = "\
 Examples:
   emberfs up --mount ~/ember                a cluster, mounted
   emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
-  emberfs up --dir /data/ember --name big   elsewhere, under a name of its own";
+  emberfs up --dir /data/ember --name big   elsewhere, under a name of its own
+
+It waits for all that passes by itself, a server that starts, say. Exit status, once all runs, as of `emberfs status`:
+0 healthy; 1 degraded, or failed; 2 unavailable. What is wrong then is said.";
 
 const DOWN_NOTES: &str = "\
 It is the cluster in --dir, or that which --cluster or $EMBERFS_CLUSTER names, or the only one that is known, where

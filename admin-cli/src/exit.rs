@@ -2,9 +2,9 @@
 //!
 //! | status | meaning |
 //! | --- | --- |
-//! | 0 | done; of `status`: healthy; of `check`: every replica is whole |
-//! | 1 | failed; of `status`: degraded, everything can be read and written; of `check`: something is wrong |
-//! | 2 | of `status`: unavailable, something can not be read or written |
+//! | 0 | done; of `status` and `up`: healthy; of `check`: every replica is whole |
+//! | 1 | failed; of `status` and `up`: degraded, everything can be read and written; of `check`: something is wrong |
+//! | 2 | of `status` and `up`: unavailable, something can not be read or written |
 //! | 3 | of `status` and `check`: cannot tell, as somebody who must be asked does not answer |
 //! | 64 | wrong usage (sysexits' EX_USAGE) |
 
@@ -28,7 +28,7 @@ const UNKNOWN: u8 = 3;
 pub(crate) enum End {
     /// It did what it was asked.
     Done,
-    /// It was `status`.
+    /// It was `status`, or `up`, which has started all it can.
     Status(Verdict),
     /// It was `check`, and something is wrong.
     Damaged,

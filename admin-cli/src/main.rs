@@ -1,7 +1,7 @@
 //! emberfs, the one command with which an operator does everything.
 //!
 //! Cluster things are `noun verb`; file verbs take `ember:/path` for what lies in the cluster. It knows
-//! the client library alone: whatever it does, a program of the user's could do too.
+//! the client library, and of mounts what anybody can see: whatever it does, a program of the user's could do too.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -14,7 +14,7 @@ mod listing;
 mod local;
 mod location;
 mod mount_daemon;
-mod mount_table;
+mod mount_process;
 mod mountpoint;
 mod spinner;
 

@@ -1,30 +1,26 @@
 //! The daemons of this machine's mounts: found, listened to, ended.
 //!
-//! Each has a socket in the abstract name space, `@emberfs-mount/DEVICE/PROCESS`; what it says there is
-//! described with the daemon, in `client-fuse/src/presence.rs`. A daemon outlives its mount for as long as it
-//! writes what is left, so one that is waited for may be of a path where nothing is mounted any more.
+//! Each has a socket in the abstract name space; where, and what it says there, is described in
+//! `client-fuse/mounts/src/said.rs`. A daemon outlives its mount for as long as it writes what is left, so one that is
+//! waited for may be of a path where nothing is mounted any more.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use emberfs_client_fuse_mounts::{SOCKETS, Said};
 use futures_util::future::join_all;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::exit::words;
+use crate::mount_process::{has_ended, is_daemon};
 use crate::spinner::Spinner;
 
-/// How the names of their sockets begin in `/proc/net/unix`.
-const NAMES: &str = "@emberfs-mount/";
-/// What the kernel calls a daemon: its program's name, or that of a link to it, in 15 bytes.
-const PROGRAMS: [&str; 3] = ["emberfs-fuse", "mount.emberfs", "mount.fuse.embe"];
 /// How long one may take to say what it does, before it is taken for hung.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
 /// How often one that closed its connection is looked at: it is about to end.
@@ -46,17 +42,8 @@ pub(crate) struct Daemon {
     pid: Pid,
     process: OwnedFd,
     lines: Lines<BufReader<UnixStream>>,
-    said: Said,
-}
-
-/// What it said last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    Nothing,
-    Mounted,
-    Writing(String),
-    Done,
-    Lost(String),
+    /// What it said last; `None`: nothing.
+    said: Option<Said>,
 }
 
 /// How long daemons are waited for.
@@ -70,58 +57,71 @@ pub(crate) struct Waiting<'a> {
     pub(crate) command: &'a str,
 }
 
-/// All that run on this machine and answer this user.
-pub(crate) async fn all() -> Vec<Daemon> {
-    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    // Side by side: those that hang are waited for once.
-    let found = join_all(names(&table).into_iter().map(Daemon::connect)).await;
-    found.into_iter().flatten().collect()
+/// All that run on this machine and answer this user: asked once, and then taken out one by one.
+#[derive(Debug)]
+pub(crate) struct Daemons {
+    left: Vec<Daemon>,
+    /// Of all that were found.
+    processes: Vec<Pid>,
 }
 
-/// The names of their sockets, each once: connections have them too.
+impl Daemons {
+    /// Asks them.
+    pub(crate) async fn find() -> Self {
+        let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        // Side by side: those that hang are waited for once.
+        let found = join_all(names(&table).into_iter().map(Daemon::connect)).await;
+        let left: Vec<_> = found.into_iter().flatten().collect();
+        let processes = left.iter().map(|daemon| daemon.pid).collect();
+        Self { left, processes }
+    }
+
+    /// Takes that of the mount of this device at `here`, as `/proc/self/mountinfo` has both.
+    pub(crate) fn take(&mut self, device: &str, here: &str) -> Option<Daemon> {
+        // Whoever served a device of the same number before may still write what it had from here.
+        let its =
+            |ends| self.left.iter().position(|one| one.is_of(device, here) && one.ends() == ends);
+        let its = its(false).or_else(|| its(true))?;
+        Some(self.left.swap_remove(its))
+    }
+
+    /// Those that were not taken.
+    pub(crate) fn into_rest(self) -> impl Iterator<Item = Daemon> {
+        self.left.into_iter()
+    }
+
+    /// The processes of all that were found, taken or not.
+    pub(crate) fn processes(&self) -> &[Pid] {
+        &self.processes
+    }
+}
+
+/// The names of their sockets behind the byte 0, which is shown as `@`; each once: connections have them too.
 fn names(table: &str) -> BTreeSet<&str> {
     let names = table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7));
-    names.filter(|name| name.starts_with(NAMES)).collect()
+    names
+        .filter_map(|name| name.strip_prefix('@'))
+        .filter(|name| name.starts_with(SOCKETS))
+        .collect()
 }
 
-/// Waits until these are gone: then all that was written to their mounts is safe.
+/// Waits until these are gone: then all that was written to their mounts is safe. All of them have the same time.
 ///
 /// # Errors
-/// Who is not gone and why, or what is lost.
+/// Who is not gone and why, or what is lost, of each.
 pub(crate) async fn until_gone(daemons: Vec<Daemon>, how: Waiting<'_>) -> Result<()> {
-    let (spinner, deadline) = (Spinner::new(), Instant::now() + how.time);
-    for mut daemon in daemons {
-        if how.gives_up && daemon.serves() {
-            daemon.signal()?;
-        }
-        if !daemon.ends_before(deadline, &spinner).await {
-            if !how.gives_up {
-                let (seconds, again) = (how.time.as_secs_f32(), how.command);
-                bail!(
-                    "after {seconds} s {daemon}. It goes on, and loses nothing while it lives: \
-                     `{again} --timeout SECONDS` waits for longer, `{again} --force` gives up \
-                     what is not written"
-                );
-            }
-            daemon.end(&spinner).await?;
-        }
-        match &daemon.said {
-            Said::Done => {}
-            Said::Lost(what) => bail!("{}: {what}", daemon.path),
-            _ => bail!(
-                "{}: its daemon (process {}) died before it had written all; its log says more",
-                daemon.path,
-                daemon.pid.as_raw_nonzero()
-            ),
-        }
-    }
+    let (spinner, deadline) = (&Spinner::new(), Instant::now() + how.time);
+    let ends = daemons.into_iter().map(|daemon| daemon.leaves(how, deadline, spinner));
+    let failed = join_all(ends).await.into_iter().filter_map(Result::err);
+    let failed: Vec<_> = failed.map(|error| words(&error)).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 
 impl Daemon {
     /// That of this socket. Anybody may take any name: those of other users are believed by root only.
     async fn connect(name: &str) -> Option<Self> {
-        let stream = UnixStream::connect(format!("\0{}", &name[1..])).await.ok()?;
+        let stream = UnixStream::connect(format!("\0{name}")).await.ok()?;
         let peer = stream.peer_cred().ok()?;
         let ours = geteuid();
         if !ours.is_root() && peer.uid() != 0 && peer.uid() != ours.as_raw() {
@@ -140,7 +140,7 @@ impl Daemon {
             pid,
             process,
             lines: BufReader::new(stream).lines(),
-            said: Said::Nothing,
+            said: None,
         };
         // One that hangs is found all the same, by its device.
         let _hung = timeout(FIRST_WORDS, daemon.introduce()).await;
@@ -156,11 +156,15 @@ impl Daemon {
         Some(())
     }
 
-    /// Whether it is that of the mount of this device at `here`, as `/proc/self/mountinfo` has both. A device's number
-    /// is given again as soon as it is free, while whoever served the one before still writes.
-    pub(crate) fn is_of(&self, device: &str, here: &str) -> bool {
-        let ends = !matches!(self.said, Said::Nothing | Said::Mounted);
-        self.device == device && (!ends || self.path == here)
+    /// Whether it is that of the mount of this device at `here`. A device's number is given again as soon as it is
+    /// free, while whoever served the one before still writes.
+    fn is_of(&self, device: &str, here: &str) -> bool {
+        self.device == device && (!self.ends() || self.path == here)
+    }
+
+    /// Whether it has said that it serves no more.
+    fn ends(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| *said != Said::Mounted)
     }
 
     /// Whether it is known to be another cluster's than this. One that hangs has not said it.
@@ -170,18 +174,43 @@ impl Daemon {
 
     /// Whether its mount is in use.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self.said, Said::Mounted)
+        self.said == Some(Said::Mounted)
     }
 
     fn hear(&mut self, line: &str) {
-        let (word, words) = line.split_once(' ').unwrap_or((line, ""));
-        self.said = match word {
-            "mounted" => Said::Mounted,
-            "writing" => Said::Writing(printable(words)),
-            "done" => Said::Done,
-            "lost" => Said::Lost(printable(words)),
-            _ => Said::Nothing,
-        };
+        self.said = Said::of_line(&printable(line));
+    }
+
+    /// Waits until it is gone, and all that was written to its mount is safe.
+    async fn leaves(
+        mut self,
+        how: Waiting<'_>,
+        deadline: Instant,
+        spinner: &Spinner,
+    ) -> Result<()> {
+        if how.gives_up && self.serves() {
+            self.signal()?;
+        }
+        if !self.ends_before(deadline, spinner).await {
+            if !how.gives_up {
+                let (seconds, again) = (how.time.as_secs_f32(), how.command);
+                bail!(
+                    "after {seconds} s {self}. It goes on, and loses nothing while it lives: \
+                     `{again} --timeout SECONDS` waits for longer, `{again} --force` gives up \
+                     what is not written"
+                );
+            }
+            self.end(spinner).await?;
+        }
+        match &self.said {
+            Some(Said::Done) => Ok(()),
+            Some(Said::Lost(what)) => bail!("{}: {what}", self.path),
+            _ => bail!(
+                "{}: its daemon (process {}) died before it had written all; its log says more",
+                self.path,
+                self.pid.as_raw_nonzero()
+            ),
+        }
     }
 
     /// Listens until its process is gone; `false` if it is not at `deadline`.
@@ -195,19 +224,13 @@ impl Daemon {
                 Err(_) => return false,
             }
         }
-        while !self.is_gone() {
+        while !has_ended(&self.process) {
             if Instant::now() >= deadline {
                 return false;
             }
             sleep(LOOK_EVERY).await;
         }
         true
-    }
-
-    /// Whether its process has ended, though its parent may not have taken note.
-    fn is_gone(&self) -> bool {
-        let mut end = [PollFd::new(&self.process, PollFlags::IN)];
-        poll(&mut end, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
     }
 
     /// Ends it, whatever it holds.
@@ -236,24 +259,18 @@ impl fmt::Display for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: its daemon (process {}) ", self.path, self.pid.as_raw_nonzero())?;
         match &self.said {
-            Said::Nothing => f.write_str("does not answer"),
-            Said::Mounted => f.write_str("still serves: it is in use, or mounted elsewhere too"),
-            Said::Writing(nothing) if nothing.is_empty() => {
+            None => f.write_str("does not answer"),
+            Some(Said::Mounted) => {
+                f.write_str("still serves: it is in use, or mounted elsewhere too")
+            }
+            Some(Said::Writing(nothing)) if nothing.is_empty() => {
                 f.write_str("has written all, and takes its leave")
             }
-            Said::Writing(what) => write!(f, "still writes {what}"),
-            Said::Done => f.write_str("has written all, and ends"),
-            Said::Lost(what) => write!(f, "ends: {what}"),
+            Some(Said::Writing(what)) => write!(f, "still writes {what}"),
+            Some(Said::Done) => f.write_str("has written all, and ends"),
+            Some(Said::Lost(what)) => write!(f, "ends: {what}"),
         }
     }
-}
-
-/// Whether a process is a mount's daemon of this user: nobody else is ever sent a signal.
-fn is_daemon(pid: Pid, user: u32) -> bool {
-    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
-    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
-    let owner = std::fs::metadata(&process).map(|process| process.uid());
-    PROGRAMS.contains(&name.trim_end()) && owner.is_ok_and(|owner| owner == user)
 }
 
 /// Without what would move the terminal.
@@ -263,6 +280,8 @@ fn printable(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command};
+
     use super::*;
 
     #[test]
@@ -274,22 +293,26 @@ mod tests {
             0000: 00000002 00000000 00010000 0001 01 14 /run/emberfs-mount/0:57/7\n\
             0000: 00000002 00000000 00010000 0001 01 15 @emberfs-mount/0:58/9\n";
         let found: Vec<_> = names(table).into_iter().collect();
-        assert_eq!(found, ["@emberfs-mount/0:57/7", "@emberfs-mount/0:58/9"]);
+        assert_eq!(found, ["emberfs-mount/0:57/7", "emberfs-mount/0:58/9"]);
+    }
+
+    /// One that has said nothing yet.
+    fn daemon(pid: Pid, path: &str, stream: UnixStream) -> Daemon {
+        Daemon {
+            device: "0:57".to_owned(),
+            cluster: String::new(),
+            path: path.to_owned(),
+            pid,
+            process: pidfd_open(pid, PidfdFlags::empty()).expect("it runs"),
+            lines: BufReader::new(stream).lines(),
+            said: None,
+        }
     }
 
     #[tokio::test]
     async fn who_serves_is_told_from_who_had_the_same_device_before() {
         let (stream, _other) = UnixStream::pair().expect("a pair");
-        let process = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).expect("it runs");
-        let mut daemon = Daemon {
-            device: "0:57".to_owned(),
-            cluster: String::new(),
-            path: "/a".to_owned(),
-            pid: rustix::process::getpid(),
-            process,
-            lines: BufReader::new(stream).lines(),
-            said: Said::Nothing,
-        };
+        let mut daemon = daemon(rustix::process::getpid(), "/a", stream);
         assert!(daemon.is_of("0:57", "/b"), "it may hang");
         daemon.hear("mounted");
         assert!(daemon.is_of("0:57", "/b"), "it may have been moved");
@@ -301,9 +324,40 @@ mod tests {
         assert!(daemon.to_string().ends_with("still writes 1 file, 7 bytes"), "{daemon}");
     }
 
-    #[test]
-    fn a_process_of_another_name_is_no_daemon() {
-        assert!(!is_daemon(rustix::process::getpid(), geteuid().as_raw()));
+    /// A process that says nothing, holds its end of the connection, and ends when it is told to.
+    struct Silent(Child);
+
+    impl Silent {
+        fn start(path: &str) -> (Self, Daemon) {
+            let (stream, other) = UnixStream::pair().expect("a pair");
+            let other = other.into_std().expect("it is whole");
+            other.set_nonblocking(false).expect("a socket");
+            let child = Command::new("cat").stdin(OwnedFd::from(other)).spawn().expect("it starts");
+            let pid = child.id().try_into().expect("a process number");
+            let daemon = daemon(Pid::from_raw(pid).expect("not 0"), path, stream);
+            (Self(child), daemon)
+        }
+    }
+
+    impl Drop for Silent {
+        fn drop(&mut self) {
+            let _ended_already = self.0.kill();
+            self.0.wait().expect("it is a child");
+        }
+    }
+
+    /// They have one time, and what became of one is said beside what became of another.
+    #[tokio::test]
+    async fn all_are_waited_for_and_ended_together() {
+        let all = ["/waits", "/loses", "/hangs"].map(Silent::start);
+        let (_processes, mut daemons): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        daemons[0].hear("writing 1 file, 7 bytes: chain-1");
+        daemons[1].hear("lost all");
+        let how = Waiting { time: Duration::from_millis(50), gives_up: true, command: "emberfs" };
+        let said = until_gone(daemons, how).await.expect_err("all is lost").to_string();
+        for words in ["/waits: its daemon", "/loses: all", "/hangs: its daemon", "died before it"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use emberfs_client::ClusterAddress;
+use emberfs_client_fuse_mounts::{Mount, MountTable, escaped};
+use rustix::process::Pid;
 
 use crate::exit::{USAGE, Usage};
 use crate::local::process;
-use crate::mount_daemon::{self, Daemon, Waiting};
-use crate::mount_table::{Mount, MountTable, escaped};
+use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
+use crate::mount_process::unheard;
 
 /// Links on the way of one path at most, as the kernel has it.
 const LINKS_MAX: u32 = 40;
@@ -29,8 +31,12 @@ pub(crate) fn mount(
         command.args(["-o", option]);
     });
     // Killed, this one wants no mount any more.
-    command.arg(if foreground { "--foreground" } else { "--with-parent" }).arg(path);
-    let status = command.status().context("cannot start emberfs-fuse")?;
+    let us = std::process::id().to_string();
+    match foreground {
+        true => command.arg("--foreground"),
+        false => command.args(["--with-parent", &us]),
+    };
+    let status = command.arg(path).status().context("cannot start emberfs-fuse")?;
     if status.success() {
         return Ok(());
     }
@@ -46,31 +52,69 @@ pub(crate) fn mount(
 pub(crate) enum Found {
     /// Nothing of ours.
     Nothing,
-    /// One of ours, with its daemon.
+    /// One of ours, by this daemon.
     Served(Box<Daemon>),
-    /// One of ours. No daemon of it is found: it is dead, another user's, or in another network namespace.
-    Deserted,
+    /// One of ours, of another cluster than is meant.
+    Other,
+    /// One of ours whose daemon is dead.
+    Dead,
+    /// One of ours. No daemon says that it serves it; this process may, from another network namespace.
+    Unheard(Pid),
 }
 
-/// What is mounted at `path`.
-pub(crate) async fn found(path: &Path) -> Found {
-    let table = MountTable::read();
+impl Found {
+    /// The same for one cluster; `None` if that is still to be made.
+    pub(crate) fn of_cluster(self, cluster: Option<&str>) -> Self {
+        match self {
+            Self::Served(daemon) if daemon.is_of_other(cluster) => Self::Other,
+            other => other,
+        }
+    }
+
+    /// What it is, and what to do where nothing serves it, or nobody knows.
+    pub(crate) fn words(&self, path: &Path) -> String {
+        let at = path.display();
+        match self {
+            Self::Nothing => format!("no EmberFS is mounted at {at}"),
+            Self::Served(_) => format!("{at} is mounted already"),
+            Self::Other => format!("another cluster is mounted at {at}"),
+            Self::Dead => {
+                format!("{at} is a mount without a daemon: `emberfs umount --force {at}`")
+            }
+            Self::Unheard(process) => format!(
+                "{at} is mounted already, it seems by process {}, which is not heard from here: it may be in \
+                 another network namespace. If the mount hangs: `emberfs umount --force {at}`",
+                process.as_raw_nonzero()
+            ),
+        }
+    }
+}
+
+/// What is mounted at `path`; its daemon is taken out of `all`.
+pub(crate) fn found(path: &Path, all: &mut Daemons) -> Result<Found> {
+    Ok(found_in(&table()?, path, all))
+}
+
+fn found_in(table: &MountTable, path: &Path, all: &mut Daemons) -> Found {
     let ours = table.topmost(path).filter(|mount| mount.is_ours());
     let Some(Mount { device, path: here, .. }) = ours else { return Found::Nothing };
-    let its = mount_daemon::all().await.into_iter().find(|daemon| daemon.is_of(device, here));
-    let Some(mut daemon) = its else { return Found::Deserted };
+    let Some(mut daemon) = all.take(device, here) else {
+        return unheard(device, all.processes()).map_or(Found::Dead, Found::Unheard);
+    };
     // One that hangs has not said it.
     daemon.path = path.display().to_string();
     Found::Served(Box::new(daemon))
 }
 
+fn table() -> Result<MountTable> {
+    MountTable::read().context("cannot read /proc/self/mountinfo, the kernel's list of mounts")
+}
+
 /// Refuses a path where one of ours is mounted already.
 pub(crate) async fn refuse_mounted(path: &Path) -> Result<()> {
-    let at = path.display();
-    match found(path).await {
+    match found(path, &mut Daemons::find().await)? {
         Found::Nothing => Ok(()),
-        Found::Served(_) => bail!("{at} is mounted already"),
-        Found::Deserted => bail!("{at} is a mount without a daemon: `emberfs umount --force {at}`"),
+        found => bail!(found.words(path)),
     }
 }
 
@@ -79,31 +123,40 @@ pub(crate) async fn refuse_mounted(path: &Path) -> Result<()> {
 ///
 /// With [`Waiting::gives_up`] also a mount that is in use; what is not written in time is lost then.
 pub(crate) async fn unmount(path: &Path, how: Waiting<'_>) -> Result<()> {
-    let table = MountTable::read();
+    let table = table()?;
     let path = &resolved(&table, path)?;
-    let there = table.topmost(path);
-    let ours = there.filter(|mount| mount.is_ours());
-    let (here, all) = (escaped(path), mount_daemon::all().await);
-    let is_its = |daemon: &Daemon| match ours {
-        Some(mount) if daemon.is_of(&mount.device, &here) => true,
-        _ => daemon.path == here && !daemon.serves(),
-    };
-    let mut daemons: Vec<_> = all.into_iter().filter(is_its).collect();
-    // One that hangs has not said it.
-    daemons.iter_mut().for_each(|daemon| daemon.path = path.display().to_string());
-    if ours.is_some() {
-        let_go(path, how.gives_up)?;
-        if daemons.is_empty() {
-            eprintln!(
-                "{}: unmounted. No daemon of it is found: it is dead, another user's, or in another network \
-                 namespace. Its log says whether all was written",
-                path.display()
-            );
+    let mut all = Daemons::find().await;
+    let found = found_in(&table, path, &mut all);
+    let (here, shown) = (escaped(path), path.display().to_string());
+    let its = |daemon: &Daemon| daemon.path == here && !daemon.serves();
+    let mut daemons: Vec<_> = all.into_rest().filter(its).collect();
+    daemons.iter_mut().for_each(|daemon| daemon.path.clone_from(&shown));
+    match found {
+        Found::Nothing if daemons.is_empty() => {
+            bail!("{shown}: {}", nothing_at(path, table.topmost(path), &table));
         }
-    } else if daemons.is_empty() {
-        bail!("{}: {}", path.display(), nothing_at(path, there, &table));
+        Found::Nothing => {}
+        found => daemons.extend(leave(found, path, how.gives_up)?),
     }
     mount_daemon::until_gone(daemons, how).await
+}
+
+/// Unmounts what was found, `lazily` also what is in use; its daemon, which goes on until it has written all.
+pub(crate) fn leave(found: Found, path: &Path, lazily: bool) -> Result<Option<Daemon>> {
+    let_go(path, lazily)?;
+    let why = match found {
+        Found::Served(daemon) => return Ok(Some(*daemon)),
+        Found::Unheard(process) => {
+            let process = process.as_raw_nonzero();
+            format!("process {process} may be it, in another network namespace")
+        }
+        _ => "it is dead, or another user's".to_owned(),
+    };
+    let at = path.display();
+    eprintln!(
+        "{at}: unmounted. No daemon of it is found: {why}. Its log says whether all was written"
+    );
+    Ok(None)
 }
 
 /// Why nothing is unmounted at a path where none of ours is, and what could be.
@@ -119,7 +172,8 @@ fn nothing_at(path: &Path, there: Option<&Mount>, table: &MountTable) -> String 
         }
         None => "nothing is mounted there".to_owned(),
     };
-    let ours: Vec<&str> = table.ours().collect();
+    let ours = table.mounts().iter().filter(|mount| mount.is_ours());
+    let ours: Vec<&str> = ours.map(|mount| &*mount.path).collect();
     match &ours[..] {
         [] => format!("{what}; EmberFS is mounted nowhere"),
         ours => format!("{what}; EmberFS is mounted at {}", ours.join(", ")),
@@ -138,11 +192,6 @@ pub(crate) fn let_go(path: &Path, lazily: bool) -> Result<()> {
         bail!("{}: {}{hint}", path.display(), said.trim());
     }
     Ok(())
-}
-
-/// Whether one of our mounts is at `path`, alive or not.
-pub(crate) fn is_mounted(path: &Path) -> bool {
-    is_ours(&MountTable::read(), path)
 }
 
 fn is_ours(table: &MountTable, path: &Path) -> bool {
@@ -190,7 +239,7 @@ fn resolved(table: &MountTable, path: &Path) -> Result<PathBuf> {
 
 /// A path that stays the same wherever the process is; the directory is made if it is not there.
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
-    let table = MountTable::read();
+    let table = table()?;
     let path = resolved(&table, path)?;
     let (at, mut above) = (path.display(), path.ancestors());
     if above.next().is_some_and(|path| is_ours(&table, path)) {

@@ -22,9 +22,9 @@ pub struct Arguments {
     /// Say `mounted` on standard output as soon as it is, then let go of the terminal.
     #[arg(long, hide = true, requires = "foreground")]
     pub announce: bool,
-    /// Mount no more once the process that started this one is gone: it waits for the mount.
-    #[arg(long, hide = true)]
-    pub with_parent: bool,
+    /// Mount no more once this process is gone: it started this one, and waits for the mount.
+    #[arg(long, hide = true, value_name = "PROCESS")]
+    pub with_parent: Option<u32>,
     /// Do all but mount.
     #[arg(short = 'f')]
     pub fake: bool,

@@ -9,14 +9,18 @@
 //!   mount(8) ──► mount.emberfs ──► daemon        the arrows: who started whom, and waits for it
 //!      dies ─signal─►  dies  ─pipe─► ends        unless it is mounted by then
 //! ```
+//! The signal is asked for first of all. Who had died before that is known by this process's parent being another
+//! than it: `emberfs mount` says whom it is to be. Of `mount(8)`, which does not, only the parent at the beginning is
+//! known: if that died before, this mounts for nobody.
 
 use std::future::pending;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::io::Interest;
@@ -24,17 +28,20 @@ use tokio::net::unix::pipe::Sender;
 
 use crate::options::MountOptions;
 
+/// Why a mount is given up.
+pub(crate) const ABANDONED: &str = "nobody waits for the mount any more: it is given up";
 /// The line.
 const MOUNTED: &str = "mounted";
 
-/// Starts the daemon, and waits until it is mounted or has failed. `with_parent`: whoever started this process
-/// waits for that as well, and does not want the mount any more if it is gone. A shell that ends may want it.
+/// Starts the daemon, and waits until it is mounted or has failed. `waiter`: the process that started this one, waits
+/// for that as well, and does not want the mount any more if it is gone. A shell that ends may want it.
 ///
 /// # Errors
-/// If it cannot be started.
-pub(crate) fn start(with_parent: bool) -> Result<ExitCode> {
-    if with_parent {
+/// If it cannot be started, or the waiter is gone.
+pub(crate) fn start(waiter: Option<u32>) -> Result<ExitCode> {
+    if let Some(waiter) = waiter {
         set_parent_process_death_signal(Some(Signal::KILL)).context("watching who waits")?;
+        ensure!(parent_id() == waiter, ABANDONED);
     }
     let program = std::env::current_exe().context("this program's own file")?;
     let mut daemon = Command::new(program)

@@ -6,12 +6,13 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use emberfs_client_fuse_mounts::Said;
+use emberfs_daemon::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::adapter::{Adapter, Left};
-use crate::presence::{Presence, Said};
-use emberfs_daemon::shutdown::Shutdown;
+use crate::presence::Presence;
 
 /// Before this nobody wonders.
 const FIRST_LINE: Duration = Duration::from_secs(2);

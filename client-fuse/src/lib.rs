@@ -8,6 +8,8 @@
 //!   command line ─► options ─► background ─► serve: all of it, until it is unmounted ─► closing
 //!                                              └─► presence: where `emberfs umount` finds it
 //! ```
+//! What it shares with the commands about mounts lies below it, in `mounts/`.
+//!
 //! * [`session`]: the only place that knows the kernel's protocol. [`adapter`]: the file system, without it.
 //! * [`errno`]: failures as errnos. [`write_gather`]: bytes that are not on their way yet.
 #![forbid(unsafe_code)]
@@ -26,6 +28,7 @@ pub mod session;
 mod table;
 pub mod write_gather;
 
+use std::os::unix::process::parent_id;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,6 +43,7 @@ use options::MountOptions;
 /// # Errors
 /// Why it could not.
 pub fn run(arguments: &Arguments, caller: Caller) -> Result<ExitCode> {
+    let called_by = (caller == Caller::Mount).then(parent_id);
     let Arguments { source, path, options, fake, .. } = arguments;
     let options = MountOptions::new(source, path.clone(), options)?;
     if options.remount {
@@ -54,7 +58,7 @@ pub fn run(arguments: &Arguments, caller: Caller) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !arguments.foreground {
-        return background::start(arguments.with_parent || caller == Caller::Mount);
+        return background::start(arguments.with_parent.or(called_by));
     }
     if arguments.announce {
         background::leave_terminal()?;

@@ -1,26 +1,14 @@
 //! How `emberfs umount` and `emberfs down` find this daemon, and hear what it still has to do.
 //!
-//! It listens at a socket without a file, in the abstract name space: that goes with the process, and never
-//! lies. The name says the mount's device, as `/proc/self/mountinfo` has it, and the process. Anybody may have
-//! taken it: then something that nobody could guess stands behind it. So a name is found by how it begins, and who
-//! listens there is asked of the kernel.
-//!
-//! ```text
-//!   @emberfs-mount/0:57/4711, or @emberfs-mount/0:57/4711/8f3e0c6b52a97d14
-//!     ◄ CLUSTER PATH                                     one line: the path as mountinfo has it, and
-//!                                                        in octal also what is no text or moves a terminal
-//!     ◄ mounted | writing WORDS | done | lost WORDS      one line now, and one at each change
-//! ```
-//! Without words, `writing` means that no file has anything left. `done` and `lost` are the last; the connection
-//! stands until the process is gone. Whoever connected before them hears them, and whoever comes later is refused,
-//! as by a process that is gone. Only root and this process's user are answered: the words name files.
+//! It listens at a socket that every command can find; where, and what it says there, is described in
+//! `client-fuse/mounts/src/said.rs`.
 
-use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emberfs_client_fuse_mounts::{Said, socket};
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -36,19 +24,6 @@ const LAST_LINE_MAX: Duration = Duration::from_secs(1);
 /// Before it accepts again, where it could not: descriptors may be used up.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the daemon says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// It serves.
-    Mounted,
-    /// It serves no more, and writes what is left; without words, takes its leave of the servers.
-    Writing(String),
-    /// All is written.
-    Done,
-    /// It ends, and something is lost.
-    Lost(String),
-}
-
 /// The socket.
 #[derive(Debug)]
 pub(crate) struct Presence {
@@ -60,7 +35,7 @@ impl Presence {
     pub(crate) fn start(cluster: &str, at: &MountPoint) -> Self {
         let presence = Self { said: watch::Sender::new(Said::Mounted) };
         if let Some((device, path)) = at.listed() {
-            let name = format!("\0emberfs-mount/{device}/{}", std::process::id());
+            let name = format!("\0{}", socket(device, std::process::id()));
             match bind(&name) {
                 Ok(listener) => presence.listen(listener, format!("{cluster} {path}\n")),
                 Err(error) => {
@@ -185,26 +160,6 @@ async fn tell(
     stream.read(&mut nothing).await.map(|_| ())
 }
 
-impl Said {
-    /// Whether nothing is said after it.
-    fn is_last(&self) -> bool {
-        matches!(self, Self::Done | Self::Lost(_))
-    }
-}
-
-impl fmt::Display for Said {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, words) = match self {
-            Self::Mounted => ("mounted", ""),
-            Self::Writing(words) => ("writing", words.as_str()),
-            Self::Done => ("done", ""),
-            Self::Lost(words) => ("lost", words.as_str()),
-        };
-        let line = format!("{word} {words}").replace('\n', " ");
-        f.write_str(line.trim_end())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
@@ -233,15 +188,6 @@ mod tests {
             lines.push(line.trim_end().to_owned());
         }
         lines
-    }
-
-    #[test]
-    fn each_word_is_one_line() {
-        let words = || "1 file\n2 bytes".to_owned();
-        let all = [Said::Mounted, Said::Writing(words()), Said::Done, Said::Lost(words())];
-        let lines = ["mounted", "writing 1 file 2 bytes", "done", "lost 1 file 2 bytes"];
-        assert_eq!(all.map(|said| said.to_string()), lines);
-        assert_eq!(Said::Writing(String::new()).to_string(), "writing");
     }
 
     /// More than are answered at a time, and nothing was accepted when the last word came.

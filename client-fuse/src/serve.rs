@@ -10,22 +10,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use emberfs_client::{Client, ClientOptions, Cluster, Directory};
+use emberfs_client_fuse_mounts::Said;
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::adapter::Adapter;
-use crate::background;
+use crate::background::{self, ABANDONED};
 use crate::closing::{Closing, Lost};
 use crate::options::MountOptions;
-use crate::presence::{Presence, Said};
+use crate::presence::Presence;
 use crate::session::Session;
 
 /// How long the cluster may take to answer before the mount fails: beyond an election.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// Why a mount is given up.
-const ABANDONED: &str = "nobody waits for the mount any more: it is given up";
 /// How long an unmounted session may go on where somebody has files open.
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.

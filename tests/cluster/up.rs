@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use emberfs_client::{ClusterAddress, Directory};
 
@@ -80,7 +81,8 @@ async fn a_lost_disk_is_named_for_as_long_as_it_is_lost() {
     hold(
         &cluster,
         &[
-            (&up, 0, &[missing[0], missing[1], &*add, "1 of 2 replicas serves, storage-1 is away"]),
+            (&up, 1, &[missing[0], missing[1], &*add, "1 of 2 replicas serves, storage-1 is away"]),
+            (&up, 1, &["degraded: disk ", "cluster local is up, and degraded: "]),
             (&["status"], 1, &[missing[0], missing[1], &*add]),
         ],
     );
@@ -91,6 +93,50 @@ async fn a_lost_disk_is_named_for_as_long_as_it_is_lost() {
     cluster.up();
     compare(&cluster);
     hold(&cluster, &[(&["status"], 0, &["healthy"])]);
+    cluster.down();
+}
+
+/// Nothing that time alone brings back: it says what `status` says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_no_success() {
+    let cluster = LocalCluster::start(&["--storage", "1", "--disks", "2", "--replicas", "1"]);
+    write(&cluster);
+    cluster.kill("storage-1").await;
+    let (dir, disk) = (text(&cluster.directory()), cluster.directory().join("storage-1/disk-2"));
+    let away = take(&disk);
+    cluster.must(&["disk", "format", &text(&disk)]);
+    let missing = "is missing: storage-1 (node-";
+    let up = ["up", "--dir", &dir];
+    let words = [missing, "runs, and is unavailable: ", "its only replica does not serve"];
+    hold(&cluster, &[(&up, 2, &words), (&["status"], 2, &[missing, "is unavailable: "])]);
+    cluster.down();
+    fs::remove_dir_all(&disk).expect("it was not admitted");
+    fs::rename(&away, &disk).expect("the lost one is found");
+    hold(&cluster, &[(&up, 0, &["cluster local is up: "]), (&["status"], 0, &["healthy"])]);
+    compare(&cluster);
+    cluster.down();
+}
+
+/// Neither knows of the other: there was nothing when they were started.
+#[test]
+fn two_at_once_make_one_cluster() {
+    let cluster = LocalCluster::prepare(&SINGLE, &[]);
+    let dir = text(&cluster.directory());
+    let up = [&["up", "--dir", &*dir][..], &SINGLE[..]].concat();
+    let start = || {
+        let mut up_too = cluster.command("emberfs");
+        up_too.args(&up).stdout(Stdio::piped()).stderr(Stdio::piped());
+        up_too.spawn().expect("it starts")
+    };
+    let ends = [start(), start()].map(|child| child.wait_with_output().expect("it is a child"));
+    let said = ends.map(|output| {
+        let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+        said(&output.stdout)
+    });
+    assert!(said[0].contains("cluster local is up: ") && said[0] == said[1], "{said:?}");
+    assert_eq!(cluster.processes().len(), 2, "one metadata server, one storage server");
+    hold(&cluster, &[(&["status"], 0, &["1 storage server, 1 disk, 4 of 4 chains whole"])]);
     cluster.down();
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use emberfs_tests::local::program;
 
-use crate::mounted::until;
+use crate::mounted::{until, words};
 
 /// Nobody listens there, which a mount takes half a minute to believe.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -55,4 +55,20 @@ fn a_killed_mount_takes_its_helper_along() {
 fn a_killed_emberfs_mount_leaves_nobody_behind() {
     let emberfs = program("emberfs").display().to_string();
     kill(|_| {}, &[&emberfs, "--cluster", NOWHERE, "mount", "m", "-o", "{}"]);
+}
+
+/// It is started, and before it can say that it wants to hear of that, whoever waits is gone.
+#[test]
+fn who_has_died_before_it_is_watched_gets_none() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = directory.path().join("log");
+    let mut gone = Command::new("true").spawn().expect("it starts");
+    let waiter = gone.id().to_string();
+    gone.wait().expect("it is a child");
+    let mut fuse = Command::new(program("emberfs-fuse"));
+    fuse.args([NOWHERE, "--with-parent", &waiter, "-o"]).arg(format!("log={}", log.display()));
+    let output = fuse.arg(directory.path()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(32), "{}", words(&output));
+    assert!(words(&output).contains("nobody waits for the mount any more"), "{}", words(&output));
+    assert!(!log.exists(), "no daemon was started");
 }

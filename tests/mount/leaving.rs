@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use emberfs_client::OpenOptions;
 use emberfs_layout::{ChunkIndex, ChunkVersion};
@@ -25,6 +25,7 @@ struct Stuck {
     /// Gone first, where a test fails: before that the file could not be closed.
     mount: Mounted,
     _holder: Holder,
+    cluster: LocalCluster,
 }
 
 /// Who has written the file and holds it open: a process that starts no other. For each one that is started beside
@@ -61,22 +62,63 @@ impl Drop for Holder {
 impl Stuck {
     /// It waits for longer than a test does, but not for ever: a process that is killed in a call that nobody
     /// ever answers never ends.
-    fn start(cluster: &LocalCluster) -> Self {
-        let mount = Mounted::start(cluster, "deadline=90");
+    fn start(test: &str) -> Option<Self> {
+        let cluster = cluster(test, &[])?;
+        let mount = Mounted::start(&cluster, "deadline=90");
         fs::create_dir(mount.at("d")).expect("made");
         cluster.signal("storage-1", "STOP");
         let holder = Holder::start(&mount.at("d/f"));
-        Self { mount, _holder: holder }
+        Some(Self { mount, _holder: holder, cluster })
     }
 
     /// The same, and the mount was asked to end.
-    fn ending(cluster: &LocalCluster) -> Self {
-        let stuck = Self::start(cluster);
+    fn ending(test: &str) -> Option<Self> {
+        let stuck = Self::start(test)?;
         stuck.mount.signal("TERM");
         until("it says what it waits for", || stuck.mount.log().contains(STILL));
         assert!(!stuck.mount.at("d").exists(), "nobody finds files by it any more");
-        stuck
+        Some(stuck)
     }
+
+    /// Where it is mounted.
+    fn path(&self) -> String {
+        self.mount.path().display().to_string()
+    }
+
+    /// How the daemon ended, if it has.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.mount.ended()
+    }
+
+    /// All that was written is there, and the daemon gone.
+    fn arrived(mut self) {
+        assert!(self.ended().expect("the daemon is gone").success());
+        arrived(&self.cluster);
+        self.cluster.down();
+    }
+}
+
+/// Waits until a mount's daemon has ended before all was written, and has logged these words in one line.
+#[track_caller]
+fn gives_up(mount: &mut Mounted, words: &[&str]) {
+    let (code, log) = (mount.wait().code(), mount.log());
+    assert_eq!(code, Some(75), "{log}");
+    let said = |line: &str| words.iter().all(|word| line.contains(word));
+    assert!(log.lines().any(said), "{words:?}: {log}");
+}
+
+/// The server that hung goes on, and all is stopped.
+fn end(cluster: &LocalCluster) {
+    cluster.signal("storage-1", "CONT");
+    cluster.up();
+    cluster.down();
+}
+
+/// Writes the bytes, and waits for them in vain.
+#[track_caller]
+fn times_out(file: &mut File) {
+    file.write_all(&BYTES).expect("gathered");
+    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
 }
 
 /// The bytes, by the native client.
@@ -96,21 +138,12 @@ fn fails(cluster: &LocalCluster, command: &[&str], said: &[&str]) {
 #[test]
 fn a_second_signal_gives_up_what_waits_and_names_it() {
     let test = "a_second_signal_gives_up_what_waits_and_names_it";
-    let Some(cluster) = cluster(test, &[]) else { return };
-    let mut stuck = Stuck::ending(&cluster);
-    let mount = &mut stuck.mount;
-    assert_eq!(mount.ended(), None);
-    mount.signal("INT");
-    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
-    let log = mount.log();
-    let lost = log.lines().find(|line| line.contains("SIGINT before all was written"));
-    let lost = lost.unwrap_or_else(|| panic!("{log}"));
-    for word in ["lost: d/f [", "(100000 bytes)"] {
-        assert!(lost.contains(word), "{word}: {lost}");
-    }
-    cluster.signal("storage-1", "CONT");
-    cluster.up();
-    cluster.down();
+    let Some(mut stuck) = Stuck::ending(test) else { return };
+    assert_eq!(stuck.ended(), None);
+    stuck.mount.signal("INT");
+    let lost = ["SIGINT before all was written", "lost: d/f [", "(100000 bytes)"];
+    gives_up(&mut stuck.mount, &lost);
+    end(&stuck.cluster);
 }
 
 #[test]
@@ -120,69 +153,72 @@ fn a_deadline_gives_up_what_waits() {
     let mut mount = Mounted::start(&cluster, "deadline=5");
     let mut file = File::create_new(mount.at("f")).expect("made");
     cluster.signal("storage-1", "STOP");
-    file.write_all(&BYTES).expect("gathered");
-    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
+    times_out(&mut file);
     mount.signal("TERM");
-    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
-    assert!(mount.log().contains("nothing got on for 5 s before all was"), "{}", mount.log());
-    cluster.signal("storage-1", "CONT");
-    cluster.up();
-    cluster.down();
+    gives_up(&mut mount, &["nothing got on for 5 s before all was"]);
+    end(&cluster);
 }
 
 #[test]
 fn who_unmounts_waits_until_all_is_written() {
-    let Some(cluster) = cluster("who_unmounts_waits_until_all_is_written", &[]) else { return };
-    let mut stuck = Stuck::start(&cluster);
-    let mount = &mut stuck.mount;
-    let path = mount.path().display().to_string();
-    fails(&cluster, &["umount", &path], &["busy", "--force"]);
+    let Some(stuck) = Stuck::start("who_unmounts_waits_until_all_is_written") else { return };
+    let (cluster, path) = (&stuck.cluster, stuck.path());
+    fails(cluster, &["umount", &path], &["busy", "--force"]);
     let output = std::thread::scope(|scope| {
         let umount = scope.spawn(|| cluster.emberfs(&["umount", "--force", &path]));
-        until("it waits", || mount.log().contains(STILL));
+        until("it waits", || stuck.mount.log().contains(STILL));
         assert!(!umount.is_finished());
         cluster.signal("storage-1", "CONT");
         umount.join().expect("no panic")
     });
     assert!(output.status.success(), "{}", words(&output));
     assert!(words(&output).contains(STILL_WRITES), "{}", words(&output));
-    assert!(mount.ended().expect("the daemon is gone").success());
-    arrived(&cluster);
-    cluster.down();
+    stuck.arrived();
 }
 
 #[test]
 fn nobody_stops_servers_while_a_mount_needs_them() {
     let test = "nobody_stops_servers_while_a_mount_needs_them";
-    let Some(cluster) = cluster(test, &[]) else { return };
-    let mut stuck = Stuck::ending(&cluster);
-    let mount = &mut stuck.mount;
-    let path = mount.path().display().to_string();
-    let directory = cluster.directory().display().to_string();
-    fails(&cluster, &["umount", "--timeout", "1", &path], &[STILL_WRITES, "umount", "--force"]);
+    let Some(mut stuck) = Stuck::ending(test) else { return };
+    let (path, directory) = (stuck.path(), stuck.cluster.directory().display().to_string());
+    let umount = ["umount", "--timeout", "1", &path];
+    fails(&stuck.cluster, &umount, &[STILL_WRITES, "umount", "--force"]);
     let force = format!("down --dir {directory} --force");
     let down = ["down", "--timeout", "1", "--dir", &directory];
-    fails(&cluster, &down, &["nothing is stopped", STILL_WRITES, &force]);
-    assert_eq!((mount.ended(), cluster.process("meta-1").is_some()), (None, true));
-    cluster.signal("storage-1", "CONT");
-    cluster.must(&["umount", &path]);
-    assert!(mount.ended().expect("the daemon is gone").success());
-    arrived(&cluster);
-    cluster.down();
+    fails(&stuck.cluster, &down, &["nothing is stopped", STILL_WRITES, &force]);
+    assert_eq!((stuck.ended(), stuck.cluster.process("meta-1").is_some()), (None, true));
+    stuck.cluster.signal("storage-1", "CONT");
+    stuck.cluster.must(&["umount", &path]);
+    stuck.arrived();
 }
 
 #[test]
 fn force_gives_up_what_waits_and_says_what() {
-    let Some(cluster) = cluster("force_gives_up_what_waits_and_says_what", &[]) else { return };
-    let mut stuck = Stuck::start(&cluster);
-    let mount = &mut stuck.mount;
-    let path = mount.path().display().to_string();
+    let Some(mut stuck) = Stuck::start("force_gives_up_what_waits_and_says_what") else { return };
+    let path = stuck.path();
     let umount = ["umount", "--force", "--timeout", "1", &path];
-    fails(&cluster, &umount, &["before all was written", "lost: d/f [", "(100000 bytes)"]);
-    assert_eq!(mount.ended().and_then(|status| status.code()), Some(75));
-    cluster.signal("storage-1", "CONT");
-    cluster.up();
-    cluster.down();
+    let lost = ["before all was written", "lost: d/f [", "(100000 bytes)"];
+    fails(&stuck.cluster, &umount, &lost);
+    assert_eq!(stuck.ended().and_then(|status| status.code()), Some(75));
+    end(&stuck.cluster);
+}
+
+/// What becomes of one is said beside what becomes of the other.
+#[test]
+fn down_gives_up_all_that_wait_at_once() {
+    let Some(mut stuck) = Stuck::ending("down_gives_up_all_that_wait_at_once") else { return };
+    let mount = Mounted::start(&stuck.cluster, "deadline=90");
+    let holder = Holder::start(&mount.at("d/g"));
+    // Gone in this order, where a test fails.
+    let mut other = (mount, holder);
+    other.0.signal("TERM");
+    until("it says what it waits for", || other.0.log().contains(STILL));
+    let directory = stuck.cluster.directory().display().to_string();
+    let down = ["down", "--force", "--timeout", "1", "--dir", &directory];
+    fails(&stuck.cluster, &down, &["nothing is stopped", "lost: d/f [", "lost: d/g ["]);
+    let ended = [stuck.ended(), other.0.ended()].map(|status| status.and_then(|s| s.code()));
+    assert_eq!(ended, [Some(75); 2]);
+    end(&stuck.cluster);
 }
 
 /// The deadline of who waits is not that of the bytes: they are on their way, and are sent once.
@@ -195,8 +231,7 @@ async fn what_somebody_waited_for_in_vain_arrives_once() {
     file.write_all(&BYTES).expect("gathered");
     file.sync_all().expect("arrived, by a connection that stands from now on");
     cluster.signal("storage-1", "STOP");
-    file.write_all(&BYTES).expect("gathered");
-    refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
+    times_out(&mut file);
     refused(file.sync_all(), Errno::TIMEDOUT.raw_os_error());
     cluster.signal("storage-1", "CONT");
     until("it has arrived", || file.sync_all().is_ok());
@@ -241,9 +276,7 @@ async fn only_what_has_not_arrived_is_left() {
     let left = format!("still writing 1 file, {} bytes: chain-", hangs * CHUNK);
     until("it says what has not arrived", || mount.log().contains(&left));
     mount.signal("INT");
-    assert_eq!(mount.wait().code(), Some(75), "{}", mount.log());
-    let lost = format!("lost: f [{}] ({} bytes)", made.inode.0, hangs * CHUNK);
-    assert!(mount.log().contains(&lost), "{lost}: {}", mount.log());
+    gives_up(&mut mount, &[&format!("lost: f [{}] ({} bytes)", made.inode.0, hangs * CHUNK)]);
     drop(holder);
     cluster.signal("storage-1", "CONT");
     client.close().await.expect("said");

@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use emberfs_client_fuse_mounts::MountTable;
+use emberfs_tests::local::program;
+use emberfs_tests::scratch;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -69,8 +72,7 @@ impl Example {
 }
 
 fn is_mounted(path: &Path) -> bool {
-    let table = fs::read_to_string("/proc/self/mountinfo").expect("Linux");
-    table.lines().any(|line| line.split(' ').nth(4) == path.to_str())
+    MountTable::read().expect("Linux").topmost(path).is_some()
 }
 
 #[test]
@@ -162,6 +164,33 @@ fn up_does_not_wait_for_a_daemon_that_hangs() {
     let said = format!("{path}: its daemon (process {}) does not answer", daemon.as_raw_nonzero());
     assert!(words(&output).contains(&said), "{}", words(&output));
     cluster.down();
+}
+
+/// As seen from another network namespace, where its socket is not.
+#[test]
+fn a_mount_whose_daemon_is_not_heard_stays() {
+    let test = "a_mount_whose_daemon_is_not_heard_stays";
+    let may = Command::new("unshare").args(["--net", "true"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        println!("skipped: {test}: no network namespace of its own");
+        return;
+    }
+    let Some(example) = Example::start(test) else { return };
+    let (path, daemon) = (example.path("one"), example.daemon().as_raw_nonzero());
+    let shown = path.display().to_string();
+    let mut up = Command::new("unshare");
+    up.arg("--net").arg(program("emberfs")).args(["up", "--mount", &shown, "--dir"]);
+    up.arg(example.cluster.directory()).env(scratch::VARIABLE, example.cluster.config());
+    let output = up.env_remove("EMBERFS_CLUSTER").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    for said in [
+        &format!("{shown} is mounted already, it seems by process {daemon}"),
+        &format!("`emberfs umount --force {shown}`"),
+    ] {
+        assert!(words(&output).contains(said), "{said}: {}", words(&output));
+    }
+    fs::write(path.join("f"), "text").expect("it serves on");
+    example.cluster.down();
 }
 
 #[test]

@@ -3,15 +3,51 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
+use crate::local::LocalCluster;
 use crate::mounted::{Mounted, cluster};
+
+/// Two mounts of one cluster.
+struct Two {
+    one: Mounted,
+    other: Mounted,
+    cluster: LocalCluster,
+}
+
+impl Two {
+    fn start(test: &str) -> Option<Self> {
+        let cluster = cluster(test, &[])?;
+        let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+        Some(Self { one, other, cluster })
+    }
+
+    fn leave(self) {
+        self.one.leave();
+        self.other.leave();
+        self.cluster.down();
+    }
+}
+
+/// What reaches the servers before a write returns.
+const THROUGH: [OFlags; 3] = [OFlags::DSYNC, OFlags::DIRECT, OFlags::SYNC];
+
+/// Opens a file that is there.
+fn open(path: PathBuf, how: &mut OpenOptions, flags: OFlags) -> File {
+    how.custom_flags(flags.bits().cast_signed()).open(path).expect("there")
+}
+
+/// Opens a file that is there, for writing.
+fn for_writing(path: PathBuf, flags: OFlags) -> File {
+    open(path, OpenOptions::new().write(true), flags)
+}
 
 #[test]
 fn what_one_closed_the_other_reads() {
-    let Some(cluster) = cluster("what_one_closed_the_other_reads", &[]) else { return };
-    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    let Some(two) = Two::start("what_one_closed_the_other_reads") else { return };
+    let Two { one, other, .. } = &two;
     fs::write(one.at("f"), "first").expect("written");
     assert_eq!(fs::read(other.at("f")).expect("there"), b"first");
     // It is in the other's page cache now, and must not come from there.
@@ -21,17 +57,13 @@ fn what_one_closed_the_other_reads() {
     assert!(!one.at("f").exists());
     fs::remove_file(one.at("g")).expect("removed");
     assert!(!other.at("g").exists());
-    one.leave();
-    other.leave();
-    cluster.down();
+    two.leave();
 }
 
 #[test]
 fn what_was_synced_the_other_sees_with_its_length() {
-    let Some(cluster) = cluster("what_was_synced_the_other_sees_with_its_length", &[]) else {
-        return;
-    };
-    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    let Some(two) = Two::start("what_was_synced_the_other_sees_with_its_length") else { return };
+    let Two { one, other, .. } = &two;
     let len = || fs::metadata(other.at("f")).expect("there").len();
     let mut file = File::create_new(one.at("f")).expect("made");
     file.write_all(&[1; 5000]).expect("written");
@@ -42,11 +74,9 @@ fn what_was_synced_the_other_sees_with_its_length() {
     assert_eq!(file.metadata().expect("there").len(), 10_000);
     file.write_all(&[3; 5000]).expect("written");
     assert_eq!(fs::metadata(one.at("f")).expect("there").len(), 15_000);
-    for flags in [OFlags::DSYNC, OFlags::DIRECT, OFlags::SYNC] {
+    for flags in THROUGH {
         let before = len();
-        let flags = flags.bits().cast_signed();
-        let through = OpenOptions::new().write(true).custom_flags(flags).open(one.at("f"));
-        through.expect("there").write_all_at(&[4; 4096], before).expect("written");
+        for_writing(one.at("f"), flags).write_all_at(&[4; 4096], before).expect("written");
         assert_eq!(len(), before + 4096);
     }
     let longer = OpenOptions::new().append(true).open(one.at("f"));
@@ -54,45 +84,37 @@ fn what_was_synced_the_other_sees_with_its_length() {
     longer.expect("there").write_all(b"end").expect("written");
     assert_eq!(len(), before + 3);
     drop(file);
-    one.leave();
-    other.leave();
-    cluster.down();
+    two.leave();
 }
 
 /// What a mount knows of the length may be from before the other's cut.
 #[test]
 fn what_is_written_through_is_seen_though_the_other_cut_the_file() {
     let test = "what_is_written_through_is_seen_though_the_other_cut_the_file";
-    let Some(cluster) = cluster(test, &[]) else { return };
-    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    let Some(two) = Two::start(test) else { return };
+    let Two { one, other, .. } = &two;
     fs::write(one.at("f"), [1; 10_000]).expect("written");
-    for flags in [OFlags::DSYNC, OFlags::DIRECT, OFlags::SYNC] {
-        let flags = flags.bits().cast_signed();
-        let through = OpenOptions::new().write(true).custom_flags(flags).open(one.at("f"));
-        let through = through.expect("there");
+    for flags in THROUGH {
+        let through = for_writing(one.at("f"), flags);
         through.write_all_at(&[2; 8192], 0).expect("written");
         fs::write(other.at("f"), []).expect("cut");
         through.write_all_at(&[3; 4096], 0).expect("written");
         let seen = fs::read(other.at("f")).expect("there");
         assert!(seen == [3; 4096], "{} bytes", seen.len());
     }
-    one.leave();
-    other.leave();
-    cluster.down();
+    two.leave();
 }
 
 /// Bytes that one had safe at the servers and has not spoken of yet when the other cuts the file.
 #[test]
 fn what_the_other_cut_away_does_not_come_back_as_zeros() {
     let test = "what_the_other_cut_away_does_not_come_back_as_zeros";
-    let Some(cluster) = cluster(test, &[]) else { return };
-    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
+    let Some(two) = Two::start(test) else { return };
+    let Two { one, other, .. } = &two;
     fs::write(one.at("f"), [1; 10_000]).expect("written");
-    let flags = OFlags::DSYNC.bits().cast_signed();
-    let through = OpenOptions::new().write(true).custom_flags(flags).open(one.at("f"));
-    let through = through.expect("there");
+    let through = for_writing(one.at("f"), OFlags::DSYNC);
     through.write_all_at(&[2; 100], 9_000).expect("written");
-    let cut = OpenOptions::new().write(true).open(other.at("f")).expect("there");
+    let cut = for_writing(other.at("f"), OFlags::empty());
     cut.set_len(10).expect("cut");
     through.sync_all().expect("synced");
     assert_eq!(fs::read(other.at("f")).expect("there"), [1; 10]);
@@ -105,16 +127,14 @@ fn what_the_other_cut_away_does_not_come_back_as_zeros() {
     let seen = fs::read(other.at("g")).expect("there");
     assert!(seen.last().is_none_or(|byte| *byte == 3), "{} bytes", seen.len());
     drop((through, cut, file));
-    one.leave();
-    other.leave();
-    cluster.down();
+    two.leave();
 }
 
 #[test]
 fn appenders_never_meet() {
-    let Some(cluster) = cluster("appenders_never_meet", &[]) else { return };
-    let (one, other) = (Mounted::start(&cluster, ""), Mounted::start(&cluster, ""));
-    let append = |path: std::path::PathBuf, by: u8| {
+    let Some(two) = Two::start("appenders_never_meet") else { return };
+    let Two { one, other, .. } = &two;
+    let append = |path: PathBuf, by: u8| {
         let mut file = OpenOptions::new().append(true).create(true).open(path).expect("opened");
         for number in 0..60_u32 {
             let mut record = vec![by; 1000];
@@ -139,9 +159,7 @@ fn appenders_never_meet() {
         next[usize::from(by)] += 1;
     }
     assert_eq!(next, [60; 4]);
-    one.leave();
-    other.leave();
-    cluster.down();
+    two.leave();
 }
 
 #[test]
@@ -164,9 +182,7 @@ fn descriptors_of_one_file_see_each_other_s_bytes() {
             file.write_all_at(&expected[range.clone()], range.start as u64).expect("written");
         }
     }
-    let direct = OFlags::DIRECT.bits().cast_signed();
-    let mut uncached =
-        OpenOptions::new().read(true).custom_flags(direct).open(&path).expect("opened");
+    let mut uncached = open(path.clone(), OpenOptions::new().read(true), OFlags::DIRECT);
     let mut seen = Vec::new();
     uncached.read_to_end(&mut seen).expect("read");
     assert!(seen == expected, "{} bytes", seen.len());

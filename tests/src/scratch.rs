@@ -11,8 +11,7 @@
 //! Rejected: `PR_SET_PDEATHSIG`, which needs `unsafe`, strikes when the *thread* ends that started a child, and
 //! is not inherited by the children of `emberfs up`.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +19,7 @@ use std::thread::{panicking, park_timeout};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use emberfs_client_fuse_mounts::{Mount, MountTable};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::local::program;
@@ -131,26 +131,7 @@ fn is_of(process: Pid, directory: &Path) -> bool {
 
 /// What is mounted below `directory`, the last one first.
 fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read("/proc/self/mountinfo")?;
-    let paths = table
-        .split(|byte| *byte == b'\n')
-        .rev()
-        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    let mounts = paths.map(|path| PathBuf::from(OsString::from_vec(unescaped(path))));
-    Ok(mounts.filter(|mount| mount.starts_with(directory)).collect())
-}
-
-/// A path of the kernel's table, where blanks, line ends and backslashes are three octal digits.
-fn unescaped(mut listed: &[u8]) -> Vec<u8> {
-    let mut path = Vec::new();
-    while let Some((first, rest)) = listed.split_first() {
-        let octal = rest
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| str::from_utf8(digits).ok());
-        let byte = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        path.push(byte.unwrap_or(*first));
-        listed = if byte.is_some() { &rest[3..] } else { rest };
-    }
-    path
+    let table = MountTable::read()?;
+    let places = table.mounts().iter().rev().map(Mount::place);
+    Ok(places.filter(|place| place.starts_with(directory)).collect())
 }

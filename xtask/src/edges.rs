@@ -41,6 +41,7 @@ const STATE: &str = "emberfs-meta-server-state";
 const CONSENSUS: &str = "emberfs-meta-server-consensus";
 const SESSION: &str = "emberfs-client-session";
 const CLIENT: &str = "emberfs-client";
+const MOUNTS: &str = "emberfs-client-fuse-mounts";
 
 /// Lower crates first.
 const TABLE: &[Row] = &[
@@ -60,8 +61,9 @@ const TABLE: &[Row] = &[
         &[LAYOUT, BUFFER, WIRE, STATE, CONSENSUS, CHAIN, TRANSPORT, DAEMON],
     ),
     free(CLIENT, &[LAYOUT, BUFFER, WIRE, SESSION, TRANSPORT]),
-    free("emberfs-client-fuse", &[LAYOUT, BUFFER, CLIENT, DAEMON]),
-    free("emberfs-admin-cli", &[LAYOUT, CLIENT]),
+    free(MOUNTS, &[]),
+    free("emberfs-client-fuse", &[LAYOUT, BUFFER, CLIENT, DAEMON, MOUNTS]),
+    free("emberfs-admin-cli", &[LAYOUT, CLIENT, MOUNTS]),
     free("xtask", &[]),
     free(
         "emberfs-tests",
@@ -77,6 +79,7 @@ const TABLE: &[Row] = &[
             TRANSPORT,
             DAEMON,
             CLIENT,
+            MOUNTS,
             "emberfs-storage-server",
             "emberfs-meta-server",
             "emberfs-client-fuse",

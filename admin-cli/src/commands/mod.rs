@@ -57,7 +57,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Status => return status::run(connection, json).await,
         Command::Check { paths } => return files::check::run(connection, json, &paths).await,
         Command::Up(args) => {
-            local::up::run(place(connection, args.dir.as_deref()), &args).await?;
+            return local::up::run(place(connection, args.dir.as_deref()), &args).await;
         }
         Command::Down { dir, force } => {
             let how = local::down::How { force, time: unmount_time };

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
-use crate::mount_daemon::{self, Daemon, Waiting};
+use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mountpoint::{self, Found};
 
 /// How long a server may take to write down what it has in memory: a busy disk's queue.
@@ -54,25 +54,27 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
     Ok(())
 }
 
-/// `command` is what waits.
+/// Every mount has the same time to write what it has. `command` is what waits.
 async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let waiting = Waiting { time: how.time, gives_up: how.force, command };
     let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
-    for path in plan.mounts.iter().filter(|path| mountpoint::is_mounted(path)) {
-        if let Found::Served(daemon) = mountpoint::found(path).await
-            && daemon.is_of_other(cluster.as_deref())
-        {
-            eprintln!("another cluster is mounted at {}: it stays", path.display());
-            continue;
+    let (mut all, mut left) = (Daemons::find().await, Vec::new());
+    for path in &plan.mounts {
+        match mountpoint::found(path, &mut all)?.of_cluster(cluster.as_deref()) {
+            Found::Nothing => {}
+            other @ Found::Other => eprintln!("{}; it stays as it is", other.words(path)),
+            ours => {
+                left.extend(mountpoint::leave(ours, path, how.force)?);
+                eprintln!("unmounted {}", path.display());
+            }
         }
-        mountpoint::unmount(path, waiting).await?;
-        eprintln!("unmounted {}", path.display());
     }
     let is_ours = |daemon: &Daemon| Some(&daemon.cluster) == cluster.as_ref();
-    let ours = mount_daemon::all().await.into_iter().filter(is_ours);
+    let ours = all.into_rest().filter(is_ours);
     let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);
     for daemon in serving {
         eprintln!("{} stays mounted, and waits until the cluster is up again", daemon.path);
     }
-    mount_daemon::until_gone(ending, waiting).await
+    left.extend(ending);
+    mount_daemon::until_gone(left, waiting).await
 }

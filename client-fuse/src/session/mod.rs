@@ -3,7 +3,7 @@
 //!
 //! * `kernel`: each request of the kernel handed to the adapter, each answer handed back.
 //! * `convert`: our words and the kernel's.
-//! * `mount_point`: mounting and unmounting. `mount_table`: what is mounted.
+//! * `mount_point`: mounting and unmounting.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
 //! request, which answers it. Only bytes that need but be gathered are taken at once.
@@ -14,7 +14,6 @@
 mod convert;
 mod kernel;
 mod mount_point;
-mod mount_table;
 
 use std::io;
 use std::sync::Arc;

@@ -13,15 +13,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use emberfs_client_fuse_mounts::{Mount, MountTable, TYPE};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
 
-use super::mount_table::{Listed, topmost};
 use crate::options::MountOptions;
 
-/// The type by which it is listed among the mounts.
-const TYPE: &str = "fuse.emberfs";
 /// What mounts and unmounts for those who are not root.
 const HELPER: &str = "fusermount3";
 
@@ -30,7 +28,7 @@ const HELPER: &str = "fusermount3";
 pub struct MountPoint {
     path: PathBuf,
     /// As the kernel lists it, so that no other is unmounted.
-    listed: Option<Listed>,
+    listed: Option<Mount>,
 }
 
 /// Why something was not mounted or unmounted.
@@ -189,8 +187,12 @@ fn unreadable(path: &Path, source: io::Error) -> MountError {
     }
 }
 
+fn topmost(path: &Path) -> Option<Mount> {
+    MountTable::read().ok()?.topmost(path).cloned()
+}
+
 fn is_ours(path: &Path) -> bool {
-    topmost(path).is_some_and(|mount| mount.kind == TYPE)
+    topmost(path).is_some_and(|mount| mount.is_ours())
 }
 
 fn is_root() -> bool {

@@ -65,7 +65,7 @@ impl Writer {
         let by = self.clone();
         let change = async move {
             let reply = by.change(mutation, &mut Patience::new(None)).await?;
-            let known = by.known.learn(inode_of(reply)?.0);
+            let known = by.known.learn(inode_of(reply)?);
             drop(guard);
             Ok(known)
         };
@@ -112,7 +112,7 @@ impl Writer {
                 written: range,
                 close: close && last,
             };
-            let (attributes, _) = inode_of(self.change(mutation, &mut patience).await?)?;
+            let attributes = inode_of(self.change(mutation, &mut patience).await?)?;
             taken.range = None;
             self.known.learn(attributes);
             if last {

@@ -47,7 +47,6 @@ use writer::{Known, Writer};
 #[derive(Debug)]
 pub struct File {
     open: Arc<OpenFile>,
-    created: bool,
     closed: bool,
 }
 
@@ -71,12 +70,6 @@ impl File {
     #[must_use]
     pub fn inode(&self) -> InodeId {
         self.open.inode
-    }
-
-    /// Whether it was created by being opened.
-    #[must_use]
-    pub fn was_created(&self) -> bool {
-        self.created
     }
 
     /// The handle by which the metadata group knows it, if it is open for writing.
@@ -220,7 +213,7 @@ impl File {
             Mutation::SetAttributes { of: Place::inode(open.inode), follow: false, change };
         let Some(writer) = &open.writer else {
             let reply = open.meta.change(mutation, &mut patience).await?;
-            return Ok(open.known.learn(inode_of(reply)?.0));
+            return Ok(open.known.learn(inode_of(reply)?));
         };
         let alone = match change.size {
             Some(_) => {

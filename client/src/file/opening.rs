@@ -122,7 +122,7 @@ impl File {
         let _opening = meta.inner.held.opening();
         let attributes = meta.access(file, READ).await?;
         match attributes.kind {
-            InodeKind::File => Ok(Self::new(meta, attributes, None, false, options)),
+            InodeKind::File => Ok(Self::new(meta, attributes, None, options)),
             InodeKind::Directory => Err(FsError::IsADirectory.into()),
             _ => Err(FsError::NotSupported.into()),
         }
@@ -165,11 +165,11 @@ impl File {
         let task = meta.inner.runtime.spawn(async move {
             let mut endless = Patience::new(None);
             let reply = change_under(&by, &credentials, mutation, &mut endless).await?;
-            let (attributes, created) = inode_of(reply)?;
+            let attributes = inode_of(reply)?;
             // A client that was dropped meanwhile has ended the session.
             let inner = inner.upgrade().ok_or(ClientError::Closed)?;
             let meta = Meta { inner, credentials };
-            Ok(Self::new(&meta, attributes, Some((by, handle)), created, &options))
+            Ok(Self::new(&meta, attributes, Some((by, handle)), &options))
         });
         let opened = patience.wait_quietly(|| session.meta.waiting_for(None), task).await?;
         opened.map_err(|_| ClientError::Closed)?
@@ -179,7 +179,6 @@ impl File {
         meta: &Meta,
         attributes: Attributes,
         writer: Option<(Arc<Session>, HandleId)>,
-        created: bool,
         options: &OpenOptions,
     ) -> Self {
         let (inode, known) = (attributes.inode, Known::new(attributes));
@@ -195,6 +194,6 @@ impl File {
             stripe: Mutex::default(),
             _hold: meta.inner.held.hold(inode),
         };
-        Self { open: Arc::new(open), created, closed: false }
+        Self { open: Arc::new(open), closed: false }
     }
 }

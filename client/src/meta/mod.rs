@@ -73,9 +73,9 @@ pub(crate) fn misfit(reply: &impl std::fmt::Debug) -> ClientError {
 }
 
 /// The attributes in an answer to what makes, opens or changes an inode.
-pub(crate) fn inode_of(reply: MutationReply) -> Result<(Attributes, bool), ClientError> {
+pub(crate) fn inode_of(reply: MutationReply) -> Result<Attributes, ClientError> {
     match reply {
-        MutationReply::Inode { attributes, created } => Ok((attributes, created)),
+        MutationReply::Inode { attributes, .. } => Ok(attributes),
         MutationReply::GroupsNeeded => Err(FsError::PermissionDenied.into()),
         other => Err(misfit(&other)),
     }

@@ -133,7 +133,7 @@ impl Meta {
         let Position { parent, name } = at;
         let mutation = Mutation::MakeNode { parent, name, mode, node };
         let reply = self.change(mutation, &mut self.inner.patience()).await?;
-        inode_of(reply).map(|(attributes, _)| attributes)
+        inode_of(reply)
     }
 
     /// Gives a file another name.
@@ -144,7 +144,7 @@ impl Meta {
         let Position { parent, name } = at;
         let mutation = Mutation::Link { file, parent, name };
         let reply = self.change(mutation, &mut self.inner.patience()).await?;
-        inode_of(reply).map(|(attributes, _)| attributes)
+        inode_of(reply)
     }
 
     /// Removes a name: of a file, of an empty directory, or of anything with all that is in it.
@@ -190,6 +190,6 @@ impl Meta {
     ) -> Result<Attributes, ClientError> {
         let mutation = Mutation::SetAttributes { of, follow, change };
         let reply = self.change(mutation, &mut self.inner.patience()).await?;
-        inode_of(reply).map(|(attributes, _)| attributes)
+        inode_of(reply)
     }
 }
