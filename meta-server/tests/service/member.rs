@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::panicking;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ use emberfs_wire::meta::{
 use emberfs_wire::protocol::{Features, ProtocolRange};
 use emberfs_wire::{FsError, Request, WireError, decode, encode};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 
 /// A test that waits this long has failed.
@@ -32,8 +35,9 @@ pub(crate) const LEASE_MS: u32 = 2_000;
 /// A metadata member, alone in its group.
 pub(crate) struct Member {
     config: Config,
-    server: Server,
-    _directory: TempDir,
+    /// `None` once it is stopped.
+    server: Option<Server>,
+    directory: Arc<TempDir>,
 }
 
 /// A connection to it, with a session.
@@ -98,25 +102,29 @@ impl Member {
         let cluster = format(&config, None).expect("an empty directory");
         let server = Server::start(&config).await.expect("a formatted directory");
         assert_eq!(server.cluster(), cluster);
-        Self { config, server, _directory: directory }
+        Self { config, server: Some(server), directory: directory.into() }
     }
 
     /// Stopped and started again; it listens elsewhere.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { config, server, _directory } = self;
-        let cluster = server.cluster();
-        server.stop().await.expect("a clean stop");
+        let (config, directory) = (self.config.clone(), Arc::clone(&self.directory));
+        let cluster = self.cluster();
+        drop(self);
         let server = Server::start(&config).await.expect("as it was left");
         assert_eq!(server.cluster(), cluster);
-        Self { config, server, _directory }
+        Self { config, server: Some(server), directory }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.server.addresses()[0]
+        self.server().addresses()[0]
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
-        self.server.cluster()
+        self.server().cluster()
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it is stopped when this is dropped")
     }
 
     /// A connection, without a session.
@@ -140,6 +148,15 @@ impl Member {
         let asked = OpenSession { start, host: "test".into(), what: "a test".into() };
         let client = call(&peer, &asked).await.expect("a session").client;
         Client { peer, client, holds, sequence: Sequence::NONE }
+    }
+}
+
+/// Stopped, before its directory is removed: it would make files there while it runs.
+impl Drop for Member {
+    fn drop(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        let stopped = block_in_place(|| Handle::current().block_on(server.stop()));
+        assert!(stopped.is_ok() || panicking(), "a clean stop: {stopped:?}");
     }
 }
 
