@@ -235,3 +235,18 @@ fn a_restart_that_nobody_noticed_is_found() {
 fn a_stale_member_that_takes_over_is_found() {
     is_found(Planted::StaleTakesOver);
 }
+
+#[test]
+fn a_chunk_that_is_sent_too_early_is_found() {
+    is_found(Planted::SentTooEarly);
+}
+
+#[test]
+fn a_late_copy_over_what_is_newer_is_found() {
+    is_found(Planted::LateCopyTaken);
+}
+
+#[test]
+fn a_chunk_that_is_stored_again_and_again_is_found() {
+    is_found(Planted::InstalledAgain);
+}

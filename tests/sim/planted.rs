@@ -42,4 +42,11 @@ pub(crate) enum Planted {
     RestartIgnored,
     /// When no member of the last serving set is there, any other takes over.
     StaleTakesOver,
+    /// A syncing member is sent a chunk of which a version from under the chain's version before is not through.
+    SentTooEarly,
+    /// A syncing member stores a copy of a chunk that comes late, over what it has from under the same version of
+    /// the chain.
+    LateCopyTaken,
+    /// A syncing member stores a chunk that it has once more, as often as it is sent, before it answers.
+    InstalledAgain,
 }

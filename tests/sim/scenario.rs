@@ -90,6 +90,9 @@ pub(crate) struct Scenario {
     pub(crate) requests: usize,
     pub(crate) think_ms: u64,
     pub(crate) disk_ms: u64,
+    /// How long a disk takes for a whole chunk that another replica sent, if that is longer than the sender waits:
+    /// between so many milliseconds and half as many more, also when all faults have healed.
+    pub(crate) whole_chunk_ms: Option<u64>,
     /// How often the disk has no room.
     pub(crate) no_room: f64,
     /// For how many blocks each target's store has room, until all faults end.
@@ -110,6 +113,10 @@ const REST_MS: u64 = 3_000;
 
 /// The same after a fault that lasts for longer than a tail is waited for, and after which clients go on.
 const LONG_REST_MS: u64 = 85_000;
+
+/// How long the slowest disks take for a whole chunk, in milliseconds: longer than an answer is waited for by the
+/// slowest clock.
+const WHOLE_CHUNK_MS: u64 = 2_800;
 
 impl Scenario {
     pub(crate) fn draw(rng: &mut StdRng, planted: Option<Planted>) -> Self {
@@ -136,6 +143,11 @@ impl Scenario {
             requests: 35 * chunks as usize * chains.len(),
             think_ms: [50, 400, 1_200][rng.random_range(0..3)],
             disk_ms: [2, 10, 60][rng.random_range(0..3)],
+            whole_chunk_ms: match planted {
+                // What such disks never bring to an end is found where there are any.
+                Some(Planted::InstalledAgain) => Some(WHOLE_CHUNK_MS),
+                _ => rng.random_bool(0.04).then_some(WHOLE_CHUNK_MS),
+            },
             no_room: match planted {
                 // What is wrong with refusals is found where there are any.
                 Some(Planted::AnyAttempt) => 0.05,

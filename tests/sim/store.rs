@@ -269,6 +269,17 @@ impl Store {
         Ok(ReadResult { state: version.state, data })
     }
 
+    /// A chunk as another store would install it, if it is committed and can be read.
+    pub(crate) fn to_install(&self, chunk: ChunkId) -> Option<Installed> {
+        let version = self.shown.get(&chunk)?.committed.as_ref().filter(|found| !found.damaged)?;
+        let data = (!version.bytes.is_empty()).then(|| {
+            let bytes = Bytes::copy_from_slice(&version.bytes);
+            Payload::compute(bytes, ChunkOffset(0), BlockSize::MIN).expect("small")
+        });
+        let tags = version.tags.clone();
+        Some(Installed { state: version.state, chunk_size: ChunkSize::MIN, tags, data })
+    }
+
     /// What a store that looks at no sums would read of a damaged chunk.
     pub(crate) fn read_unchecked(
         &self,

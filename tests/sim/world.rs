@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::machines::{machines, plans};
 use crate::metadata::{Errand, Metadata, Step, registration};
 use crate::network::{Address, Message, Network, Way, node_of};
-use crate::node::{Node, Want};
+use crate::node::{Node, Takes, Want};
 use crate::planted::Planted;
 use crate::promises::Promises;
 use crate::scenario::{Fault, Scenario};
@@ -366,6 +366,20 @@ impl World {
         }
     }
 
+    /// How long the disk of a node takes for something, in milliseconds.
+    fn disk_takes(&mut self, node: usize, takes: Takes) -> u64 {
+        let slow = self.nodes[node].slow_until > self.now || self.rng.random_bool(0.02);
+        let delay = self.rng.random_range(1..=self.scenario.disk_ms);
+        let delay = if slow { delay * 50 } else { delay };
+        match self.scenario.whole_chunk_ms {
+            Some(ms) if takes == Takes::WholeChunk => {
+                self.coverage.count("a whole chunk takes longer than its sender waits");
+                delay.max(self.rng.random_range(ms..ms + ms / 2))
+            }
+            _ => delay,
+        }
+    }
+
     pub(crate) fn carry_out(&mut self, node: usize, wants: Vec<Want>) {
         for want in wants {
             match want {
@@ -378,10 +392,8 @@ impl World {
                     }
                     self.send(Address::Node(node), to, boot, *message);
                 }
-                Want::Finish(op) => {
-                    let slow = self.nodes[node].slow_until > self.now || self.rng.random_bool(0.02);
-                    let delay = self.rng.random_range(1..=self.scenario.disk_ms);
-                    let delay = if slow { delay * 50 } else { delay };
+                Want::Finish { op, takes } => {
+                    let delay = self.disk_takes(node, takes);
                     let boot = self.nodes[node].boot;
                     self.after(delay, Event::Finished { node, boot, op });
                 }

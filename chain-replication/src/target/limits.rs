@@ -34,6 +34,10 @@ pub(super) const WAITING_MAX: usize = 4096;
 /// back is to be tried again.
 pub(super) const REFUSED_MAX: usize = 4096;
 
+/// Those of one session (a count): about as many requests as a session has under way to a chain. One that asks again
+/// and again under new numbers, while an earlier request of it is open, takes no more from the others.
+pub(super) const REFUSED_EACH_MAX: usize = 256;
+
 /// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
 pub(super) const JOINED_MAX: usize = 4;
 
@@ -59,8 +63,8 @@ pub(super) const AHEAD_MAX: usize = 1 << 16;
 /// messages to get past them on the connection, which has 1024 at once.
 pub(super) const BARE_MAX: usize = 64;
 
-/// Chunks owed to the syncing member (a count), some 100 bytes each. Beyond it a removal waits for that member
-/// like any other change.
+/// Chunks owed to the syncing member beyond which a removal waits for that member like any other change (a count),
+/// some 100 bytes each.
 pub(super) const OWED_MAX: usize = 1 << 16;
 
 /// Those limits that are seldom reached: a simulation draws small ones, so that they are.

@@ -47,6 +47,7 @@
 //! are refused. Reads, removals and other chunks go on. See `no_room`: a syncing replica without room goes
 //! without.
 
+mod asked;
 mod chain_change;
 mod chain_view;
 pub mod chunks;
@@ -73,11 +74,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChainVersion, ChunkId, ChunkVersion, Sequence, TargetId};
+use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::cluster::{LocalState, TargetReport};
 use emberfs_wire::replica::AppliedTag;
-use emberfs_wire::{Tag, WireError};
 
+use asked::{Call, Op, Orphan, OrphanTags};
 use chain_view::{ChainView, Duty, refresh};
 pub use chunks::{
     Change, ChunkState, Chunks, Installed, NewVersion, ReadResult, StoreError, VersionState, Which,
@@ -89,7 +91,7 @@ pub use limits::{CALL_MS_MAX, Limits, TICK_MS};
 use no_room::NoRoom;
 use read::{Asker, ReadUnderWay};
 use resync::Resync;
-use returning::{InstallUnderWay, Returning};
+use returning::Returning;
 use tags::Tags;
 use work::Work;
 use write::Waiting;
@@ -139,39 +141,6 @@ pub struct Target {
     returning: Option<Returning>,
     /// What it had no room for as a syncing member.
     no_room: Option<NoRoom>,
-}
-
-/// What the store was asked for.
-enum Op {
-    Put(ChunkId),
-    Install(InstallUnderWay),
-    Flush(RequestId),
-    /// A version that is taken back: its discard is made durable.
-    Undo(ChunkId),
-    /// A chunk is read to be installed at the successor.
-    Transfer(ChunkId),
-}
-
-/// What the store still does to a chunk without anybody's waiting for it.
-struct Orphan {
-    chunk: ChunkId,
-    tags: OrphanTags,
-}
-
-/// What an orphan makes of its chunk's tags.
-enum OrphanTags {
-    /// A put adds these.
-    Put(Vec<Tag>),
-    /// An install replaces all by these.
-    Install(Vec<AppliedTag>),
-}
-
-/// What another replica was asked for.
-enum Call {
-    Forward(ChunkId),
-    Page,
-    Install(ChunkId),
-    Finish,
 }
 
 /// One step: the time, the store, and where effects go.
@@ -314,99 +283,6 @@ impl Target {
         if self.has_lease(now) { Ok(()) } else { Err(WireError::Wait { text: text() }) }
     }
 
-    fn next_op(&mut self) -> OpId {
-        self.last_op += 1;
-        OpId(self.last_op)
-    }
-
-    fn op(&mut self, op: Op) -> OpId {
-        let id = self.next_op();
-        self.ops.insert(id, op);
-        id
-    }
-
-    fn next_call(&mut self) -> CallId {
-        self.last_call += 1;
-        CallId(self.last_call)
-    }
-
-    fn send(&mut self, turn: &mut Turn<'_>, to: TargetId, call: Call, ask: Ask) -> CallId {
-        let id = self.next_call();
-        self.calls.insert(id, (turn.now, call));
-        turn.out.push(Effect::Send { call: id, to, ask });
-        id
-    }
-
-    fn is_orphaned(&self, chunk: ChunkId) -> bool {
-        self.orphans.values().any(|orphan| orphan.chunk == chunk)
-    }
-
-    fn on_stored(&mut self, turn: &mut Turn<'_>, op: OpId, outcome: Result<Durable, StoreError>) {
-        if let Err(StoreError::Failed { text }) = &outcome {
-            self.fail(turn, text.clone());
-        }
-        if let Some(orphan) = self.orphans.remove(&op) {
-            return self.orphan_done(turn, orphan, outcome);
-        }
-        match self.ops.remove(&op) {
-            Some(Op::Put(chunk)) => self.put_done(turn, chunk, outcome),
-            Some(Op::Install(install)) => self.install_done(turn, install, outcome),
-            Some(Op::Flush(id)) => self.flush_done(turn, id, outcome),
-            Some(Op::Undo(chunk)) => self.undone(turn, chunk, &outcome),
-            Some(Op::Transfer(_)) => unreachable!("a read ends in ReadDone"),
-            None => {} // of a work that a failure ended
-        }
-    }
-
-    fn on_read_done(
-        &mut self,
-        turn: &mut Turn<'_>,
-        op: OpId,
-        outcome: Result<ReadResult, StoreError>,
-    ) {
-        if let Err(StoreError::Failed { text }) = &outcome {
-            self.fail(turn, text.clone());
-        }
-        if let Some(read) = self.reads.remove(&op) {
-            return self.client_read_done(turn, read, outcome);
-        }
-        match self.ops.remove(&op) {
-            Some(Op::Transfer(chunk)) => self.transfer_read(turn, op, chunk, outcome),
-            Some(_) => unreachable!("only a read ends in ReadDone"),
-            None => {}
-        }
-    }
-
-    fn on_answer(&mut self, turn: &mut Turn<'_>, call: CallId, answer: Result<Answer, WireError>) {
-        if let Some((_, asker)) = self.questions.remove(&call) {
-            return match answer {
-                Ok(Answer::Committed(reply)) => {
-                    self.committed_answered(turn, asker, reply.version);
-                }
-                other => {
-                    let why = retry(format!("the tail: {}", failure(other)));
-                    turn.out.push(Effect::refuse(asker.request(), why));
-                }
-            };
-        }
-        let Some((_, asked)) = self.calls.remove(&call) else {
-            return; // given up, or asked under an earlier version of the chain
-        };
-        match (asked, answer) {
-            (Call::Forward(chunk), Ok(Answer::Forward(reply))) => {
-                self.forward_answered(turn, chunk, call, &Ok(reply));
-            }
-            (Call::Forward(chunk), other) => {
-                self.forward_answered(turn, chunk, call, &Err(failure(other)));
-            }
-            (Call::Page, Ok(Answer::Page(page))) => self.page_answered(turn, &page),
-            (Call::Install(chunk), Ok(Answer::Installed(_))) => self.transferred(turn, chunk),
-            (Call::Finish, Ok(Answer::Finished(_))) => self.resync_finished(),
-            (Call::Page | Call::Finish, _) => self.resync_again(turn.now),
-            (Call::Install(chunk), answer) => self.transfer_failed(turn, chunk, &failure(answer)),
-        }
-    }
-
     fn on_tick(&mut self, turn: &mut Turn<'_>) {
         let late = |at: &Millis| at.after(CALL_MS_MAX) <= turn.now;
         let calls = self.calls.iter().map(|(id, (at, _))| (id, at));
@@ -446,8 +322,4 @@ impl Target {
 /// The other side should ask again in a moment.
 fn retry(text: String) -> WireError {
     WireError::Retry { after_ms: limits::RETRY_MS, text }
-}
-
-fn failure(answer: Result<Answer, WireError>) -> WireError {
-    answer.map_or_else(|error| error, |_| WireError::bug("an answer to something else"))
 }

@@ -32,15 +32,28 @@ pub(super) enum Transfer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pause {
     pub(super) until: Millis,
-    /// Whether it is for a chunk that could not be read here.
-    pub(super) unreadable: bool,
+    pub(super) queue: Queue,
 }
+
+/// With which others a transfer waits for its turn. The first queue comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// A version that is held, or the page, waits for it.
+    Awaited,
+    /// The chunk could not be read here.
+    Unreadable,
+    /// Nobody waits for it.
+    Owed,
+}
+
+/// How many there are.
+const QUEUES: usize = 3;
 
 #[derive(Default)]
 pub(super) struct Owed {
     transfers: BTreeMap<ChunkId, Transfer>,
-    /// Those that are due, by when.
-    due: BTreeSet<(Millis, ChunkId)>,
+    /// Those that are due, by when, in each queue.
+    due: [BTreeSet<(Millis, ChunkId)>; QUEUES],
     /// How many are on their way with bytes, each a whole chunk.
     whole: usize,
     /// How many are on their way without.
@@ -48,9 +61,9 @@ pub(super) struct Owed {
 }
 
 impl Pause {
-    /// Until then, and for no reason of the chunk's own.
+    /// Until then, and nobody waits.
     pub(super) fn until(until: Millis) -> Self {
-        Self { until, unreadable: false }
+        Self { until, queue: Queue::Owed }
     }
 }
 
@@ -79,9 +92,11 @@ impl Owed {
         self.bare
     }
 
-    /// Those that are due now, the longest due first.
+    /// Those that are due now, queue after queue, the longest due first in each.
     pub(super) fn due(&self, now: Millis) -> impl Iterator<Item = (ChunkId, Pause)> {
-        let due = self.due.iter().take_while(move |(until, _)| *until <= now);
+        let queues = self.due.iter();
+        let due =
+            queues.flat_map(move |queue| queue.iter().take_while(move |(until, _)| *until <= now));
         due.filter_map(|(_, chunk)| match self.transfers.get(chunk) {
             Some(Transfer::Due(pause)) => Some((*chunk, *pause)),
             _ => None,
@@ -91,7 +106,7 @@ impl Owed {
     pub(super) fn set(&mut self, chunk: ChunkId, transfer: Transfer) {
         self.remove(chunk);
         if let Transfer::Due(pause) = transfer {
-            self.due.insert((pause.until, chunk));
+            self.due[pause.queue as usize].insert((pause.until, chunk));
         }
         if let Some(count) = self.count(transfer) {
             *count += 1;
@@ -102,10 +117,17 @@ impl Owed {
     pub(super) fn remove(&mut self, chunk: ChunkId) {
         let Some(transfer) = self.transfers.remove(&chunk) else { return };
         if let Transfer::Due(pause) = transfer {
-            self.due.remove(&(pause.until, chunk));
+            self.due[pause.queue as usize].remove(&(pause.until, chunk));
         }
         if let Some(count) = self.count(transfer) {
             *count -= 1;
+        }
+    }
+
+    /// A version is held from now on until the chunk is through.
+    pub(super) fn is_awaited(&mut self, chunk: ChunkId) {
+        if let Some(Transfer::Due(Pause { until, queue: Queue::Owed })) = self.get(chunk) {
+            self.set(chunk, Transfer::Due(Pause { until, queue: Queue::Awaited }));
         }
     }
 
@@ -113,6 +135,9 @@ impl Owed {
     /// is returned, and its answer counts for nothing.
     pub(super) fn wait(&mut self, now: Millis, chunk: ChunkId) -> Option<CallId> {
         let (pause, call) = match self.get(chunk) {
+            Some(Transfer::Due(Pause { until, queue: Queue::Awaited })) => {
+                (Pause::until(until), None)
+            }
             Some(Transfer::Waits(pause) | Transfer::Due(pause)) => (pause, None),
             Some(Transfer::Sent { call, .. }) => (Pause::until(now), Some(call)),
             Some(Transfer::Reading(_)) | None => (Pause::until(now), None),
@@ -164,9 +189,28 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_waits_for_comes_before_what_is_due_for_longer() {
+        let mut owed = Owed::default();
+        for index in 0..4 {
+            let pause = Pause::until(Millis(u64::from(index)));
+            owed.set(chunk(index), Transfer::Due(pause));
+        }
+        let pause = Pause { until: Millis(1), queue: Queue::Unreadable };
+        owed.set(chunk(1), Transfer::Due(pause));
+        owed.is_awaited(chunk(1));
+        owed.is_awaited(chunk(3));
+        assert_eq!(due(&owed, 2), [1, 0, 2].map(chunk), "it is not due yet");
+        assert_eq!(due(&owed, 3), [3, 1, 0, 2].map(chunk));
+        owed.wait(Millis(3), chunk(3));
+        owed.through(chunk(3));
+        assert_eq!(due(&owed, 3), [1, 0, 2, 3].map(chunk), "nobody waits any more");
+    }
+
+    #[test]
     fn what_waits_is_due_when_its_version_is_through_and_not_before_its_pause_is_over() {
         let mut owed = Owed::default();
-        owed.set(chunk(0), Transfer::Due(Pause { until: Millis(5), unreadable: true }));
+        let pause = Pause { until: Millis(5), queue: Queue::Unreadable };
+        owed.set(chunk(0), Transfer::Due(pause));
         assert_eq!(owed.wait(Millis(1), chunk(0)), None);
         assert_eq!(due(&owed, 9), []);
         owed.through(chunk(0));

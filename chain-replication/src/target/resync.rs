@@ -12,7 +12,7 @@ use emberfs_layout::{ChunkId, TargetId};
 use super::chain_view::Successor;
 use super::input::Millis;
 use super::limits::Limits;
-use super::owed::{Owed, Transfer};
+use super::owed::{Owed, Queue, Transfer};
 use super::work::Work;
 
 /// Up to where the syncing member has what it should.
@@ -96,7 +96,7 @@ impl Resync {
         let (on_its_way, unreadable) = match self.owed.get(chunk) {
             Some(Transfer::Reading(_) | Transfer::Sent { .. }) => (true, false),
             Some(Transfer::Waits(pause) | Transfer::Due(pause)) => {
-                (false, pause.unreadable && pause.until > now)
+                (false, pause.queue == Queue::Unreadable && pause.until > now)
             }
             None => (false, false),
         };

@@ -17,7 +17,7 @@ use emberfs_wire::replica::AppliedTag;
 use emberfs_wire::{FsError, Tag};
 
 use super::ended::EndedSessions;
-use super::limits::REFUSED_MAX;
+use super::limits::{REFUSED_EACH_MAX, REFUSED_MAX};
 
 #[derive(Debug, Default)]
 pub(super) struct Tags {
@@ -71,9 +71,12 @@ impl Tags {
         self.ended.add(client);
     }
 
-    /// The change is refused for good; `false` if too many are remembered to promise that.
+    /// The change is refused for good; `false` if too many are remembered, in all or of its session, to promise
+    /// that.
     pub(super) fn refuse(&mut self, tag: Tag, why: FsError) -> bool {
-        let fits = self.refused.len() < REFUSED_MAX;
+        let session = (tag.client, Sequence::NONE)..=(tag.client, Sequence(u64::MAX));
+        let fits = self.refused.len() < REFUSED_MAX
+            && self.refused.range(session).count() < REFUSED_EACH_MAX;
         if fits && !self.is_over(tag) {
             self.refused.insert((tag.client, tag.sequence), why);
         }
@@ -202,14 +205,23 @@ mod tests {
         assert_eq!((tags.refusal(first), tags.refusal(second)), (None, Some(FsError::NoSpace)));
         tags.end(ClientId(1));
         assert_eq!((tags.refusal(second), tags.refusal(other)), (None, Some(FsError::NoSpace)));
-        for sequence in 5.. {
-            if !tags.refuse(applied(2, sequence, 1).tag, FsError::Io) {
-                assert_eq!(tags.refused.len(), REFUSED_MAX);
-                break;
-            }
-        }
         tags.forget_refusals();
         assert_eq!(tags.refusal(other), None);
+    }
+
+    #[test]
+    fn so_many_refusals_are_remembered_of_a_session_and_so_many_in_all() {
+        let mut tags = Tags::default();
+        let mut refused = |client| {
+            let all = (1..).take_while(|number| {
+                tags.refuse(applied(client, *number, 1).tag, FsError::NoSpace)
+            });
+            all.count()
+        };
+        for client in 0..REFUSED_MAX / REFUSED_EACH_MAX {
+            assert_eq!(refused(client as u64), REFUSED_EACH_MAX);
+        }
+        assert_eq!(refused(1 << 20), 0);
     }
 
     #[test]

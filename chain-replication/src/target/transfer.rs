@@ -14,7 +14,7 @@ use super::chunks::{ReadResult, StoreError, VersionState, Which};
 use super::effect::{Ask, Effect};
 use super::input::{Millis, OpId};
 use super::limits::{AGAIN_MS, TRANSFERS_MAX};
-use super::owed::{Pause, Transfer};
+use super::owed::{Pause, Queue, Transfer};
 use super::work::Work;
 use super::{Call, Op, Target, Turn};
 
@@ -28,9 +28,9 @@ enum Turned {
 }
 
 impl Target {
-    /// Begins the transfers whose time has come, the longest due first: of those that failed as the chunk
-    /// could not be read, and of those without bytes, a few at a time. While room is kept nothing that takes
-    /// room is tried.
+    /// Begins the transfers whose time has come: first all that a held version or the page waits for, then, of
+    /// those that failed as the chunk could not be read, and of those without bytes, a few at a time. While room
+    /// is kept nothing that takes room is tried.
     pub(super) fn begin_due(&mut self, turn: &mut Turn<'_>) {
         let Some(resync) = &self.resync else { return };
         let kept = resync.room_kept.is_some();
@@ -43,7 +43,9 @@ impl Target {
             let turned = match () {
                 () if kept && (bytes || ends_here) => Turned::LeftToComparing,
                 () if ends_here => Turned::Waits,
-                () if bytes && !pause.unreadable => Turned::Begins,
+                () if pause.queue == Queue::Awaited || (bytes && pause.queue == Queue::Owed) => {
+                    Turned::Begins
+                }
                 () => {
                     let free = if bytes { &mut whole } else { &mut bare };
                     match free.checked_sub(1) {
@@ -90,7 +92,8 @@ impl Target {
 
     /// Something waits for this chunk's transfer.
     pub(super) fn transfer(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
-        let resync = self.resync.as_ref().expect("a syncing successor is resynced");
+        let resync = self.resync.as_mut().expect("a syncing successor is resynced");
+        resync.owed.is_awaited(chunk);
         let begins = match resync.owed.get(chunk) {
             None => true,
             Some(Transfer::Due(pause)) => pause.until <= turn.now,
@@ -143,7 +146,7 @@ impl Target {
     /// The chunk is not lost as long as nobody takes it for absent: it stays owed, and is not waited for.
     fn not_readable(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
         let until = turn.now.after(self.limits.unreadable_ms);
-        self.set_transfer(chunk, Transfer::Due(Pause { until, unreadable: true }));
+        self.set_transfer(chunk, Transfer::Due(Pause { until, queue: Queue::Unreadable }));
         if self.resync.as_mut().is_some_and(|resync| resync.pass_over(chunk)) {
             turn.out.push(Effect::Unreadable { chunk });
         }
@@ -199,7 +202,10 @@ impl Target {
     }
 
     fn transfer_again(&mut self, now: Millis, chunk: ChunkId) {
-        self.set_transfer(chunk, Transfer::Due(Pause::until(now.after(AGAIN_MS))));
+        let of_page = self.resync.as_ref().is_some_and(|resync| resync.of_page.contains(&chunk));
+        let held = self.works.get(&chunk).is_some_and(Work::is_held);
+        let queue = if of_page || held { Queue::Awaited } else { Queue::Owed };
+        self.set_transfer(chunk, Transfer::Due(Pause { until: now.after(AGAIN_MS), queue }));
     }
 
     fn set_transfer(&mut self, chunk: ChunkId, state: Transfer) {

@@ -8,11 +8,13 @@
 //!
 //! A request is repeated until it is done, with the same tag, so that it is carried out once. One that is
 //! refused has not happened and never will under that tag: it is begun anew under another, for what it lacked
-//! (room, a block that can be read) may be there by then. It ends otherwise only when this member leads no more
-//! ([`Lost`]). It does not go through the client library: that asks this server for what is here at hand.
+//! (room, a block that can be read) may be there by then, after longer pauses (`pauses`). It ends otherwise only
+//! when this member leads no more ([`Lost`]). It does not go through the client library: that asks this server for
+//! what is here at hand.
 
 mod files;
 mod links;
+mod pauses;
 mod tags;
 
 use std::time::Duration;
@@ -32,12 +34,9 @@ use crate::group::{Group, GroupError};
 use crate::store::StateView;
 
 use links::Links;
+use pauses::Pauses;
 use tags::Tags;
 
-/// The first pause before a request is sent again: a head that changes is known within some of these.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest: how long after a chain's return its work may stand still.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long to wait for one answer before the chain is looked up again: a head that hangs is replaced.
 const CALL_WAIT: Duration = Duration::from_secs(10);
 
@@ -129,29 +128,26 @@ impl Chunks {
         chain: ChainId,
         mut request: impl FnMut(Replica, bool) -> R,
     ) -> Result<R::Reply, Lost> {
-        let (mut pause, mut was_refused) = (PAUSE_MIN, false);
+        let (mut pauses, mut was_refused) = (Pauses::new(), false);
         loop {
-            let why = match self.head(chain).await? {
-                None => "it has no serving replica".to_owned(),
+            let not_yet = match self.head(chain).await? {
+                None => NotYet::Open("it has no serving replica".to_owned()),
                 Some(head) => {
                     let request = request(head.replica, std::mem::take(&mut was_refused));
                     match self.ask_once(&head, &request).await {
                         Ok(reply) => return Ok(reply),
-                        Err(NotYet::Open(why)) => why,
-                        Err(NotYet::Refused(why)) => {
-                            was_refused = true;
-                            why
-                        }
+                        Err(not_yet) => not_yet,
                     }
                 }
             };
-            if pause == PAUSE_MAX {
+            let is_refused = matches!(not_yet, NotYet::Refused(_));
+            was_refused |= is_refused;
+            let (pause, is_long) = pauses.next(is_refused);
+            if is_long {
+                let (NotYet::Open(why) | NotYet::Refused(why)) = not_yet;
                 tracing::warn!(%chain, request = %R::METHOD, %why, "waiting for a chain");
             }
             sleep(pause).await;
-            // One step beyond the longest, so that the line above is logged once a request.
-            pause =
-                if pause < PAUSE_MAX { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MAX + PAUSE_MIN };
         }
     }
 

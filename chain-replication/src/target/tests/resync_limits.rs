@@ -118,6 +118,55 @@ fn few_tombstones_are_on_their_way_at_once() {
 }
 
 #[test]
+fn what_a_held_write_waits_for_is_begun_again_before_tombstones_that_are_owed() {
+    let limits = Limits { bare_max: 1, ..Limits::default() };
+    let mut last = Stand::before_syncing_within(limits, 0..3);
+    assert!(last.asked_for_page().is_some());
+    // A chunk that nobody has yet, one that is there, and one whose tombstone is owed.
+    last.change(chunk(3), tag(1), write());
+    last.installed(3, Err(no_answer()));
+    last.change(chunk(2), tag(2), write());
+    last.read_whole(2);
+    last.installed(2, Err(no_answer()));
+    last.puts.clear();
+    last.remove(0, 3);
+    last.stored();
+    last.installed(0, Err(no_answer()));
+    last.later(AGAIN_MS / 2);
+    last.remove(1, 4);
+    last.stored();
+    last.change(chunk(0), tag(5), write());
+    last.puts.clear();
+    for index in 4..6 {
+        last.remove(index, u64::from(index) + 2);
+        last.stored();
+    }
+    assert_eq!(last.sent(), [1].map(chunk), "the others wait for their turn");
+    last.later(AGAIN_MS / 2);
+    assert_eq!(last.sent(), [1, 0, 3].map(chunk), "no turn is waited for");
+    last.read_whole(2);
+    assert_eq!(last.sent(), [1, 0, 3, 2].map(chunk));
+}
+
+#[test]
+fn what_the_page_waits_for_is_begun_again_before_tombstones_that_are_owed() {
+    let limits = Limits { bare_max: 1, ..Limits::default() };
+    let mut last = Stand::before_syncing_within(limits, 0..3);
+    // The syncing member has a chunk that is to go.
+    last.page(vec![earlier(7)]);
+    (0..3).for_each(|index| last.read_whole(index));
+    last.installed(7, Err(no_answer()));
+    (0..3).for_each(|index| drop(last.installed(index, Ok(()))));
+    for index in [8, 9] {
+        last.remove(index, u64::from(index));
+        last.stored();
+    }
+    assert_eq!(last.sent(), [8].map(chunk));
+    last.later(AGAIN_MS);
+    assert_eq!(last.sent(), [8, 7].map(chunk));
+}
+
+#[test]
 fn tombstones_on_their_way_are_not_counted_as_reads() {
     let many = READS_MAX + 1;
     let limits = Limits { bare_max: many, ..Limits::default() };

@@ -8,6 +8,9 @@
 //! * Memory belongs to the call: a future that is dropped leaves the operation running, with its memory
 //!   alive until the kernel is done with it.
 //! * When a call has returned, nothing of it is still under way, also where it failed.
+//! * What a dropped future left running may go on after the disk is dropped, and is over at the latest when the
+//!   runtime is. So the engine gives up reads only: what changes the file it carries through, and closing waits for
+//!   it.
 //!
 //! [`FileDisk`] is the real one: io_uring with O_DIRECT (`uring`), and where the kernel refuses one of
 //! them, calls that block, on a pool of threads (`threads`).

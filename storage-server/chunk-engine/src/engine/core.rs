@@ -47,7 +47,9 @@ pub(super) struct Core<D, R> {
     pub(super) growing: Cell<bool>,
     /// Whether nothing more is done ahead of need.
     pub(super) closing: Cell<bool>,
-    /// Told when a background task has ended.
+    /// Operations that are carried through, whether or not their callers still wait.
+    pub(super) under_way: Cell<usize>,
+    /// Told when one of them, or a background task, has ended.
     pub(super) ended: Notify,
 }
 
@@ -56,7 +58,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         let Options { capacity, pool, syncs, region } = options;
         let (state, locks, promised) = (RefCell::new(state), RefCell::default(), Rc::default());
         let (growth, ended) = (Mutex::new(()), Notify::new());
-        let (growing, closing) = (Cell::new(false), Cell::new(false));
+        let (growing, closing, under_way) = (Cell::new(false), Cell::new(false), Cell::new(0));
         Self {
             disk,
             records,
@@ -71,7 +73,29 @@ impl<D: Disk, R: Records> Core<D, R> {
             growth,
             growing,
             closing,
+            under_way,
             ended,
+        }
+    }
+
+    /// Carries this through, also where its caller stops waiting: blocks that are being written must not be
+    /// given to others meanwhile.
+    pub(super) async fn whole<T: 'static>(
+        self: &Rc<Self>,
+        work: impl Future<Output = T> + 'static,
+    ) -> T {
+        let under_way = UnderWay::begin(self);
+        let work = async move {
+            let _under_way = under_way;
+            work.await
+        };
+        match tokio::task::spawn_local(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is stopping, and with it the caller.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 
@@ -180,16 +204,20 @@ impl<D: Disk, R: Records> Core<D, R> {
     }
 }
 
-/// Carries this through, also where its caller stops waiting: blocks that are being written must not be
-/// given to others meanwhile.
-pub(super) async fn whole<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
-    match tokio::task::spawn_local(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is stopping, and with it the caller.
-            Err(_) => std::future::pending().await,
-        },
+/// An operation that is carried through: closing waits for it.
+struct UnderWay<D: Disk, R: Records>(Rc<Core<D, R>>);
+
+impl<D: Disk, R: Records> UnderWay<D, R> {
+    fn begin(core: &Rc<Core<D, R>>) -> Self {
+        core.under_way.set(core.under_way.get() + 1);
+        Self(Rc::clone(core))
+    }
+}
+
+impl<D: Disk, R: Records> Drop for UnderWay<D, R> {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.ended.notify_waiters();
     }
 }
 

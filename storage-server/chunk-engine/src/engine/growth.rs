@@ -25,11 +25,12 @@ const REGIONS_AHEAD: usize = 4;
 const RECORDS_SHARE: u64 = 64;
 /// What the records need on any disk, in bytes: logs, and tables that are being rewritten.
 const RECORDS_MIN: u64 = 2 << 30;
-/// Regions that a put may open beyond what it takes, or leave for the cuts of another class: one of each class
-/// of blocks. A class with a region that was just opened needs none for its cuts.
+/// Regions that puts may open beyond what they take: one of each class of blocks.
 const REGIONS_OPENED: u64 = 3;
 /// Blocks of each size that writes leave free (a count): cuts need one each, and make room.
 const CUT_BLOCKS: u32 = 16;
+/// The same in bytes, of all sizes.
+const CUT_ROOM: u64 = CUT_BLOCKS as u64 * (4 + 16 + 64) * 1024;
 /// What else may fill the file system while a put is under way, in bytes: other disks on it grow too.
 const GROWTH_DOUBT: u64 = 1 << 30;
 /// Never more than this part of a disk is kept from its blocks.
@@ -91,8 +92,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         if left_on_disk.is_some_and(|left| self.is_short(left)) {
             return false;
         }
-        let left = u64::from(CUT_BLOCKS) * u64::from(block.bytes());
-        let others = self.promised.get() + REGIONS_OPENED * self.region.get() + left;
+        let others = self.promised.get() + REGIONS_OPENED * self.region.get() + CUT_ROOM;
         let wanted = others + room.get();
         if self.state.borrow().allocator.room(block).get() >= wanted {
             return true;

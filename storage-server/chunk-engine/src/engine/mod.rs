@@ -45,7 +45,7 @@ mod recovery;
 mod snapshot;
 mod state;
 
-use self::core::{Core, whole};
+use self::core::Core;
 use put::Order;
 
 /// Bytes by which a data file grows.
@@ -149,7 +149,8 @@ impl<D: Disk, R: Records> Engine<D, R> {
     async fn make(&self, key: ChunkKey, order: Order) -> Result<PutResult, EngineError> {
         let core = Rc::clone(&self.0);
         let promise = core.promise(order.room());
-        whole(async move { core.locked(key, core.make_version(key, order, promise)).await }).await
+        let work = async move { core.locked(key, core.make_version(key, order, promise)).await };
+        self.0.whole(work).await
     }
 
     /// Commits the pending version, if it is this one; otherwise nothing happens. Reads see it at once. It
@@ -234,14 +235,18 @@ impl<D: Disk, R: Records> Engine<D, R> {
         self.0.settle_idle();
     }
 
-    /// Stops in order: all commits are durable, and nothing goes on in the background. When the last handle
-    /// is dropped after that, the disk can be opened again.
+    /// Stops in order: what was begun is through, also where its caller has gone away, all commits are durable, and
+    /// nothing goes on in the background. When the last handle is dropped after that, the disk can be opened
+    /// again, unless a read was given up that its disk or records still carry out.
     ///
     /// # Errors
     /// [`EngineError::Failed`]; it has stopped all the same.
     pub async fn close(self) -> Result<(), EngineError> {
         let core = &self.0;
         core.closing.set(true);
+        while core.under_way.get() > 0 {
+            core.ended.notified().await;
+        }
         let flushed = core.flush().await;
         while core.growing.get() || core.state.borrow().journal.is_running() {
             core.ended.notified().await;
@@ -281,7 +286,7 @@ impl<D: Disk, R: Records> Engine<D, R> {
     /// [`EngineError::Failed`] and those of the records; some chunks may be gone then.
     pub async fn drop_target(&self, target: TargetId) -> Result<(), EngineError> {
         let core = Rc::clone(&self.0);
-        whole(async move { core.drop_target(target).await }).await
+        self.0.whole(async move { core.drop_target(target).await }).await
     }
 
     /// Forgets a chunk and all its records, whatever there is of it, durably.
@@ -290,11 +295,11 @@ impl<D: Disk, R: Records> Engine<D, R> {
     /// [`EngineError::Failed`] and those of the records.
     pub async fn forget(&self, key: ChunkKey) -> Result<(), EngineError> {
         let core = Rc::clone(&self.0);
-        whole(async move {
+        let work = async move {
             core.locked(key, core.forget(key)).await?;
             core.flush().await
-        })
-        .await
+        };
+        self.0.whole(work).await
     }
 
     /// Forgets a tombstone, with some later batch; a chunk that is there, or has a pending version, stays.
@@ -303,6 +308,6 @@ impl<D: Disk, R: Records> Engine<D, R> {
     /// Those of the records.
     pub async fn sweep(&self, key: ChunkKey) -> Result<(), EngineError> {
         let core = Rc::clone(&self.0);
-        whole(async move { core.locked(key, core.sweep(key)).await }).await
+        self.0.whole(async move { core.locked(key, core.sweep(key)).await }).await
     }
 }

@@ -4,13 +4,17 @@
 //! * `contract.rs`: one test of what a disk and records promise, for models and real ones.
 //! * `random.rs`: random operations compared with the reference.
 //! * `crash.rs`: a crash at every step, with every subset of what was not synced.
-//! * `edges.rs`: full, corrupt and failing disks; dropped futures. `room.rs`: room that comes and goes.
+//! * `models.rs`: engines on models. `room.rs`: full disks, room that comes and goes. `damage.rs`: corrupt blocks
+//!   and records. `refusals.rs`: failing disks, and what does not fit. `callers.rs`: dropped futures, and two at once.
 
+mod callers;
 mod contract;
 mod crash;
-mod edges;
+mod damage;
+mod models;
 mod random;
 mod reference;
+mod refusals;
 mod room;
 mod steps;
 

@@ -1,22 +1,26 @@
 //! One target of a simulated storage server: carries out the core's effects on the model store and the
 //! network, and loses what a real one loses.
 
+mod begun;
+mod copies;
+mod forgery;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_chain_replication::target::{
-    Answer, Ask, CallId, Durable, Effect, EndedSessions, Input, Limits, OpId, Reply, RequestId,
-    StoreError, Target, VersionState, Which,
+    Ask, CallId, Durable, Effect, EndedSessions, Input, Limits, OpId, Reply, RequestId, Target,
 };
-use emberfs_layout::{ChainVersion, ChunkId, ChunkOffset};
-use emberfs_wire::chunk::Replica;
+use emberfs_layout::ChainVersion;
 use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
-use emberfs_wire::replica::{AskCommittedReply, ChunkSummary, ComparePageReply};
 use emberfs_wire::{FsError, WireError};
 
 use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
 use crate::server::{Clock, News};
 use crate::store::{Store, Work};
+use begun::Begun;
+pub(crate) use begun::Takes;
+use copies::Copy;
 
 /// A syncing member answers with pages as short as this, so that resync takes several.
 const PAGE_CHUNKS: u32 = 2;
@@ -28,22 +32,9 @@ pub(crate) enum Want {
     /// That this is counted.
     Count(&'static str),
     /// The store is to finish this after a while.
-    Finish(OpId),
+    Finish { op: OpId, takes: Takes },
     /// Something that must never happen.
     Fault(String),
-}
-
-/// What the store has begun.
-enum Begun {
-    Change(Work),
-    /// It was said to be done already; it becomes durable only now.
-    Settle(ChunkId),
-    Read {
-        chunk: ChunkId,
-        which: Which,
-        start: ChunkOffset,
-        len: ChunkOffset,
-    },
 }
 
 enum From {
@@ -80,6 +71,8 @@ pub(crate) struct Node {
     /// a planted fault.
     installs: BTreeSet<CallId>,
     obeys_in: ChainVersion,
+    /// How many operations a planted fault has begun.
+    forged: u64,
 }
 
 impl Node {
@@ -113,6 +106,7 @@ impl Node {
             told_in: ChainVersion::NONE,
             installs: BTreeSet::new(),
             obeys_in: ChainVersion::NONE,
+            forged: 0,
         }
     }
 
@@ -121,14 +115,8 @@ impl Node {
     }
 
     /// The power goes; of what the store had begun, `lucky` says what was through.
-    pub(crate) fn crash(&mut self, mut lucky: impl FnMut() -> bool) {
-        for begun in std::mem::take(&mut self.begun).into_values() {
-            match begun {
-                Begun::Change(work) if lucky() => drop(self.store.apply(work)),
-                Begun::Settle(chunk) if lucky() => self.store.settle(chunk),
-                _ => {}
-            }
-        }
+    pub(crate) fn crash(&mut self, lucky: impl FnMut() -> bool) {
+        self.lose_begun(lucky);
         self.store.lose_power();
         self.core = None;
         self.disk_failed = false;
@@ -198,7 +186,18 @@ impl Node {
             }
             other => unreachable!("{other:?} to a target"),
         };
-        self.step(now, input)
+        let copy = self.copy(&input);
+        let mut wants: Vec<Want> = copy.counted().into_iter().collect();
+        let input = match copy {
+            Copy::New => Some(input),
+            Copy::Again => self.stores_again(input, &mut wants),
+            Copy::Late => {
+                self.take_late_copy(&input);
+                Some(input)
+            }
+        };
+        wants.extend(input.into_iter().flat_map(|input| self.step(now, input)));
+        wants
     }
 
     fn asked(&self, id: RequestId, ask: Ask) -> Input {
@@ -238,6 +237,11 @@ impl Node {
         let mut wants = Vec::new();
         if chain.version > self.version {
             self.version = chain.version;
+            let under_way = self.under_way(&chain);
+            if !under_way.is_empty() {
+                wants.push(Want::Count("a member begins to sync while versions are under way"));
+            }
+            wants.extend(self.sent_too_early(&chain, &under_way));
             wants.extend(self.step(now, Input::Chain(chain)));
         }
         if !news.ended.is_empty() {
@@ -245,70 +249,6 @@ impl Node {
         }
         wants.extend(self.step(now, Input::Lease { until: news.lease_until }));
         wants
-    }
-
-    /// Something that the store had begun is through.
-    pub(crate) fn finished(&mut self, now: u64, op: OpId, fails: bool) -> Vec<Want> {
-        let Some(begun) = self.begun.remove(&op) else { return Vec::new() };
-        let failed = || StoreError::Failed { text: "the disk has failed".to_owned() };
-        let input = match begun {
-            Begun::Change(work) if self.disk_failed => {
-                // It may have come through all the same.
-                if op.0.is_multiple_of(2) {
-                    drop(self.store.apply(work));
-                } else {
-                    self.store.give_up(&work);
-                }
-                Input::Stored { op, outcome: Err(failed()) }
-            }
-            Begun::Read { .. } if self.disk_failed => {
-                Input::ReadDone { op, outcome: Err(failed()) }
-            }
-            Begun::Change(work @ Work::Put(..)) if self.obeys() && work.takes_room() => {
-                self.store.give_up(&work);
-                Input::Stored { op, outcome: Err(StoreError::NoSpace) }
-            }
-            Begun::Change(work) if fails && work.takes_room() => {
-                self.store.give_up(&work);
-                self.refused = true;
-                Input::Stored { op, outcome: Err(StoreError::NoSpace) }
-            }
-            Begun::Change(Work::Flush) if self.planted == Some(Planted::FlushSkipped) => {
-                Input::Stored { op, outcome: Ok(Durable::done()) }
-            }
-            Begun::Change(work) => {
-                let durable = |put: Option<(VersionState, Vec<ChunkOffset>)>| {
-                    put.map_or_else(Durable::done, |(state, lens)| Durable::put(state, lens))
-                };
-                let install = matches!(work, Work::Install(..));
-                let outcome = match self.store.apply(work) {
-                    Err(StoreError::NoSpace)
-                        if install && self.planted == Some(Planted::RoomPretended) =>
-                    {
-                        Ok(None)
-                    }
-                    outcome => outcome,
-                };
-                if outcome.is_err() {
-                    self.refused = true;
-                }
-                Input::Stored { op, outcome: outcome.map(durable) }
-            }
-            Begun::Settle(chunk) => {
-                self.store.settle(chunk);
-                return Vec::new();
-            }
-            Begun::Read { chunk, which, start, len } => {
-                let outcome = match self.store.read(chunk, which, start, len) {
-                    Err(StoreError::Corrupt) if self.planted == Some(Planted::Unchecked) => {
-                        self.store.read_unchecked(chunk, which)
-                    }
-                    outcome => outcome,
-                };
-                Input::ReadDone { op, outcome }
-            }
-        };
-        self.step(now, input)
     }
 
     fn step(&mut self, now: u64, input: Input) -> Vec<Want> {
@@ -384,14 +324,6 @@ impl Node {
         }
     }
 
-    fn begin(&mut self, op: OpId, begun: Begun, wants: &mut Vec<Want>) {
-        if let Begun::Change(work) = &begun {
-            self.store.begin(work);
-        }
-        self.begun.insert(op, begun);
-        wants.push(Want::Finish(op));
-    }
-
     fn request(&mut self, from: From) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
@@ -419,44 +351,6 @@ impl Node {
                 let message = Box::new(Message::AskReply { call, answer });
                 wants.push(Want::Send { to: Address::Node(node), boot: Some(boot), message });
             }
-        }
-    }
-
-    /// Whether it refuses what a member refused that it brings up to date.
-    fn obeys(&self) -> bool {
-        self.planted == Some(Planted::SyncingObeyed) && self.obeys_in == self.version
-    }
-
-    fn forge(&self, replica: &mut Replica) {
-        if self.planted == Some(Planted::AnyChainVersion) {
-            replica.version = self.version;
-        }
-    }
-
-    /// What a faulty server makes up instead of asking.
-    fn forged_answer(&self, ask: &Ask) -> Option<Answer> {
-        use emberfs_chain_replication::target::Chunks;
-        match (self.planted?, ask) {
-            (Planted::DirtyReadUnasked, Ask::Committed(ask)) => {
-                let state = self.store.state(ask.chunk)?;
-                let version = state.pending.or(state.committed)?.version;
-                Some(Answer::Committed(AskCommittedReply { version }))
-            }
-            (Planted::NothingCompared, Ask::Page(_)) => {
-                let all = self.store.page(None, usize::MAX);
-                let same = all.into_iter().filter_map(|(chunk, state)| {
-                    let state = state.committed?;
-                    Some(ChunkSummary {
-                        chunk,
-                        version: state.version,
-                        digest: state.digest,
-                        written_in: state.written_in,
-                        removed: state.removed,
-                    })
-                });
-                Some(Answer::Page(ComparePageReply { chunks: same.collect(), end: true }))
-            }
-            _ => None,
         }
     }
 }
