@@ -25,7 +25,7 @@ pub const TARGETS_MAX: usize = 4096;
 /// Changes that one version of a chunk gathers (a count): what waits while one is under way.
 pub const CHANGES_MAX: usize = 64;
 /// Tags of one chunk that live (a count): beyond that a writer is asked to come again.
-pub const TAGS_MAX: usize = 64;
+pub const TAGS_MAX: usize = 128;
 /// Chunks on a page of a comparison (a count).
 pub const CHUNKS_PAGE_MAX: usize = 4096;
 /// Addresses of one server (a count).

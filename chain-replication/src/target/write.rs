@@ -132,8 +132,10 @@ impl Target {
         }
         let queued = queue.map_or(0, VecDeque::len);
         let under_way = work.filter(|work| !work.is_durable()).map_or(0, |work| work.changes.len());
-        if self.tags.of(chunk).len() + under_way + queued >= TAGS_MAX {
-            return Err(retry(format!("{chunk} has {TAGS_MAX} changes whose replies are open")));
+        let open = self.tags.of(chunk).len() + under_way + queued;
+        let is_first = update.tag.sequence == update.low_water;
+        if open >= if is_first { TAGS_MAX } else { self.limits.tags_max } {
+            return Err(retry(format!("{chunk} has {open} changes whose replies are open")));
         }
         if self.is_orphaned(chunk) {
             return Err(retry(format!("{chunk} settles after a change of its chain")));

@@ -271,7 +271,9 @@ impl State {
         if let Some((.., reply)) = self.tags.get(&request.tag) {
             return Ok(*reply);
         }
-        if self.tags.values().filter(|(_, of, _)| *of == request.chunk).count() >= TAGS_MAX {
+        let is_first = request.tag.sequence == request.low_water;
+        let most = if is_first { TAGS_MAX } else { TAGS_MAX / 2 };
+        if self.tags.values().filter(|(_, of, _)| *of == request.chunk).count() >= most {
             return Err(WireError::Retry { after_ms: 1, text: "too many replies are open".into() });
         }
         let ChunkChange::Write(sums) = &request.change else { panic!("clients only write") };

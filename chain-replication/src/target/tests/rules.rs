@@ -5,7 +5,7 @@ use emberfs_wire::replica::FinishSync;
 
 use super::*;
 use crate::target::chunks::ReadResult;
-use crate::target::limits::AGAIN_MS;
+use crate::target::limits::{AGAIN_MS, TAGS_OPEN_MAX};
 
 impl Stand {
     fn read(&mut self) -> RequestId {
@@ -31,8 +31,8 @@ impl Stand {
 #[test]
 fn a_chunk_has_so_many_tags_and_no_more() {
     let mut head = Stand::new(0, &[Serving]);
-    let most = TAGS_MAX as u64;
-    for sequence in 1..=most {
+    let most = TAGS_OPEN_MAX as u64;
+    for sequence in 2..=most + 1 {
         let id = head.write(sequence);
         if sequence % 2 == 0 {
             head.stored();
@@ -44,13 +44,36 @@ fn a_chunk_has_so_many_tags_and_no_more() {
     while !head.puts.is_empty() {
         head.stored();
     }
-    let beyond = head.write(most + 1);
+    let beyond = head.write(most + 2);
     assert!(matches!(head.answer(beyond), Err(WireError::Retry { .. })));
     let retried = head.write(most);
     assert!(head.is_updated(retried), "a retry of one of them is answered");
+}
+
+#[test]
+fn the_first_open_request_of_a_session_is_let_in_beyond_the_usual_tags() {
+    let mut head = Stand::new(0, &[Serving]);
+    for sequence in 2..=TAGS_OPEN_MAX as u64 + 1 {
+        head.write(sequence);
+        head.stored();
+    }
+    let first = head.write(1);
+    head.stored();
+    assert!(head.is_updated(first), "or it would wait for ever for the tags of what came after it");
+    let mut write_of = |client| {
+        let tag = Tag { client: ClientId(client), sequence: Sequence(1) };
+        let id = head.change(CHUNK, tag, write());
+        let is_let_in = head.waits(id);
+        if is_let_in {
+            head.stored();
+        }
+        is_let_in
+    };
+    let let_in = (2..).take_while(|client| write_of(*client)).count();
+    assert_eq!(let_in, TAGS_MAX - TAGS_OPEN_MAX - 1, "there is an end to it");
     head.step(Input::Ended(vec![ClientId(1)]));
-    let other = Tag { client: ClientId(2), sequence: Sequence(1) };
-    let id = head.change(CHUNK, other, write());
+    let again = Tag { client: ClientId(1 << 20), sequence: Sequence(1) };
+    let id = head.change(CHUNK, again, write());
     assert!(head.waits(id));
 }
 
