@@ -1,21 +1,18 @@
 //! Mounting and unmounting: by `emberfs-fuse` and `fusermount3`, as any user would.
 
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use emberfs_client::ClusterAddress;
-use emberfs_client_fuse_mounts::{Mount, MountTable, escaped};
+use emberfs_client_fuse_mounts::{Mount, MountTable, Way, escaped};
 use rustix::process::Pid;
 
 use crate::exit::{USAGE, Usage};
 use crate::local::process;
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mount_process::unheard;
-
-/// Links on the way of one path at most, as the kernel has it.
-const LINKS_MAX: u32 = 40;
 
 /// Mounts a cluster at `path`; returns when it is mounted. With `foreground`, when it is unmounted.
 pub(crate) fn mount(
@@ -198,90 +195,29 @@ fn is_ours(table: &MountTable, path: &Path) -> bool {
     table.topmost(path).is_some_and(Mount::is_ours)
 }
 
-/// A path without links. A mount of ours ends the search: neither it nor what is below is asked what it is, as the
-/// servers may be dead, and who waits for them then cannot even be killed. To read a link asks nobody else.
+/// A path without links, asked of no mount of ours: its servers may be dead, and who waits for them then cannot even be
+/// killed.
 fn resolved(table: &MountTable, path: &Path) -> Result<PathBuf> {
-    let wrong = || path.display().to_string();
-    let mut left = std::path::absolute(path).with_context(wrong)?;
-    let (mut found, mut links) = (PathBuf::new(), 0);
-    loop {
-        let mut parts = left.components();
-        match parts.next() {
-            None | Some(Component::Prefix(_)) => return Ok(found),
-            Some(Component::CurDir) => {}
-            Some(Component::RootDir) => found = PathBuf::from("/"),
-            Some(Component::ParentDir) => {
-                found.pop();
-            }
-            Some(Component::Normal(name)) => found.push(name),
-        }
-        let rest = parts.as_path();
-        if is_ours(table, &found) {
-            found.extend(rest);
-            return Ok(found);
-        }
-        left = match std::fs::read_link(&found) {
-            Ok(target) => {
-                links += 1;
-                ensure!(links <= LINKS_MAX, "{}: too many links", path.display());
-                found.pop();
-                target.join(rest)
-            }
-            Err(error)
-                if [ErrorKind::InvalidInput, ErrorKind::NotFound].contains(&error.kind()) =>
-            {
-                rest.to_owned()
-            }
-            Err(error) => return Err(error).with_context(wrong),
-        };
+    match table.way(path).with_context(|| path.display().to_string())? {
+        Way::Free(path) | Way::Mount(path) | Way::Below { path, .. } => Ok(path),
     }
 }
 
 /// A path that stays the same wherever the process is; the directory is made if it is not there.
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
-    let table = table()?;
-    let path = resolved(&table, path)?;
-    let (at, mut above) = (path.display(), path.ancestors());
-    if above.next().is_some_and(|path| is_ours(&table, path)) {
-        return Ok(path);
-    }
-    if let Some(mount) = above.find(|path| is_ours(&table, path)) {
-        bail!("{at} lies in the mount at {}: a mount in it would hang with it", mount.display());
-    }
+    let path = match table()?.way(path).with_context(|| path.display().to_string())? {
+        Way::Mount(path) => return Ok(path),
+        Way::Below { mount, path } => bail!(
+            "{} lies in the mount at {}: a mount in it would hang with it",
+            path.display(),
+            mount.display()
+        ),
+        Way::Free(path) => path,
+    };
+    let at = path.display();
     if path.exists() && !path.is_dir() {
         bail!("{at} is no directory: only at one something can be mounted");
     }
     std::fs::create_dir_all(&path).with_context(|| at.to_string())?;
     Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_followed_up_to_a_mount_of_ours() {
-        let top = tempfile::tempdir().expect("a temporary directory");
-        let top = top.path().canonicalize().expect("there");
-        std::fs::create_dir_all(top.join("a/b")).expect("made");
-        std::fs::write(top.join("file"), "").expect("written");
-        for (link, target) in [("to", "a/../a"), ("loop", "loop"), ("m/in", "/none")] {
-            std::fs::create_dir_all(top.join("m")).expect("made");
-            std::os::unix::fs::symlink(target, top.join(link)).expect("made");
-        }
-        std::os::unix::fs::symlink(top.join("m"), top.join("a/there")).expect("made");
-        let mounted =
-            format!("1 1 0:57 / {} rw - fuse.emberfs local:/ rw\n", top.join("m").display());
-        let found = |table: &str, path: &str| {
-            let table = MountTable::new(table.as_bytes());
-            let found = resolved(&table, &top.join(path)).map_err(|error| format!("{error:#}"))?;
-            Ok::<_, String>(found.strip_prefix(&top).map(Path::to_owned).unwrap_or(found))
-        };
-        assert_eq!(found("", "to/b/../there/none/deep"), Ok("m/none/deep".into()));
-        assert_eq!(found("", "m/in"), Ok("/none".into()));
-        assert_eq!(found(&mounted, "m/in/deep"), Ok("m/in/deep".into()), "nobody is asked");
-        assert_eq!(found(&mounted, "to/there"), Ok("m".into()));
-        assert!(found("", "loop").expect_err("for ever").contains("too many links"));
-        assert!(found("", "file/deep").expect_err("no directory").contains("file/deep"));
-    }
 }

@@ -53,6 +53,11 @@ impl Lost {
     pub(crate) fn has_bytes(&self) -> bool {
         self.left.bytes().get() > 0
     }
+
+    /// Files whose attributes may have been changed, or be changed still: who asked for it has heard as much.
+    pub(crate) fn changing(&self) -> String {
+        self.left.changing()
+    }
 }
 
 impl Closing<'_> {

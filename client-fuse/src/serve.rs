@@ -131,6 +131,13 @@ async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> R
         presence.end(Said::Done).await;
         return Ok(());
     };
+    let files = lost.changing();
+    if !files.is_empty() {
+        tracing::warn!(
+            files,
+            "ended before it was known whether these are changed as was asked for"
+        );
+    }
     if !lost.has_bytes() {
         tracing::warn!("all bytes are written; the metadata servers find out the lengths");
         presence.end(Said::Done).await;

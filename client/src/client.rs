@@ -112,7 +112,7 @@ impl Client {
     /// Files and directories by inode and name, on behalf of somebody.
     #[must_use]
     pub fn meta(&self, credentials: Credentials) -> Meta {
-        Meta { inner: self.inner.clone(), credentials }
+        Meta::new(self.inner.clone(), credentials)
     }
 
     /// Ends the session. Files are to be closed before: what those still open did not report is left for

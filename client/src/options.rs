@@ -31,8 +31,8 @@ impl FromStr for ClusterAddress {
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// How long a call may take, all but [`File::write_behind`](crate::File::write_behind); `None`: as long as
-    /// it needs, with a line in the log.
+    /// How long a call may take, all but [`File::write_behind`](crate::File::write_behind) and those of
+    /// [`Meta::patient`](crate::Meta::patient); `None`: as long as it needs, with a line in the log.
     pub deadline: Option<Duration>,
     /// Memory for what comes from servers, at least [`Self::MEMORY_MIN`]. A read needs room for what is on its
     /// way only: 64 MiB keep a dozen servers busy.

@@ -40,12 +40,17 @@ impl Example {
         self.cluster.must(&[&[command, "--dir", &directory][..], more].concat())
     }
 
-    /// Runs `emberfs`, which must end, also while nobody answers who asks about files of the mount. If it does
-    /// not, `mend` makes that somebody does: before that it could not even be killed.
+    /// Runs `emberfs`: see [`Self::program_ends`].
     fn ends(&self, command: &[&str], mend: impl Fn()) -> Output {
-        let mut emberfs = self.cluster.command("emberfs");
-        emberfs.args(command).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = emberfs.spawn().expect("it starts");
+        self.program_ends("emberfs", command, mend)
+    }
+
+    /// Runs what must end, also while nobody answers who asks about files of the mount. If it does not, `mend` makes
+    /// that somebody does: before that it could not even be killed.
+    fn program_ends(&self, name: &str, command: &[&str], mend: impl Fn()) -> Output {
+        let mut program = self.cluster.command(name);
+        program.args(command).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().expect("it starts");
         let begun = Instant::now();
         let mut in_time = true;
         while child.try_wait().expect("it is a child").is_none() {
@@ -137,6 +142,18 @@ fn nobody_asks_a_mount_whose_metadata_servers_are_dead() {
     ends(&["mount", &link], 1, &["is mounted already"]);
     ends(&["mount", &below], 1, &["lies in the mount at", &shown]);
     ends(&["umount", &below], 1, &["nothing is mounted there, in an EmberFS"]);
+    // As mount(8) does it for `mount -t emberfs`.
+    for (at, options, said) in [
+        (&shown, "rw", "is mounted already"),
+        (&link, "rw", "is mounted already"),
+        (&below, "rw", "lies in the mount at"),
+        (&below, "remount,ro", "no EmberFS is mounted at"),
+    ] {
+        let command = ["local:/", at, "-o", options];
+        let output = example.program_ends("emberfs-fuse", &command, || cluster.start_one("meta-1"));
+        assert_eq!(output.status.code(), Some(32), "{at} {options}: {}", words(&output));
+        assert!(words(&output).contains(said), "{at} {options}: {}", words(&output));
+    }
     let dir = cluster.directory().display().to_string();
     ends(&["down", "--dir", &dir], 0, &[&format!("unmounted {shown}"), "stopped storage-1"]);
     assert_eq!(cluster.processes(), []);
@@ -158,8 +175,11 @@ fn up_does_not_wait_for_a_daemon_that_hangs() {
     let send = |signal| kill_process(daemon, signal).expect("it runs");
     send(Signal::STOP);
     let path = path.display().to_string();
+    let fuse = ["local:/", &path];
+    let fuse = example.program_ends("emberfs-fuse", &fuse, || send(Signal::CONT));
     let output = example.ends(&["up", "--dir", &dir, "--mount", &path], || send(Signal::CONT));
     send(Signal::CONT);
+    assert!(words(&fuse).contains("is mounted already"), "{}", words(&fuse));
     assert!(output.status.success(), "{}", words(&output));
     let said = format!("{path}: its daemon (process {}) does not answer", daemon.as_raw_nonzero());
     assert!(words(&output).contains(&said), "{}", words(&output));

@@ -4,7 +4,9 @@
 use emberfs_tests::local;
 
 mod calls;
+mod deadline;
 mod ending;
+mod full;
 mod given_up;
 mod leaving;
 mod made_by_up;

@@ -1,6 +1,7 @@
 //! Attributes: reading and changing them, and who may do what.
 
 use emberfs_client::{Access, AttributeChange, Attributes, ByteLen, InodeId, Mode, Place, SetTime};
+use futures_util::FutureExt;
 
 use super::{Adapter, ask};
 use crate::caller::Caller;
@@ -41,7 +42,8 @@ impl Adapter {
         Ok(inode.map_or(found, |inode| inode.with_gathered(found)))
     }
 
-    /// `setattr`: after what was written before, so that it stands.
+    /// `setattr`: after what was written before, so that it stands, and before what is written later, also where
+    /// the call waits no longer.
     ///
     /// # Errors
     /// An [`Errno`].
@@ -55,17 +57,11 @@ impl Adapter {
         let through = through.and_then(|number| self.files.get(number).ok());
         let handle = through.and_then(|file| file.handle());
         let change = AttributeChange { mode, uid, gid, size, atime, mtime, handle };
-        let inode = self.inodes.get(of);
-        let still = match &inode {
-            Some(inode) => Some(inode.still().await?),
-            None => None,
-        };
-        let meta = self.meta(caller);
-        let changed = ask(meta.set_attributes(Place::inode(of), false, change)).await?;
-        let Some((inode, still)) = inode.as_ref().zip(still) else { return Ok(changed) };
-        if let Some(size) = size {
-            still.cut(size).await;
-        }
+        let meta = self.meta(caller).patient();
+        let asked = async move { ask(meta.set_attributes(Place::inode(of), false, change)).await };
+        let asked = asked.boxed();
+        let inode = self.inodes.keep(of);
+        let changed = inode.change(size, asked).await?;
         Ok(inode.with_gathered(changed))
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use emberfs_client::ByteLen;
 
 use super::Adapter;
+use super::files::Unsettled;
 
 /// Files named at most: a screen of them.
 const NAMED_MAX: usize = 20;
@@ -27,13 +28,18 @@ struct LeftFile {
     /// None, where only its length or its end is not reported.
     bytes: ByteLen,
     why: String,
+    /// Whether its attributes are being changed.
+    changes: bool,
 }
 
 impl Adapter {
     /// What the servers have not heard of now.
     #[must_use]
     pub fn left(&self) -> Left {
-        let file = |(inode, bytes, why)| LeftFile { path: self.paths.of(inode), bytes, why };
+        let file = |left| {
+            let Unsettled { inode, bytes, why, changes } = left;
+            LeftFile { path: self.paths.of(inode), bytes, why, changes }
+        };
         let mut files: Vec<_> = self.inodes.unsettled().into_iter().map(file).collect();
         files.sort_by(|one, other| other.bytes.cmp(&one.bytes).then(one.path.cmp(&other.path)));
         Left { files }
@@ -56,14 +62,25 @@ impl Left {
     /// The files that have bytes, by name.
     #[must_use]
     pub fn names(&self) -> String {
-        let full: Vec<_> = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO).collect();
-        let named = full.iter().take(NAMED_MAX);
-        let named = named.map(|file| format!("{} ({})", file.path, counted(file.bytes)));
-        let named = named.collect::<Vec<_>>().join(", ");
-        match full.len().saturating_sub(NAMED_MAX) {
-            0 => named,
-            more => format!("{named} and {more} more"),
-        }
+        let full = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO);
+        let named = full.map(|file| format!("{} ({})", file.path, counted(file.bytes)));
+        listed(&named.collect::<Vec<_>>())
+    }
+
+    /// The files whose attributes are being changed, by name; empty if none are.
+    #[must_use]
+    pub fn changing(&self) -> String {
+        let changing = self.files.iter().filter(|file| file.changes);
+        listed(&changing.map(|file| file.path.clone()).collect::<Vec<_>>())
+    }
+}
+
+/// Not more than somebody reads.
+fn listed(names: &[String]) -> String {
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 
@@ -103,6 +120,7 @@ mod tests {
             path: format!("d/f{number}"),
             bytes: ByteLen(number as u64),
             why: format!("chain-{}", number % 5),
+            changes: number == 1,
         };
         Left { files: (0..files).rev().map(file).collect() }
     }
@@ -112,7 +130,8 @@ mod tests {
         assert_eq!(left(1).to_string(), "1 file, no bytes: chain-0");
         assert_eq!(left(3).to_string(), "3 files, 3 bytes: chain-0; chain-1; chain-2");
         assert_eq!(left(3).names(), "d/f2 (2 bytes), d/f1 (1 byte)");
-        assert_eq!(left(0).to_string(), "");
+        assert_eq!(left(3).changing(), "d/f1");
+        assert_eq!((left(0).to_string(), left(0).changing()), (String::new(), String::new()));
     }
 
     #[test]

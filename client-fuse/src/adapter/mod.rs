@@ -13,7 +13,7 @@
 //! What is not with the servers yet is told by `left`, with the names that `paths` remembers.
 //!
 //! Inodes are named by the cluster's own numbers, so there is nothing to remember and nothing to forget.
-//! What must be remembered is which files are open here for writing (`files/written`): bytes that are
+//! What must be remembered is which files are open here for writing (`files/inodes`): bytes that are
 //! gathered count at once for everybody on this mount, so all that answers with attributes of such a file
 //! first brings them to the servers.
 
@@ -60,7 +60,7 @@ impl Adapter {
     /// Of this client, whose deadline it is; must be called within a Tokio runtime.
     #[must_use]
     pub fn new(client: Client, deadline: Option<Duration>) -> Arc<Self> {
-        let inodes = Inodes::new(client.meta(emberfs_client::Credentials::root()), deadline);
+        let inodes = Inodes::new(deadline);
         let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
         Arc::new(Self { client, runtime: Handle::current(), inodes, files, directories, paths })
     }

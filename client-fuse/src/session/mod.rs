@@ -3,7 +3,7 @@
 //!
 //! * `kernel`: each request of the kernel handed to the adapter, each answer handed back.
 //! * `convert`: our words and the kernel's.
-//! * `mount_point`: mounting and unmounting.
+//! * `mount_point`: mounting and unmounting. `vacancy`: where.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
 //! request, which answers it. Only bytes that need but be gathered are taken at once.
@@ -14,6 +14,7 @@
 mod convert;
 mod kernel;
 mod mount_point;
+mod vacancy;
 
 use std::io;
 use std::sync::Arc;

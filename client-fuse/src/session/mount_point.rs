@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +17,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
 
+use super::vacancy::{Vacancy, mounted};
 use crate::options::MountOptions;
 
 /// What mounts and unmounts for those who are not root.
@@ -60,11 +60,19 @@ pub enum MountError {
         /// Where.
         path: PathBuf,
     },
-    /// One of ours is there, and works.
+    /// One of ours is there, with its daemon.
     #[error("{} is mounted already", path.display())]
     Mounted {
         /// Where.
         path: PathBuf,
+    },
+    /// It lies in one of ours.
+    #[error("{} lies in the mount at {}: a mount in it would hang with it", path.display(), mount.display())]
+    Below {
+        /// Where.
+        path: PathBuf,
+        /// In which.
+        mount: PathBuf,
     },
     /// The kernel's module is not loaded, or not for us.
     #[error("/dev/fuse: {source} (`modprobe fuse`?)")]
@@ -99,7 +107,7 @@ pub enum MountError {
 impl MountPoint {
     /// Mounts; the descriptor by which the kernel asks.
     pub(super) fn mount(options: &MountOptions) -> Result<(Self, OwnedFd), MountError> {
-        let Vacancy { path, mode } = vacant(&options.path)?;
+        let Vacancy { path, mode } = Vacancy::at(&options.path)?;
         let device =
             if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
         let listed = topmost(&path);
@@ -137,10 +145,7 @@ impl MountPoint {
 /// # Errors
 /// [`MountError`].
 pub fn remount(options: &MountOptions) -> Result<(), MountError> {
-    let path = resolved(&options.path)?;
-    if !is_ours(&path) {
-        return Err(MountError::NotMounted { path });
-    }
+    let path = mounted(&options.path)?;
     rustix::mount::mount_remount(&path, options.flags, "").map_err(|error| MountError::Refused {
         what: "remount",
         path: path.clone(),
@@ -153,46 +158,12 @@ pub fn remount(options: &MountOptions) -> Result<(), MountError> {
 /// # Errors
 /// [`MountError`] says why not.
 pub fn check_vacant(path: &Path) -> Result<(), MountError> {
-    vacant(path).map(|_| ())
+    Vacancy::at(path).map(|_| ())
 }
 
-/// A directory at which nothing of ours is mounted.
-struct Vacancy {
-    /// Its path, without links.
-    path: PathBuf,
-    mode: u32,
-}
-
-fn vacant(path: &Path) -> Result<Vacancy, MountError> {
-    let path = resolved(path)?;
-    let found = std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-    if !found.is_dir() {
-        return Err(MountError::NotADirectory { path });
-    }
-    if is_ours(&path) {
-        return Err(MountError::Mounted { path });
-    }
-    Ok(Vacancy { path, mode: found.mode() })
-}
-
-fn resolved(path: &Path) -> Result<PathBuf, MountError> {
-    std::fs::canonicalize(path).map_err(|error| unreadable(path, error))
-}
-
-fn unreadable(path: &Path, source: io::Error) -> MountError {
-    let path = path.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotConnected => MountError::Dead { path },
-        _ => MountError::Path { path, source },
-    }
-}
-
-fn topmost(path: &Path) -> Option<Mount> {
+/// What is topmost at a path without links, as far as it is known.
+pub(super) fn topmost(path: &Path) -> Option<Mount> {
     MountTable::read().ok()?.topmost(path).cloned()
-}
-
-fn is_ours(path: &Path) -> bool {
-    topmost(path).is_some_and(|mount| mount.is_ours())
 }
 
 fn is_root() -> bool {

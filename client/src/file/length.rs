@@ -15,6 +15,10 @@
 //! cut before it began. A report says of what it had heard; of the rest the metadata group asks the chains
 //! before it tells anybody the length. So a report's answer may hold a length that is too small, and a later one
 //! does not.
+//!
+//! The chains say where the file ends, not that it is dense up to there: of a writer that had not heard of a cut,
+//! `dense_to` moves no further than that cut. A chunk above it that is lost later reads as zeros, and is not called
+//! lost, until all from `dense_to` up to its end is written anew by who has heard of the cut.
 
 use std::sync::Arc;
 

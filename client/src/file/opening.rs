@@ -159,7 +159,7 @@ impl File {
         options: &OpenOptions,
     ) -> Result<Self, ClientError> {
         let (inner, credentials) = (Arc::downgrade(&meta.inner), meta.credentials.clone());
-        let (options, mut patience) = (*options, meta.inner.patience());
+        let (options, mut patience) = (*options, meta.patience());
         let session = meta.inner.session(&mut patience).await?;
         let by = session.clone();
         let task = meta.inner.runtime.spawn(async move {
@@ -168,7 +168,7 @@ impl File {
             let attributes = inode_of(reply)?;
             // A client that was dropped meanwhile has ended the session.
             let inner = inner.upgrade().ok_or(ClientError::Closed)?;
-            let meta = Meta { inner, credentials };
+            let meta = Meta::new(inner, credentials);
             Ok(Self::new(&meta, attributes, Some((by, handle)), &options))
         });
         let opened = patience.wait_quietly(|| session.meta.waiting_for(None), task).await?;

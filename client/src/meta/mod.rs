@@ -6,6 +6,7 @@
 mod operations;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{Ask, Attributes, Mutation, MutationReply, Query, QueryReply};
@@ -23,9 +24,30 @@ pub use operations::{Page, Position};
 pub struct Meta {
     pub(crate) inner: Arc<Inner>,
     pub(crate) credentials: Credentials,
+    /// How long a call may take.
+    deadline: Option<Duration>,
 }
 
 impl Meta {
+    pub(crate) fn new(inner: Arc<Inner>, credentials: Credentials) -> Self {
+        let deadline = inner.options.deadline;
+        Self { inner, credentials, deadline }
+    }
+
+    /// The same without a deadline: a call ends when it is known what became of it. For who has others wait for
+    /// that with a deadline of their own. What files do that it opens has [`ClientOptions::deadline`] again.
+    ///
+    /// [`ClientOptions::deadline`]: crate::ClientOptions::deadline
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { deadline: None, ..self.clone() }
+    }
+
+    /// The patience of a call that begins now.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.deadline)
+    }
+
     /// Asks; with the caller's groups where the answer says that they decide.
     pub(crate) async fn ask(
         &self,

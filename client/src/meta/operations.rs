@@ -40,7 +40,7 @@ impl Meta {
     /// # Errors
     /// [`ClientError`], as of all functions here.
     pub async fn attributes(&self, of: Place, follow: bool) -> Result<Attributes, ClientError> {
-        match self.ask(Query::Attributes { of, follow }, &mut self.inner.patience()).await? {
+        match self.ask(Query::Attributes { of, follow }, &mut self.patience()).await? {
             QueryReply::Attributes(attributes) => Ok(attributes),
             QueryReply::GroupsNeeded => Err(FsError::PermissionDenied.into()),
             other => Err(misfit(&other)),
@@ -59,7 +59,7 @@ impl Meta {
         attributes: bool,
     ) -> Result<Page, ClientError> {
         let query = Query::List { directory, after, limit, attributes };
-        match self.ask(query, &mut self.inner.patience()).await? {
+        match self.ask(query, &mut self.patience()).await? {
             QueryReply::Entries { directory, parent, entries, end } => {
                 Ok(Page { directory, parent, entries, end })
             }
@@ -73,7 +73,7 @@ impl Meta {
     /// # Errors
     /// [`ClientError`].
     pub async fn read_link(&self, link: Place) -> Result<SymlinkTarget, ClientError> {
-        match self.ask(Query::ReadLink { link }, &mut self.inner.patience()).await? {
+        match self.ask(Query::ReadLink { link }, &mut self.patience()).await? {
             QueryReply::Target(target) => Ok(target),
             QueryReply::GroupsNeeded => Err(FsError::PermissionDenied.into()),
             other => Err(misfit(&other)),
@@ -85,7 +85,7 @@ impl Meta {
     /// # Errors
     /// [`FsError::PermissionDenied`] if it may not, or another [`ClientError`].
     pub async fn access(&self, of: Place, access: Access) -> Result<Attributes, ClientError> {
-        match self.ask(Query::Access { of, access }, &mut self.inner.patience()).await? {
+        match self.ask(Query::Access { of, access }, &mut self.patience()).await? {
             QueryReply::Attributes(attributes) => Ok(attributes),
             QueryReply::GroupsNeeded => Err(FsError::PermissionDenied.into()),
             other => Err(misfit(&other)),
@@ -97,7 +97,7 @@ impl Meta {
     /// # Errors
     /// [`ClientError`].
     pub async fn space(&self) -> Result<Space, ClientError> {
-        match self.ask(Query::Space, &mut self.inner.patience()).await? {
+        match self.ask(Query::Space, &mut self.patience()).await? {
             QueryReply::Space(space) => Ok(space),
             other => Err(misfit(&other)),
         }
@@ -132,7 +132,7 @@ impl Meta {
     ) -> Result<Attributes, ClientError> {
         let Position { parent, name } = at;
         let mutation = Mutation::MakeNode { parent, name, mode, node };
-        let reply = self.change(mutation, &mut self.inner.patience()).await?;
+        let reply = self.change(mutation, &mut self.patience()).await?;
         inode_of(reply)
     }
 
@@ -143,7 +143,7 @@ impl Meta {
     pub async fn link(&self, file: Place, at: Position) -> Result<Attributes, ClientError> {
         let Position { parent, name } = at;
         let mutation = Mutation::Link { file, parent, name };
-        let reply = self.change(mutation, &mut self.inner.patience()).await?;
+        let reply = self.change(mutation, &mut self.patience()).await?;
         inode_of(reply)
     }
 
@@ -154,7 +154,7 @@ impl Meta {
     pub async fn remove(&self, at: Position, kind: RemoveKind) -> Result<(), ClientError> {
         let Position { parent, name } = at;
         let mutation = Mutation::Remove { parent, name, kind };
-        done(self.change(mutation, &mut self.inner.patience()).await?)
+        done(self.change(mutation, &mut self.patience()).await?)
     }
 
     /// Moves a name, in one step.
@@ -174,7 +174,7 @@ impl Meta {
             new_name: to.name,
             flags,
         };
-        done(self.change(mutation, &mut self.inner.patience()).await?)
+        done(self.change(mutation, &mut self.patience()).await?)
     }
 
     /// Changes attributes; of a file that this client has open for writing, [`File::set_len`] and
@@ -189,7 +189,7 @@ impl Meta {
         change: AttributeChange,
     ) -> Result<Attributes, ClientError> {
         let mutation = Mutation::SetAttributes { of, follow, change };
-        let reply = self.change(mutation, &mut self.inner.patience()).await?;
+        let reply = self.change(mutation, &mut self.patience()).await?;
         inode_of(reply)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use emberfs_layout::{ByteLen, ChunkIndex, DataId, FileOffset, InodeId};
 use emberfs_wire::chunk::UpdateChunk;
 use emberfs_wire::cluster::GetRouting;
-use emberfs_wire::meta::Mutate;
+use emberfs_wire::meta::{AttributeChange, Mutate, Place};
 use emberfs_wire::{Request, WireError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,7 +16,9 @@ use tokio::runtime::Builder;
 use super::server::Servers;
 use super::world::{Fault, State};
 use super::{CHUNK, both, chunk, contents, filled, pattern};
-use crate::{Bytes, ClientError, ClientOptions, File, FsError, WaitingFor};
+use crate::{
+    Bytes, ClientError, ClientOptions, Credentials, File, FsError, OpenOptions, WaitingFor,
+};
 
 type Write<'a> = BoxFuture<'a, Result<(), ClientError>>;
 
@@ -181,6 +183,37 @@ async fn a_write_behind_outlives_every_deadline_and_is_done_once() {
     file.sync().await.expect("synced");
     let state = servers.world.state();
     assert_eq!((state.applied.len(), state.size(file.inode())), (2, ByteLen(at(2).get())));
+}
+
+/// Who has others wait hears what became of a change, however late.
+#[tokio::test]
+async fn who_is_patient_outwaits_every_deadline() {
+    let servers = Servers::start().await;
+    let deadline = Some(Duration::from_millis(300));
+    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let file = client.fs().open("a", &both()).await.expect("created");
+    let (place, change) = (Place::inode(file.inode()), AttributeChange::default());
+    let meta = client.meta(Credentials::root());
+    let patient = meta.patient();
+    servers.world.script(Mutate::METHOD, [Fault::Hang, Fault::Hang, Fault::Hang]);
+    let cut = OpenOptions::new().write(true).truncate(true);
+    let mut changes = patient.set_attributes(place.clone(), false, change).boxed();
+    let mut opens = patient.open(place.clone(), &cut).boxed();
+    tokio::select! {
+        biased;
+        _ = &mut changes => panic!("it hangs"),
+        _ = &mut opens => panic!("it hangs"),
+        late = meta.set_attributes(place, false, change) => {
+            assert!(matches!(late, Err(ClientError::Deadline { .. })), "{late:?}");
+        }
+    }
+    servers.world.gate.add_permits(3);
+    changes.await.expect("changed");
+    let opened = opens.await.expect("opened");
+    servers.world.script(Mutate::METHOD, [Fault::Hang]);
+    let late = opened.set_len(ByteLen(5)).await;
+    assert!(matches!(late, Err(ClientError::Deadline { .. })), "a file is not patient: {late:?}");
+    servers.world.gate.add_permits(1);
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@
 //! | `O_SYNC`, `O_DSYNC`, `O_DIRECT` | the servers have the bytes and the length |
 //! | `O_APPEND` | the same; the place was reserved first, so that appenders never meet |
 
+mod changing;
+mod inodes;
 mod opening;
+mod readers;
 mod reading;
 mod under_way;
 mod writer;
@@ -19,9 +22,10 @@ use emberfs_client::{File, HandleId, InodeId};
 use rustix::fs::OFlags;
 
 use crate::errno::Errno;
+pub(super) use inodes::{Inodes, Unsettled};
+use readers::Reading;
 use writer::Writer;
 use written::Inode;
-pub(super) use written::Inodes;
 
 /// The kernel's own mark of an `open` on behalf of `execve` (`FMODE_EXEC`).
 const OPENED_TO_EXECUTE: u32 = 0x20;
@@ -40,7 +44,7 @@ pub struct OpenFile {
 
 #[derive(Debug)]
 enum Opened {
-    ToRead(Arc<File>),
+    ToRead { file: Arc<File>, _reading: Reading },
     ToWrite(Arc<Inode>, Arc<Writer>),
 }
 
@@ -94,7 +98,7 @@ impl OpenFile {
 
     fn writer(&self) -> Option<(&Arc<Inode>, &Arc<Writer>)> {
         match &self.access {
-            Opened::ToRead(_) => None,
+            Opened::ToRead { .. } => None,
             Opened::ToWrite(inode, writer) => Some((inode, writer)),
         }
     }
@@ -106,7 +110,7 @@ impl OpenFile {
     /// What it is read by.
     fn reader(&self) -> Arc<File> {
         match &self.access {
-            Opened::ToRead(file) => file.clone(),
+            Opened::ToRead { file, .. } => file.clone(),
             Opened::ToWrite(_, writer) => writer.file(),
         }
     }

@@ -6,6 +6,7 @@ use emberfs_client::{
     Access, Attributes, ByteLen, Credentials, File, FsError, InodeId, Meta, Mode, OpenOptions,
     Place, Position,
 };
+use futures_util::FutureExt;
 use rustix::fs::OFlags;
 
 use super::{Flags, OpenFile, Opened};
@@ -26,7 +27,7 @@ impl Adapter {
         self.files.check()?;
         let meta = self.meta(caller);
         if flags.has(OFlags::TRUNC) {
-            return self.open_cut(&meta, inode, flags).await;
+            return self.open_cut(meta, inode, flags).await;
         }
         if !flags.writes() {
             let file = match flags.executes() {
@@ -99,18 +100,12 @@ impl Adapter {
     }
 
     /// Cuts the file to nothing and opens it: what was gathered lay before the cut.
-    async fn open_cut(&self, meta: &Meta, id: InodeId, flags: Flags) -> Result<u64, Errno> {
-        let inode = self.inodes.get(id);
-        let still = match &inode {
-            Some(inode) => Some(inode.still().await?),
-            None => None,
-        };
-        let how = writing(flags.reads()).truncate(true);
-        let file = ask(meta.open(Place::inode(id), &how)).await?;
-        if let Some(still) = still {
-            still.cut(ByteLen::ZERO).await;
-        }
-        self.enter_writer(meta.clone(), file, flags)
+    async fn open_cut(&self, meta: Meta, id: InodeId, flags: Flags) -> Result<u64, Errno> {
+        let (patient, how) = (meta.patient(), writing(flags.reads()).truncate(true));
+        let open = async move { ask(patient.open(Place::inode(id), &how)).await }.boxed();
+        let inode = self.inodes.keep(id);
+        let file = inode.change(Some(ByteLen::ZERO), open).await?;
+        self.enter_writer(meta, file, flags)
     }
 
     /// A program may be executed by who may not read it.
@@ -122,14 +117,15 @@ impl Adapter {
 
     fn enter_reader(&self, file: File) -> Result<u64, Errno> {
         let (inode, append) = (file.inode(), false);
-        let access = Opened::ToRead(Arc::new(file));
+        let _reading = self.inodes.enter_reader(inode);
+        let access = Opened::ToRead { file: Arc::new(file), _reading };
         self.files.insert(OpenFile { inode, access, append })
     }
 
     /// Refuses it if all was closed since it was asked for: who closes waits for none that comes later.
     fn enter_writer(&self, meta: Meta, file: File, flags: Flags) -> Result<u64, Errno> {
-        let id = file.inode();
-        let (inode, writer) = self.inodes.enter(meta, file, flags.reads());
+        let (id, metas) = (file.inode(), [meta, self.client.meta(Credentials::root())]);
+        let (inode, writer) = self.inodes.enter(metas, file, flags.reads());
         let access = Opened::ToWrite(inode.clone(), writer.clone());
         let entered = self.files.insert(OpenFile { inode: id, access, append: flags.appends() });
         if entered.is_err() {

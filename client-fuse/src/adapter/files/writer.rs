@@ -15,6 +15,8 @@ use emberfs_client::{ByteLen, ClientError, File, FileOffset, FsError, Meta, Open
 pub(in crate::adapter) struct Writer {
     number: u64,
     reads: bool,
+    /// A chunk's, in bytes: the servers take so much at a time.
+    chunk: usize,
     /// On behalf of whoever opened it.
     meta: Meta,
     /// What was permitted when it was opened is not asked again.
@@ -40,8 +42,15 @@ impl Writer {
         reads: bool,
         told: u64,
     ) -> Self {
+        let chunk = file.attributes().data.map(|data| data.layout.chunk_size);
+        let chunk = chunk.unwrap_or_default().bytes() as usize;
         let (file, told) = (Mutex::new(Arc::new(file)), AtomicU64::new(told));
-        Self { number, reads, meta, root, file, told, is_let_go: AtomicBool::new(false) }
+        Self { number, reads, chunk, meta, root, file, told, is_let_go: AtomicBool::new(false) }
+    }
+
+    /// How many bytes a chunk of the file has.
+    pub(super) fn chunk(&self) -> usize {
+        self.chunk
     }
 
     pub(super) fn file(&self) -> Arc<File> {

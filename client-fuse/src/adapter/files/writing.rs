@@ -42,7 +42,12 @@ impl Adapter {
         if flags.writes_through() {
             return inode.write_through(writer, offset, data).await;
         }
-        while !(self.inodes.have_room(data.len()) && inode.gather(writer, offset, &data)) {
+        loop {
+            // A cut that was asked for before stands before what is written now.
+            inode.after_cut().await?;
+            if self.inodes.have_room(data.len()) && inode.gather(writer, offset, &data) {
+                break;
+            }
             // No room: whoever writes waits for the servers, and hears of it if they refuse.
             if inode.is_dirty() {
                 inode.settle().await?;

@@ -1,64 +1,42 @@
-//! Files that are open here for writing: what is gathered, who wrote it, what failed.
+//! A file whose bytes are written here: what is gathered, who wrote it, what failed.
 //!
 //! ```text
 //!   Inodes ─► Inode ─┬─ gather: bytes not written
 //!                    ├─ writers: one for each descriptor, with its handle at the servers
-//!                    └─ turn: one at a time sends bytes on their way (`under_way`), in their order
+//!                    └─ turn: one at a time sends bytes on their way (`under_way`), in their order, or has
+//!                             attributes changed (`changing`)
 //! ```
 //! An inode is *dirty* from a write until it is *settled*: bytes written, and reported by each writer. A
 //! failure is kept with the inode and counted; each writer remembers up to which it was told. Bytes whose
-//! file is gone, or has neither name nor writer, are given up; all others are kept and tried again, until
+//! file is gone, or has neither name nor descriptor, are given up; all others are kept and tried again, until
 //! the mount ends.
 //!
 //! The mount's deadline is for those who wait for that: it ends the waiting, and nothing else.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use emberfs_client::{Attributes, ByteLen, ClientError, File, FileOffset, FsError, InodeId, Meta};
-use futures_util::future::join_all;
+use emberfs_client::{Attributes, ByteLen, ClientError, FileOffset, FsError, InodeId};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::sync::MutexGuard as Turn;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
+use super::inodes::{OfMount, Unsettled};
 use super::under_way::{self, Pieces, UnderWay};
 use super::writer::Writer;
 use crate::errno::{Errno, of_client};
 use crate::write_gather::{AGE_MAX, Gather, Taken, Which};
 
-/// Bytes that all files of a mount gather together: what a machine can spare, and 32 files at their most.
-const BYTES_MAX: usize = 256 << 20;
-/// Before what could not be written is tried again, where somebody waits for all.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
-
-/// All files that are open for writing.
-#[derive(Debug)]
-pub(in crate::adapter) struct Inodes {
-    open: Mutex<HashMap<InodeId, Arc<Inode>>>,
-    gathered: Arc<AtomicUsize>,
-    numbers: AtomicU64,
-    /// For files whose permissions were checked when they were opened.
-    root: Meta,
-    /// How long a call may wait.
-    deadline: Option<Duration>,
-}
-
 /// One such file.
 #[derive(Debug)]
 pub(in crate::adapter) struct Inode {
     id: InodeId,
-    /// A chunk's, in bytes: the servers take so much at a time.
-    piece: usize,
-    deadline: Option<Duration>,
+    of_mount: OfMount,
     state: Mutex<State>,
     /// What is under way.
-    turn: AsyncMutex<Pieces>,
-    /// Of all inodes.
-    gathered: Arc<AtomicUsize>,
+    turn: Arc<AsyncMutex<Pieces>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,114 +53,17 @@ struct State {
     since: Option<Instant>,
     /// Whether due bytes are being written in the background.
     busy: bool,
+    /// How many keep it, to change its attributes.
+    kept: usize,
+    /// Whether its length is being changed: what is written waits.
+    is_cut: bool,
     failures: u64,
     failure: Option<Errno>,
     /// The last one that the log says, while it lasts.
     logged: Option<Errno>,
 }
 
-/// An inode of which nothing is on its way, while this lives.
-#[derive(Debug)]
-pub(in crate::adapter) struct Still<'a> {
-    inode: &'a Inode,
-    _turn: Turn<'a, Pieces>,
-}
-
-impl Inodes {
-    pub(in crate::adapter) fn new(root: Meta, deadline: Option<Duration>) -> Self {
-        let (open, gathered, numbers) = (Mutex::default(), Arc::default(), AtomicU64::new(0));
-        Self { open, gathered, numbers, root, deadline }
-    }
-
-    pub(in crate::adapter) fn get(&self, id: InodeId) -> Option<Arc<Inode>> {
-        lock(&self.open).get(&id).cloned()
-    }
-
-    /// Whether a write may be gathered at all.
-    pub(in crate::adapter) fn have_room(&self, len: usize) -> bool {
-        self.gathered.load(Ordering::Relaxed) + len <= BYTES_MAX
-    }
-
-    /// A file was opened for writing.
-    pub(super) fn enter(&self, meta: Meta, file: File, reads: bool) -> (Arc<Inode>, Arc<Writer>) {
-        let id = file.inode();
-        let mut open = lock(&self.open);
-        let new = || Arc::new(Inode::new(&file, self.deadline, &self.gathered));
-        let inode = open.entry(id).or_insert_with(new);
-        let mut state = inode.state();
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let told = state.failures;
-        let writer = Arc::new(Writer::new(number, [meta, self.root.clone()], file, reads, told));
-        state.writers.push(writer.clone());
-        drop(state);
-        (inode.clone(), writer)
-    }
-
-    /// Forgets an inode with which nothing is left to do.
-    pub(super) fn forget_settled(&self, inode: &Inode) {
-        let mut open = lock(&self.open);
-        let state = inode.state();
-        if state.writers.is_empty() && state.let_go.is_empty() && state.writes == state.settled {
-            remove_same(&mut open, inode.id, inode);
-        }
-    }
-
-    /// Settles in the background what has been dirty for too long.
-    pub(in crate::adapter) fn settle_old(&self, runtime: &Handle) {
-        let now = Instant::now();
-        for inode in self.all() {
-            // Where somebody has the turn, something is being done about it.
-            if inode.turn.try_lock().is_ok() && inode.state().is_old(now) {
-                runtime.spawn(async move { inode.settle_patiently().await });
-            } else {
-                self.forget_settled(&inode);
-            }
-        }
-    }
-
-    /// Settles everything, each as often as it takes.
-    pub(in crate::adapter) async fn settle_all(&self) {
-        let all = self.all();
-        let each = all.iter().map(|inode| async {
-            while inode.settle_patiently().await.is_err() {
-                sleep(TRY_AGAIN).await;
-            }
-        });
-        join_all(each).await;
-        all.iter().for_each(|inode| self.forget_settled(inode));
-    }
-
-    /// Each file that is not settled: the bytes of it that only this mount has, and what it waits for.
-    pub(in crate::adapter) fn unsettled(&self) -> Vec<(InodeId, ByteLen, String)> {
-        let dirty = self.all().into_iter().filter(|inode| inode.is_dirty());
-        let each = dirty.map(|inode| {
-            let gathered = inode.state().gather.len();
-            (inode.id, ByteLen(gathered as u64), inode.why())
-        });
-        each.collect()
-    }
-
-    fn all(&self) -> Vec<Arc<Inode>> {
-        lock(&self.open).values().cloned().collect()
-    }
-}
-
-/// Takes an entry out, unless it is another's by now.
-fn remove_same<T>(entries: &mut HashMap<InodeId, Arc<T>>, id: InodeId, same: &T) {
-    if entries.get(&id).is_some_and(|there| std::ptr::eq(&raw const **there, same)) {
-        entries.remove(&id);
-    }
-}
-
 impl State {
-    fn is_old(&mut self, now: Instant) -> bool {
-        let old = self.since.is_some_and(|since| now.duration_since(since) >= AGE_MAX);
-        if old {
-            self.since = Some(now);
-        }
-        old
-    }
-
     fn wrote(&mut self) {
         self.writes += 1;
         self.since = self.since.or_else(|| Some(Instant::now()));
@@ -197,11 +78,36 @@ impl State {
 }
 
 impl Inode {
-    fn new(file: &File, deadline: Option<Duration>, gathered: &Arc<AtomicUsize>) -> Self {
-        let chunk_size = file.attributes().data.map(|data| data.layout.chunk_size);
-        let piece = chunk_size.unwrap_or_default().bytes() as usize;
-        let (state, turn, gathered) = (Mutex::default(), AsyncMutex::default(), gathered.clone());
-        Self { id: file.inode(), piece, deadline, state, turn, gathered }
+    pub(super) fn new(id: InodeId, of_mount: OfMount) -> Self {
+        let turn = Arc::new(AsyncMutex::new(Pieces::new()));
+        Self { id, of_mount, state: Mutex::default(), turn }
+    }
+
+    pub(super) fn id(&self) -> InodeId {
+        self.id
+    }
+
+    /// Another descriptor writes; `new` is told how many failures it need not hear of.
+    pub(super) fn enter(&self, new: impl FnOnce(u64) -> Writer) -> Arc<Writer> {
+        let mut state = self.state();
+        let writer = Arc::new(new(state.failures));
+        state.writers.push(writer.clone());
+        writer
+    }
+
+    /// One more keeps it.
+    pub(super) fn keep(&self) {
+        self.state().kept += 1;
+    }
+
+    /// One of those who keep it does no more.
+    pub(super) fn keep_no_more(&self) {
+        self.state().kept -= 1;
+    }
+
+    /// Its length is being changed from now on, or is no more.
+    pub(super) fn is_being_cut(&self, is_cut: bool) {
+        self.state().is_cut = is_cut;
     }
 
     /// Whether there is anything that the servers have not heard of.
@@ -210,22 +116,76 @@ impl Inode {
         state.writes != state.settled
     }
 
+    /// Whether nobody needs it any more.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        let state = self.state();
+        let open = !state.writers.is_empty() || !state.let_go.is_empty();
+        !open && state.writes == state.settled && state.kept == 0
+    }
+
+    /// Whether it has been dirty for too long since somebody asked.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        let old = state.since.is_some_and(|since| now.duration_since(since) >= AGE_MAX);
+        if old {
+            state.since = Some(now);
+        }
+        old
+    }
+
+    /// What is left of it, if something is.
+    pub(super) fn unsettled(&self) -> Option<Unsettled> {
+        let (bytes, changes) = {
+            let state = self.state();
+            (ByteLen(state.gather.len() as u64), state.kept > 0)
+        };
+        let (inode, left) = (self.id, changes || self.is_dirty());
+        left.then(|| Unsettled { inode, bytes, why: self.why(), changes })
+    }
+
     /// What it waits for, else why the last try failed.
     fn why(&self) -> String {
         let state = self.state();
         let files = state.writers.iter().chain(&state.let_go).map(|writer| writer.file());
         let waits = files.filter_map(|file| file.waiting_for()).next();
-        let failed = || state.failure.map_or("their turn".to_owned(), |error| error.to_string());
-        waits.map_or_else(failed, |what| what.to_string())
+        waits.map_or_else(
+            || match state.failure {
+                _ if state.kept > 0 => "a change of its attributes".to_owned(),
+                Some(error) => error.to_string(),
+                None => "their turn".to_owned(),
+            },
+            |what| what.to_string(),
+        )
+    }
+
+    /// Waits for its turn.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<Pieces> {
+        self.turn.clone().lock_owned().await
+    }
+
+    pub(super) fn is_nobodys_turn(&self) -> bool {
+        self.turn.try_lock().is_ok()
+    }
+
+    /// Waits until no change of the length is under way that was asked for before.
+    pub(super) async fn after_cut(&self) -> Result<(), Errno> {
+        if !self.state().is_cut {
+            return Ok(());
+        }
+        let over = async {
+            drop(self.turn().await);
+            Ok(())
+        };
+        self.in_time(over).await
     }
 
     /// Gathers bytes, if there is room and somebody who will hear what became of them.
     pub(super) fn gather(&self, by: &Arc<Writer>, offset: FileOffset, data: &[u8]) -> bool {
         self.change(|state| {
             let room = state.gather.has_room(data.len()) && by.may_write(offset, data.len());
-            let room = room && !by.is_let_go();
+            let room = room && !by.is_let_go() && !state.is_cut;
             if room {
-                state.gather.put(by, offset, data);
+                state.gather.put(by, offset, data, by.chunk());
                 state.wrote();
             }
             room
@@ -250,6 +210,7 @@ impl Inode {
 
     /// Writes bytes behind all that were written before; they are safe when it returns.
     pub(super) async fn append(self: &Arc<Self>, by: &Writer, bytes: Bytes) -> Result<(), Errno> {
+        self.after_cut().await?;
         if self.is_dirty() {
             self.settle().await?;
         }
@@ -265,6 +226,7 @@ impl Inode {
         offset: FileOffset,
         bytes: Bytes,
     ) -> Result<(), Errno> {
+        self.after_cut().await?;
         if !self.state().gather.is_empty() {
             let gathered = async {
                 let mut pieces = self.turn.lock().await;
@@ -283,7 +245,7 @@ impl Inode {
     }
 
     /// The same, however long it takes.
-    async fn settle_patiently(self: &Arc<Self>) -> Result<(), Errno> {
+    pub(super) async fn settle_patiently(self: &Arc<Self>) -> Result<(), Errno> {
         let mut pieces = self.turn.lock().await;
         let writes = self.state().writes;
         if writes == self.state().settled {
@@ -304,15 +266,15 @@ impl Inode {
         Ok(())
     }
 
-    /// The same, and keeps it so: what cannot be written now stays gathered.
-    pub(in crate::adapter) async fn still(self: &Arc<Self>) -> Result<Still<'_>, Errno> {
-        let still = async move {
-            let mut pieces = self.turn.lock().await;
-            let _kept = self.write_gathered(&mut pieces).await;
-            self.report().await?;
-            Ok(Still { inode: self, _turn: pieces })
-        };
-        self.in_time(still).await
+    /// The file was cut, or made longer: what is gathered behind its end is gone, and each writer learns
+    /// the length. It is this one's turn.
+    pub(super) async fn cut(&self, len: ByteLen) {
+        self.change(|state| state.gather.cut(len));
+        let writers = self.state().writers.clone();
+        for writer in writers {
+            // One that does not learn it now learns it by its next report.
+            let _unknown = writer.file().stat().await;
+        }
     }
 
     /// The attributes with what is still gathered.
@@ -338,7 +300,7 @@ impl Inode {
     }
 
     /// Writes all that is gathered now; nothing is under way when it returns. It is this one's turn.
-    async fn write_gathered(self: &Arc<Self>, pieces: &mut Pieces) -> Result<(), Errno> {
+    pub(super) async fn write_gathered(self: &Arc<Self>, pieces: &mut Pieces) -> Result<(), Errno> {
         // What failed before was put back, and is tried again.
         while pieces.try_join_next().is_some() {}
         // Not what is gathered meanwhile, or a fast writer would hold everybody up.
@@ -358,7 +320,7 @@ impl Inode {
     /// Sends some of what is gathered on its way, but what lies over something that is on its way already. It is
     /// this one's turn.
     fn send(self: &Arc<Self>, pieces: &mut Pieces, which: Which) {
-        for piece in self.change(|state| state.gather.take(which, self.piece)) {
+        for piece in self.change(|state| state.gather.take(which)) {
             pieces.spawn(UnderWay::new(self, piece).arrive());
         }
     }
@@ -374,7 +336,7 @@ impl Inode {
     }
 
     /// Has each writer say what it wrote, and closes those without a descriptor. It is this one's turn.
-    async fn report(&self) -> Result<(), Errno> {
+    pub(super) async fn report(&self) -> Result<(), Errno> {
         let (writers, let_go) = {
             let state = self.state();
             let all = state.writers.iter().chain(&state.let_go).cloned().collect::<Vec<_>>();
@@ -399,8 +361,11 @@ impl Inode {
         Ok(())
     }
 
-    /// Whether nobody can ever read it: it has neither a descriptor that writes nor a name.
+    /// Whether nobody can ever read it: it has neither a descriptor here nor a name.
     async fn is_forsaken(&self) -> bool {
+        if self.of_mount.readers.has(self.id) {
+            return false;
+        }
         let last = {
             let state = self.state();
             state.let_go.last().filter(|_| state.writers.is_empty()).cloned()
@@ -418,8 +383,11 @@ impl Inode {
     }
 
     /// Waits for something that may be dropped, no longer than a call may.
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Errno>>) -> Result<T, Errno> {
-        let Some(deadline) = self.deadline else { return call.await };
+    pub(super) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, Errno>>,
+    ) -> Result<T, Errno> {
+        let Some(deadline) = self.of_mount.deadline else { return call.await };
         timeout(deadline, call).await.unwrap_or_else(|_| {
             tracing::warn!(inode = %self.id, waits_for = self.why(), "a call waited in vain");
             Err(Errno::TIMEDOUT)
@@ -433,8 +401,8 @@ impl Inode {
         let result = change(&mut state);
         let after = state.gather.len();
         match after.checked_sub(before) {
-            Some(more) => self.gathered.fetch_add(more, Ordering::Relaxed),
-            None => self.gathered.fetch_sub(before - after, Ordering::Relaxed),
+            Some(more) => self.of_mount.gathered.fetch_add(more, Ordering::Relaxed),
+            None => self.of_mount.gathered.fetch_sub(before - after, Ordering::Relaxed),
         };
         result
     }
@@ -444,41 +412,11 @@ impl Inode {
     }
 }
 
-impl Still<'_> {
-    /// The file was cut, or made longer: what is gathered behind its end is gone, and each writer learns
-    /// the length.
-    pub(in crate::adapter) async fn cut(&self, len: ByteLen) {
-        self.inode.change(|state| state.gather.cut(len));
-        let writers = self.inode.state().writers.clone();
-        for writer in writers {
-            // One that does not learn it now learns it by its next report.
-            let _unknown = writer.file().stat().await;
-        }
-    }
-}
-
 /// Whether the file is gone, so that nothing can be written to it any more.
 pub(super) fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::Fs(FsError::Stale | FsError::NotFound))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two descriptors are released together, and the file is opened again in between.
-    #[test]
-    fn who_is_forgotten_twice_takes_no_successor_along() {
-        let (id, old, new) = (InodeId(7), Arc::new("old"), Arc::new("new"));
-        let mut entries = HashMap::from([(id, old.clone())]);
-        remove_same(&mut entries, id, &*old);
-        assert!(entries.is_empty());
-        entries.insert(id, new.clone());
-        remove_same(&mut entries, id, &*old);
-        assert_eq!(entries, HashMap::from([(id, new)]));
-    }
 }

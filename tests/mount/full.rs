@@ -1,0 +1,74 @@
+//! Mounts of clusters whose disks are full.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+use emberfs_client::{Bytes, FileOffset, FsError, OpenOptions as NativeOptions};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::local::LocalCluster;
+use crate::mounted::{Mounted, cluster, refused, until};
+
+/// Bytes of a chunk.
+const CHUNK: usize = 1 << 20;
+/// So many surely do not fit.
+const CHUNKS_MAX: u64 = 500;
+
+/// Has its disk take no more than so much.
+fn shrink(cluster: &LocalCluster, mib: u32) {
+    cluster.down();
+    let file = cluster.directory().join("storage-1/storage.toml");
+    let config = fs::read_to_string(&file).expect("`up` wrote it");
+    fs::write(&file, format!("disk_mib_max = {mib}\n{config}")).expect("written");
+    cluster.up();
+}
+
+/// Writes until not another chunk fits.
+async fn fill(cluster: &LocalCluster) {
+    let client = cluster.client().await;
+    let new = NativeOptions::new().write(true).create_new(true);
+    let file = client.fs().open("filler", &new).await.expect("made");
+    let bytes = Bytes::from(vec![1; CHUNK]);
+    for chunk in 0..CHUNKS_MAX {
+        if let Err(error) = file.write_at(FileOffset(chunk * CHUNK as u64), bytes.clone()).await {
+            assert_eq!(error, FsError::NoSpace.into());
+            file.close().await.expect("closed");
+            return client.close().await.expect("said");
+        }
+    }
+    panic!("{CHUNKS_MAX} chunks fit");
+}
+
+/// Bytes that could not be written, of a file without a name: who reads it still is refused, and reads no zeros.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_written_is_no_zeros_to_who_reads_a_removed_file() {
+    let test = "what_was_not_written_is_no_zeros_to_who_reads_a_removed_file";
+    let Some(cluster) = cluster(test, &[]) else { return };
+    shrink(&cluster, 100);
+    let mount = Mounted::start(&cluster, "");
+    let path = mount.at("f");
+    fs::write(&path, "x").expect("written");
+    // The kernel's pages have what was written, whatever became of it.
+    let direct = OFlags::DIRECT.bits().cast_signed();
+    let reader = OpenOptions::new().read(true).custom_flags(direct).open(&path).expect("there");
+    let writer = OpenOptions::new().write(true).open(&path).expect("there");
+    fs::remove_file(&path).expect("removed");
+    fill(&cluster).await;
+    writer.write_all_at(&vec![2; 4 * CHUNK], 0).expect("gathered");
+    let full = Errno::NOSPC.raw_os_error();
+    refused(writer.sync_all(), full);
+    drop(writer);
+    let mut some = [0; 100];
+    // Its descriptor is released after the program goes on.
+    for _ in 0..100 {
+        refused(reader.read_at(&mut some, CHUNK as u64), full);
+    }
+    let clients = || cluster.must(&["client", "list", "--json"]);
+    let open = || clients().contains("\"open_for_writing\": 1");
+    assert!(open(), "{}", clients());
+    drop(reader);
+    until("it is given up", || !open());
+    mount.leave();
+    cluster.down();
+}
