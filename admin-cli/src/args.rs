@@ -25,9 +25,9 @@ A first look, on this machine alone:
 Which cluster a command is about is said by --cluster (a name from clusters.toml, or
 host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
 
-Exit status: 0 done; 1 failed; 64 wrong usage. Of `status`: 0 healthy, 1 degraded,
-2 unavailable, 3 cannot tell. Of `up`, once all runs: as of `status`. Of `check`: 0 whole,
-1 something is wrong, 3 cannot tell.";
+Exit status: 0 done; 1 failed, be it in part; 64 wrong usage; 130 `cp` interrupted.
+Of `status`: 0 healthy, 1 degraded, 2 unavailable, 3 cannot tell. Of `up`, once all runs: as
+of `status`. Of `check`: 0 whole, 1 something is wrong, 3 cannot tell.";
 
 /// What options are called that every command has.
 const EVERY: &str = "Options of every command";
@@ -78,7 +78,16 @@ const CP_EXAMPLES: &str = "\
 Examples:
   emberfs cp model.pt ember:/models/          in
   emberfs cp -r ember:/runs/7 .               out
-  emberfs cp -r ember:/runs/7 ember:/runs/8   within";
+  emberfs cp -r ember:/runs/7 ember:/runs/8   within
+  mysqldump all | emberfs cp /dev/stdin ember:/dump
+
+What cannot be copied is said and passed over, and the exit status is 1 then; only where the destination has no room,
+or the cluster does not answer in --timeout, nothing more is begun. A file whose copy fails is removed again if it is
+new, and said to be incomplete if it was there before. Ctrl-C does the same with those that are under way; a second
+one leaves them as they are.
+
+Permission bits are kept, less the umask; owners, times and hard links are not. A link that is found is copied, one
+that is named is followed, unless with -r. Holes stay holes. A file of this machine is on its disk when it is done.";
 
 const CHECK_EXAMPLES: &str = "\
 Every chunk is read from every replica that serves it, its checksums are compared, then the replicas with each
@@ -256,7 +265,7 @@ pub(crate) enum Command {
     #[command(after_help = CP_EXAMPLES)]
     Cp {
         /// Copy directories with all that is in them
-        #[arg(short, long)]
+        #[arg(short, short_alias = 'R', long)]
         recursive: bool,
         /// What to copy, and last where to
         #[arg(required = true, num_args = 2.., value_hint = ValueHint::AnyPath)]
@@ -281,8 +290,11 @@ pub(crate) enum Command {
     /// Remove files
     Rm {
         /// Also directories, with all that is in them
-        #[arg(short, long)]
+        #[arg(short, short_alias = 'R', long)]
         recursive: bool,
+        /// None is a mistake that is not there
+        #[arg(short, long)]
+        force: bool,
         /// What to remove
         #[arg(required = true)]
         paths: Vec<ClusterPath>,

@@ -7,6 +7,7 @@
 //! | 2 | of `status` and `up`: unavailable, something can not be read or written |
 //! | 3 | of `status` and `check`: cannot tell, as somebody who must be asked does not answer |
 //! | 64 | wrong usage (sysexits' EX_USAGE) |
+//! | 130 | of `cp`: stopped by Ctrl-C or SIGTERM, once what was under way is taken back |
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,8 @@ use crate::health::Verdict;
 pub(crate) const USAGE: u8 = 64;
 /// Failed.
 const FAILED: u8 = 1;
+/// What shells make of SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
 /// Nobody can say.
 const UNKNOWN: u8 = 3;
 
@@ -30,6 +33,10 @@ pub(crate) enum End {
     Done,
     /// It was `status`, or `up`, which has started all it can.
     Status(Verdict),
+    /// Some of it failed, which was said.
+    Failed,
+    /// Somebody stopped it.
+    Interrupted,
     /// It was `check`, and something is wrong.
     Damaged,
     /// It was `status` or `check`, and nobody could say.
@@ -90,7 +97,8 @@ fn number(end: End) -> u8 {
         End::Done | End::Status(Verdict::Healthy) => 0,
         End::Status(Verdict::Degraded) => 1,
         End::Status(Verdict::Unavailable) => 2,
-        End::Damaged => FAILED,
+        End::Damaged | End::Failed => FAILED,
+        End::Interrupted => INTERRUPTED,
         End::Unknown => UNKNOWN,
     }
 }
@@ -111,5 +119,6 @@ mod tests {
         let verdicts = [Verdict::Healthy, Verdict::Degraded, Verdict::Unavailable];
         assert_eq!(verdicts.map(|verdict| number(End::Status(verdict))), [0, 1, 2]);
         assert_eq!([End::Done, End::Damaged, End::Unknown].map(number), [0, 1, 3]);
+        assert_eq!([End::Failed, End::Interrupted].map(number), [1, 130]);
     }
 }

@@ -59,6 +59,23 @@ impl ClusterPath {
             Some(name) => Ok(OsStr::from_bytes(name)),
         }
     }
+
+    /// Whether it is written as only a directory is.
+    pub(crate) fn ends_in_slash(&self) -> bool {
+        self.0.as_os_str().as_bytes().ends_with(b"/")
+    }
+
+    /// The same without slashes at its end: of a symbolic link, the link itself.
+    pub(crate) fn without_slashes(&self) -> &Path {
+        let bytes = self.0.as_os_str().as_bytes();
+        let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(1, |last| last + 1);
+        Path::new(OsStr::from_bytes(&bytes[..end.min(bytes.len())]))
+    }
+
+    /// As programs read it: nothing is left out but what is no text.
+    pub(crate) fn text(&self) -> String {
+        format!("{SCHEME}{}", self.0.display())
+    }
 }
 
 /// The path in the cluster, if it is one. It begins at the root: `ember:data` is `ember:/data`.
@@ -67,18 +84,23 @@ fn in_cluster(path: &OsStr) -> Option<PathBuf> {
     Some(Path::new("/").join(OsStr::from_bytes(path)))
 }
 
+/// As people read it, who do not want it to move their terminal.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string().replace(char::is_control, "?")
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cluster(path) => write!(f, "{SCHEME}{}", path.display()),
-            Self::Local(path) => write!(f, "{}", path.display()),
+            Self::Cluster(path) => write!(f, "{SCHEME}{}", shown(path)),
+            Self::Local(path) => f.write_str(&shown(path)),
         }
     }
 }
 
 impl fmt::Display for ClusterPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.0.display())
+        write!(f, "{SCHEME}{}", shown(&self.0))
     }
 }
 
@@ -101,6 +123,24 @@ mod tests {
         let path = OsStr::from_bytes(b"ember:/\xff").to_owned();
         let found = ClusterPath::try_from(path).expect("a path in the cluster");
         assert_eq!(found.name().map(OsStr::as_bytes), Ok(&b"\xff"[..]));
+    }
+
+    #[test]
+    fn a_path_moves_no_terminal_and_is_whole_for_programs() {
+        let path = ClusterPath::try_from(OsString::from("ember:/a\n\x1b[J")).expect("a path");
+        assert_eq!((&*path.to_string(), &*path.text()), ("ember:/a??[J", "ember:/a\n\x1b[J"));
+        assert_eq!(Location::Local("\r".into()).to_string(), "?");
+    }
+
+    #[test]
+    fn slashes_at_the_end_are_told() {
+        let found = |text: &str| {
+            let path = ClusterPath::try_from(OsString::from(text)).expect("a path");
+            (path.ends_in_slash(), path.without_slashes().to_owned())
+        };
+        assert_eq!(found("ember:/a/b//"), (true, "/a/b".into()));
+        assert_eq!(found("ember:/a"), (false, "/a".into()));
+        assert_eq!(found("ember:").1, Path::new("/"));
     }
 
     #[test]

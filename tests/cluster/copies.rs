@@ -1,58 +1,151 @@
-//! `emberfs cp` where it fails half-way, where files have holes, and where names are no text.
+//! `emberfs cp` where it fails or is stopped half-way, where files have holes, and where names are no text.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::spawn_blocking;
+
+use super::damage::{damage, noise};
 use crate::local::LocalCluster;
+use crate::process::until;
 
 const SINGLE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
 
-/// Copies, which must fail soon, as its servers hang; what it said.
-fn fails(cluster: &LocalCluster, from: &str, to: &str) -> String {
-    let output = cluster.emberfs(&["cp", "-r", "--timeout", "1", from, to]);
+/// A cluster of one disk that has room for so many MiB.
+fn with_room(mib: u32) -> LocalCluster {
+    let cluster = LocalCluster::start(&SINGLE);
+    cluster.down();
+    let file = cluster.directory().join("storage-1/storage.toml");
+    let config = fs::read_to_string(&file).expect("`up` wrote it");
+    fs::write(&file, format!("disk_mib_max = {mib}\n{config}")).expect("written");
+    cluster.up();
+    cluster
+}
+
+/// Runs `emberfs`, which must fail; what it said.
+fn fails(cluster: &LocalCluster, words: &[&str]) -> String {
+    let output = cluster.emberfs(words);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
     said
 }
 
 #[test]
-fn a_copy_that_fails_leaves_nothing_new() {
+fn a_copy_that_cannot_be_read_leaves_nothing_new() {
     let cluster = LocalCluster::start(&SINGLE);
     let folder = cluster.folder();
     let local = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    fs::write(local("large"), vec![7; 9 << 20]).expect("written");
-    fs::write(local("old"), "old").expect("written");
-    fs::write(local("void"), "").expect("written");
+    // The damage is in the last of the pieces that move at a time, or in the only one.
+    let large = noise(9 << 20);
+    fs::write(local("large"), &large).expect("written");
     fs::create_dir(local("many")).expect("made");
-    for number in 0..40 {
+    for number in 0..40_u8 {
         fs::write(local(&format!("many/{number}")), vec![number; 1 << 17]).expect("written");
     }
-    cluster.must(&["cp", &local("large"), &local("old"), &local("void"), "ember:/"]);
-    cluster.signal("storage-1", "STOP");
-
-    let said = fails(&cluster, &local("large"), "ember:/new");
-    assert!(said.contains("large to ember:/new: the deadline passed"), "{said}");
-    fails(&cluster, &local("many"), "ember:/many");
-    let said = fails(&cluster, "ember:/large", &local("new"));
-    assert!(said.contains("ember:/large to ") && said.contains("new: the deadline"), "{said}");
-    assert!(!Path::new(&local("new")).exists());
-    // What cannot be read costs nothing that is there.
-    fails(&cluster, "ember:/large", &local("old"));
-    assert_eq!(fs::read_to_string(local("old")).expect("there"), "old");
-    fails(&cluster, "ember:/large", "ember:/old");
-    // What can be read and then not be written does, which is said.
-    let said = fails(&cluster, &local("large"), "ember:/void");
-    assert!(said.contains("there before, and is incomplete now"), "{said}");
-
-    cluster.signal("storage-1", "CONT");
+    let bad = &noise((9 << 20) + (1 << 17))[9 << 20..];
+    fs::write(local("many/bad"), bad).expect("written");
+    fs::write(local("old"), "old").expect("written");
+    cluster.must(&["cp", "-r", &local("large"), &local("many"), &local("old"), "ember:/"]);
+    cluster.down();
+    damage(&cluster, "storage-1", &large[8 << 20..]);
+    damage(&cluster, "storage-1", bad);
     cluster.up();
-    assert_eq!(cluster.must(&["ls"]), "large\nmany\nold\nvoid\n");
+
+    let said = fails(&cluster, &["cp", "ember:/large", &local("new")]);
+    assert!(said.contains("ember:/large to ") && said.contains("new: chunk "), "{said}");
+    assert!(!Path::new(&local("new")).exists());
+    fails(&cluster, &["cp", "ember:/large", "ember:/new"]);
+    // Where its beginning is read, what was there before is lost, which is said.
+    let said = fails(&cluster, &["cp", "ember:/large", &local("old")]);
+    assert!(said.contains("there before, and is incomplete now: chunk "), "{said}");
+    // What cannot be read at all costs nothing that is there.
+    fails(&cluster, &["cp", "ember:/many/bad", "ember:/old"]);
     assert_eq!(cluster.must(&["cat", "ember:/old"]), "old");
-    assert_eq!(cluster.must(&["ls", "ember:/many"]), "");
-    cluster.must(&["cp", "-r", &local("many"), "ember:/again"]);
+    assert_eq!(cluster.must(&["ls"]), "large\nmany\nold\n");
+
+    // Nor does it cost any other its copy, be that new or not.
+    for name in ["back", "over"] {
+        fs::create_dir(local(name)).expect("made");
+    }
+    for name in (0..40).map(|number| number.to_string()).chain(["bad".to_owned()]) {
+        fs::write(local(&format!("over/{name}")), vec![0xee; 1 << 18]).expect("written");
+    }
+    for name in ["back", "over"] {
+        let said = fails(&cluster, &["cp", "-r", "ember:/many/.", &local(name)]);
+        assert!(said.contains("error: ember:/many/./bad to "), "{said}");
+        assert!(said.ends_with("error: 1 of 41 was not copied\n"), "{said}");
+        for number in 0..40_u8 {
+            let copied = fs::read(local(&format!("{name}/{number}"))).expect("there");
+            assert!(copied == vec![number; 1 << 17], "{name}/{number}: {} bytes", copied.len());
+        }
+    }
+    assert!(!Path::new(&local("back/bad")).exists());
+    let kept = fs::read(local("over/bad")).expect("there");
+    assert!(kept == vec![0xee; 1 << 18], "{} bytes", kept.len());
+    cluster.down();
+}
+
+#[test]
+fn a_copy_that_has_no_room_leaves_nothing_new() {
+    let cluster = with_room(96);
+    let folder = cluster.folder();
+    let local = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    fs::write(local("large"), vec![7; 120 << 20]).expect("written");
+    fs::write(local("old"), "old").expect("written");
+    cluster.must(&["cp", &local("old"), "ember:/"]);
+    // The second is not begun, as it would fail too.
+    let said = fails(&cluster, &["cp", &local("large"), &local("old"), "ember:/"]);
+    assert!(said.contains("large to ember:/large: no space left on device"), "{said}");
+    let end =
+        "error: 2 of 2 were not copied, as nothing was begun any more: no space left on device\n";
+    assert!(said.ends_with(end), "{said}");
+    assert_eq!(cluster.must(&["ls"]), "old\n");
+    let said = fails(&cluster, &["cp", &local("large"), "ember:/old"]);
+    assert!(said.contains("there before, and is incomplete now: no space"), "{said}");
+    cluster.down();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_copy_takes_back_what_it_made() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let folder = cluster.folder();
+    let local = folder.path().join("large");
+    fs::write(&local, vec![7; 9 << 20]).expect("written");
+    fs::write(folder.path().join("old"), "old").expect("written");
+    cluster.must(&["cp", &folder.path().join("old").to_string_lossy(), "ember:/old"]);
+    let client = cluster.client().await;
+    let len = async |name: &str| client.fs().stat(name).await.map(|found| found.size.get());
+    for (name, signal, left) in [("new", Signal::INT, None), ("old", Signal::TERM, Some(0))] {
+        cluster.signal("storage-1", "STOP");
+        let to = format!("ember:/{name}");
+        let mut copy = cluster.command("emberfs");
+        copy.arg("cp").args([local.as_os_str(), OsStr::new(&to)]).stderr(Stdio::piped());
+        let copy = copy.spawn().expect("it starts");
+        until("the file is empty, and waits for its bytes", async || len(name).await == Ok(0))
+            .await;
+        kill_process(Pid::from_child(&copy), signal).expect("it runs");
+        if left.is_none() {
+            until("it is taken back", async || len(name).await.is_err()).await;
+        }
+        cluster.signal("storage-1", "CONT");
+        let ended = spawn_blocking(move || copy.wait_with_output().expect("it ends")).await;
+        let ended = ended.expect("no panic");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{said}");
+        let words = match left {
+            None => "interrupted: nothing was copied",
+            Some(_) => "to ember:/old: it was there before, and is incomplete now: interrupted",
+        };
+        assert!(said.contains(words), "{said}");
+        cluster.up();
+    }
+    client.close().await.expect("left");
+    assert_eq!(cluster.must(&["ls"]), "old\n");
     cluster.down();
 }
 
@@ -76,6 +169,13 @@ fn holes_stay_holes() {
         // Had the zeros before them been written, it would be dense up to the data.
         assert!(stat.contains("\"dense_to\": 0"), "{stat}");
         cluster.must(&["cp", &format!("ember:/{name}"), &local("back")]);
+        let copy = format!("ember:/{name}-too");
+        cluster.must(&["cp", &format!("ember:/{name}"), &copy]);
+        let stat = cluster.must(&["stat", "--json", &copy]);
+        assert!(stat.contains(&format!("\"size\": {LEN}")), "{stat}");
+        assert!(stat.contains("\"dense_to\": 0"), "{stat}");
+        let blocks = fs::metadata(local("back")).expect("there").blocks();
+        assert!(blocks * 512 <= 4 << 20, "one piece at most: {blocks} blocks");
         let [back, file] = ["back", name].map(|name| fs::read(local(name)).expect("there"));
         assert!(back == file, "{name}: {} bytes", back.len());
     }

@@ -9,6 +9,7 @@ mod bytes;
 mod chaos;
 mod clients;
 mod copies;
+mod coreutils;
 mod damage;
 mod full_disk;
 mod killed;

@@ -99,7 +99,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             let mut command = Args::command();
             clap_complete::generate(shell, &mut command, "emberfs", &mut std::io::stdout());
         }
-        files => files::run(connection, json, files).await?,
+        files => return files::run(connection, json, files).await,
     }
     Ok(End::Done)
 }

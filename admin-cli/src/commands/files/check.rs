@@ -23,7 +23,7 @@ use crate::connection::Connection;
 use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::listing::{SCHEMA, bytes_of};
-use crate::location::ClusterPath;
+use crate::location::{ClusterPath, shown};
 
 /// Files that are checked at a time: small ones wait for round trips, not for bytes.
 const FILES_AT_ONCE: usize = 8;
@@ -202,7 +202,7 @@ async fn checked(
         Err(error) => return (PathBuf::new(), found, Err(error)),
     };
     bar.inc_length(attributes.size.get());
-    bar.set_message(path.display().to_string());
+    bar.set_message(shown(&path));
     let done = check.file(&attributes, &mut found, |done: ByteLen| bar.inc(done.get())).await;
     let done = done.with_context(|| ClusterPath(path.clone()).to_string());
     (path, found, done)
@@ -350,7 +350,7 @@ fn to_json(path: &ClusterPath, chunk: &ChunkCheck, routing: &RoutingTable) -> Va
         value
     };
     json!({
-        "path": path.to_string(),
+        "path": path.text(),
         "path_bytes": bytes_of(path.0.as_os_str().as_bytes()),
         "chunk": chunk.index.get(),
         "chain": chunk.chain.get(),

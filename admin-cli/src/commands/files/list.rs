@@ -1,20 +1,32 @@
 //! `emberfs ls`.
+//!
+//! A link that is named is followed, unless it leads nowhere or it is itself asked for: with -l, and without a slash
+//! behind it.
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use emberfs_client::{Attributes, Entry, Fs, InodeKind};
+use emberfs_client::{Attributes, ClientError, Entry, Fs, FsError, InodeKind};
 use serde_json::{Value, json};
 
 use crate::listing::{Listing, bytes_of, time};
-use crate::location::ClusterPath;
+use crate::location::{ClusterPath, shown};
 
 pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> Result<()> {
-    let entries = entries(fs, path).await.with_context(|| path.to_string())?;
+    let entries = entries(fs, path, long).await.with_context(|| path.to_string())?;
     if !long && !json {
         let mut out = std::io::stdout().lock();
+        let is_terminal = out.is_terminal();
         for entry in &entries {
-            out.write_all(entry.name.as_bytes())?;
+            let name = entry.name.as_bytes();
+            if is_terminal {
+                write!(out, "{}", shown(Path::new(OsStr::from_bytes(name))))?;
+            } else {
+                out.write_all(name)?;
+            }
             writeln!(out)?;
         }
         return Ok(());
@@ -29,8 +41,14 @@ pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> 
 }
 
 /// All entries by name; a file is its own only entry.
-async fn entries(fs: &Fs, path: &ClusterPath) -> Result<Vec<Entry>> {
-    let attributes = fs.stat(&path.0).await?;
+async fn entries(fs: &Fs, path: &ClusterPath, long: bool) -> Result<Vec<Entry>> {
+    let attributes = match fs.lstat(&path.0).await? {
+        link if link.kind == InodeKind::Symlink && !long => match fs.stat(&path.0).await {
+            Err(ClientError::Fs(FsError::NotFound)) => link,
+            found => found?,
+        },
+        found => found,
+    };
     if attributes.kind != InodeKind::Directory {
         let name = path.0.file_name().context("the root is a directory")?;
         let name = emberfs_client::Name::new(name.as_encoded_bytes())?;

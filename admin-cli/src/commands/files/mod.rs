@@ -2,45 +2,68 @@
 
 pub(super) mod check;
 mod copy;
+mod failures;
 mod list;
-mod open_file;
-mod side;
+mod rename;
 mod stat;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::{Context, Error, Result, bail};
 use emberfs_client::{ClientError, FileOffset, Fs, FsError, InodeKind, OpenOptions};
 
+use self::failures::Failures;
 use crate::args::Command;
 use crate::connection::Connection;
+use crate::exit::End;
 use crate::location::ClusterPath;
 
 /// How much of a file is moved by one call: several chunks, so that they move in parallel.
 const PIECE_BYTES: usize = 4 << 20;
 
 /// Carries out a file verb.
-pub(super) async fn run(connection: &Connection, json: bool, command: Command) -> Result<()> {
+pub(super) async fn run(connection: &Connection, json: bool, command: Command) -> Result<End> {
     let client = connection.client().await?;
     let fs = client.fs();
-    let done = match command {
-        Command::Ls { path, long } => list::run(&fs, &path, long, json).await,
-        Command::Stat { path } => stat::run(&client, &path, json).await,
+    let done = |()| End::Done;
+    let end = match command {
+        Command::Ls { path, long } => list::run(&fs, &path, long, json).await.map(done),
+        Command::Stat { path } => stat::run(&client, &path, json).await.map(done),
         Command::Cat { paths } => cat(&fs, &paths).await,
         Command::Cp { recursive, paths } => copy::run(&fs, &paths, recursive).await,
         Command::Mkdir { parents, paths } => mkdir(&fs, &paths, parents).await,
-        Command::Mv { from, to } => rename(&fs, &from, &to).await,
-        Command::Rm { recursive, paths } => remove(&fs, &paths, recursive).await,
+        Command::Mv { from, to } => rename::run(&fs, &from, &to).await.map(done),
+        Command::Rm { recursive, force, paths } => remove(&fs, &paths, recursive, force).await,
         other => bail!("{other:?} is no file command"),
     };
     // What failed is of more interest than whether the session's end was heard.
     let closed = client.close().await;
-    done?;
-    Ok(closed?)
+    let end = end?;
+    if end == End::Done {
+        closed?;
+    }
+    Ok(end)
 }
 
-async fn cat(fs: &Fs, paths: &[ClusterPath]) -> Result<()> {
+/// Does something for each path, also if it fails for some.
+async fn each(
+    paths: &[ClusterPath],
+    mut act: impl AsyncFnMut(&ClusterPath) -> Result<()>,
+) -> Result<End> {
+    let failures = Failures::new();
     for path in paths {
+        match act(path).await {
+            // Of this machine: where nobody takes what is written, there is no use in more of it.
+            Err(error) if error.is::<io::Error>() => return Err(error),
+            Err(error) => failures.add(&error),
+            Ok(()) => {}
+        }
+    }
+    Ok(failures.end())
+}
+
+async fn cat(fs: &Fs, paths: &[ClusterPath]) -> Result<End> {
+    each(paths, async |path| {
         let options = OpenOptions::new().read(true);
         let file = fs.open(&path.0, &options).await.with_context(|| path.to_string())?;
         let mut buffer = vec![0; PIECE_BYTES];
@@ -50,17 +73,17 @@ async fn cat(fs: &Fs, paths: &[ClusterPath]) -> Result<()> {
             buffer = back;
             let read = read.with_context(|| path.to_string())?;
             if read == 0 {
-                break;
+                return Ok(());
             }
-            std::io::stdout().lock().write_all(&buffer[..read])?;
+            io::stdout().lock().write_all(&buffer[..read])?;
             at += read as u64;
         }
-    }
-    Ok(())
+    })
+    .await
 }
 
-async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<()> {
-    for path in paths {
+async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<End> {
+    each(paths, async |path| {
         let made = match parents {
             true => fs.mkdir_all(&path.0).await,
             false => {
@@ -68,49 +91,37 @@ async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<()> {
                 fs.mkdir(&path.0).await.map(|_| ())
             }
         };
-        made.with_context(|| path.to_string())?;
-    }
-    Ok(())
+        made.with_context(|| path.to_string())
+    })
+    .await
 }
 
-async fn rename(fs: &Fs, from: &ClusterPath, to: &ClusterPath) -> Result<()> {
-    let name = from.name().map_err(Error::msg)?;
-    let to = match is_directory(fs, to).await? {
-        true => ClusterPath(to.0.join(name)),
-        false => to.clone(),
-    };
-    to.name().map_err(Error::msg)?;
-    match fs.rename(&from.0, &to.0).await {
-        // Both have names: nothing else can be wrong with them.
-        Err(ClientError::Fs(FsError::InvalidArgument)) => {
-            bail!("{from} cannot be moved into itself: {to} lies within it")
-        }
-        renamed => renamed.with_context(|| format!("{from} to {to}")),
-    }
-}
-
-async fn remove(fs: &Fs, paths: &[ClusterPath], recursive: bool) -> Result<()> {
-    for path in paths {
+async fn remove(fs: &Fs, paths: &[ClusterPath], recursive: bool, force: bool) -> Result<End> {
+    each(paths, async |path| {
         path.name().map_err(Error::msg)?;
-        let removed = match recursive {
-            true => fs.remove_all(&path.0).await,
-            false => fs.remove(&path.0).await,
+        let removed = match is_as_written(fs, path).await {
+            Ok(()) if recursive => fs.remove_all(&path.0).await,
+            Ok(()) => fs.remove(&path.0).await,
+            error => error,
         };
         match removed {
+            Err(ClientError::Fs(FsError::NotFound)) if force => Ok(()),
             Err(ClientError::Fs(FsError::IsADirectory)) => {
                 bail!("{path} is a directory: `rm -r` removes it with all that is in it")
             }
-            removed => removed.with_context(|| path.to_string())?,
+            removed => removed.with_context(|| path.to_string()),
+        }
+    })
+    .await
+}
+
+/// Whether what a path that ends in a slash names is a directory; a link to one is none, and would go itself.
+async fn is_as_written(fs: &Fs, path: &ClusterPath) -> Result<(), ClientError> {
+    if path.ends_in_slash() {
+        let kind = fs.lstat(path.without_slashes()).await?.kind;
+        if kind != InodeKind::Directory {
+            return Err(FsError::NotADirectory.into());
         }
     }
     Ok(())
-}
-
-/// Whether a path leads to a directory; one that leads nowhere does not.
-async fn is_directory(fs: &Fs, path: &ClusterPath) -> Result<bool> {
-    match fs.stat(&path.0).await {
-        Ok(attributes) => Ok(attributes.kind == InodeKind::Directory),
-        Err(ClientError::Fs(FsError::NotFound)) => Ok(false),
-        Err(error) => Err(error).context(path.to_string()),
-    }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result};
-use emberfs_client::{Attributes, ChainMember, Client, FileData, RoutingTable};
+use emberfs_client::{Attributes, ChainMember, Client, FileData, InodeKind, RoutingTable};
 use emberfs_layout::ChunkIndex;
 use serde_json::{Value, json};
 
@@ -13,9 +13,17 @@ use crate::commands::lists::member;
 use crate::listing::{SCHEMA, bytes_of, time};
 use crate::location::ClusterPath;
 
+/// Fields that people need not see.
+const JSON_ONLY: [&str; 3] = ["schema", "path_bytes", "target_bytes"];
+
 pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Result<()> {
     let attributes = client.fs().lstat(&path.0).await.with_context(|| path.to_string())?;
     let mut value = to_json(path, &attributes);
+    if attributes.kind == InodeKind::Symlink {
+        let target = client.fs().read_link(&path.0).await.with_context(|| path.to_string())?;
+        value["target"] = json!(target.display().to_string());
+        value["target_bytes"] = bytes_of(target.as_os_str().as_bytes());
+    }
     if let Some(data) = &attributes.data {
         value["data"] = layout(data);
         value["chunks"] = Value::Array(chunks(&attributes, data, &client.routing())?);
@@ -32,7 +40,7 @@ pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Resu
 fn to_json(path: &ClusterPath, attributes: &Attributes) -> Value {
     json!({
         "schema": SCHEMA,
-        "path": path.to_string(),
+        "path": path.text(),
         "path_bytes": bytes_of(path.0.as_os_str().as_bytes()),
         "inode": attributes.inode.get(),
         "kind": kind(attributes.kind),
@@ -81,7 +89,7 @@ fn chunks(attributes: &Attributes, data: &FileData, routing: &RoutingTable) -> R
 /// One line a field, and one a chunk.
 fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
     let fields = value.as_object().into_iter().flatten();
-    for (name, field) in fields.filter(|(name, _)| !["schema", "path_bytes"].contains(&&***name)) {
+    for (name, field) in fields.filter(|(name, _)| !JSON_ONLY.contains(&&***name)) {
         match field {
             Value::Object(parts) => {
                 for (part, field) in parts {
@@ -108,5 +116,5 @@ fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), |text| text.replace(char::is_control, "?"))
 }

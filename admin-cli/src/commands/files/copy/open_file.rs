@@ -1,7 +1,7 @@
 //! An open file of the cluster or of this machine, of which a copy is read or written.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -34,43 +34,85 @@ impl Part {
 pub(super) enum OpenFile {
     Cluster(emberfs_client::File),
     Local(Arc<File>),
+    /// Of this machine, and read or written from its beginning to its end: a pipe, a device, or a file that says
+    /// nothing of its length.
+    Stream(Arc<File>),
 }
 
 impl OpenFile {
+    /// Opens a file of this machine, for which a pipe may let wait.
+    pub(super) async fn local(
+        open: impl FnOnce() -> io::Result<File> + Send + 'static,
+    ) -> Result<Self> {
+        let opened = spawn_blocking(move || {
+            let file = open()?;
+            let meta = file.metadata()?;
+            io::Result::Ok((Arc::new(file), meta))
+        });
+        let (file, meta) = opened.await??;
+        Ok(if meta.is_file() { Self::Local(file) } else { Self::Stream(file) })
+    }
+
+    /// Whether it has to be read or written in order.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
     /// Up to `len` bytes from `at`.
     pub(super) async fn read(&self, at: u64, len: usize) -> Result<Part> {
         match self {
             Self::Cluster(file) => {
                 let (read, mut buffer) = file.read_at(FileOffset(at), vec![0; len]).await;
                 buffer.truncate(read?);
-                Ok(Part::Bytes(buffer.into()))
+                // What was never written reads as zeros: it need not be written now.
+                let dense_to = file.attributes().data.map_or(0, |data| data.dense_to.get());
+                let len = buffer.len() as u64;
+                let is_hole = len > 0 && at + len > dense_to && is_zeros(&buffer);
+                Ok(if is_hole { Part::Hole { len } } else { Part::Bytes(buffer.into()) })
             }
             Self::Local(file) => {
                 let file = file.clone();
                 Ok(spawn_blocking(move || read_local(&file, at, len)).await??)
             }
+            Self::Stream(file) => {
+                let file = file.clone();
+                let read = spawn_blocking(move || {
+                    let mut buffer = Vec::new();
+                    (&*file).take(len as u64).read_to_end(&mut buffer)?;
+                    io::Result::Ok(buffer)
+                });
+                Ok(Part::Bytes(read.await??.into()))
+            }
         }
     }
 
-    /// Writes to a file that was empty. What is such on this machine may be a device: its holes get their zeros.
+    /// Writes to a file that was empty.
     pub(super) async fn write(&self, at: u64, part: Part) -> Result<()> {
         match (self, part) {
-            (Self::Cluster(_), Part::Hole { .. }) => Ok(()),
+            (Self::Cluster(_) | Self::Local(_), Part::Hole { .. }) => Ok(()),
             (Self::Cluster(file), Part::Bytes(bytes)) => {
                 Ok(file.write_at(FileOffset(at), bytes).await?)
             }
-            (Self::Local(file), part) => {
+            (Self::Local(file), Part::Bytes(bytes)) => {
+                let file = file.clone();
+                Ok(spawn_blocking(move || file.write_all_at(&bytes, at)).await??)
+            }
+            (Self::Stream(file), part) => {
                 let file = file.clone();
                 let bytes = match part {
                     Part::Bytes(bytes) => bytes,
                     Part::Hole { len } => vec![0; usize::try_from(len)?].into(),
                 };
-                Ok(spawn_blocking(move || file.write_all_at(&bytes, at)).await??)
+                Ok(spawn_blocking(move || (&*file).write_all(&bytes)).await??)
             }
         }
     }
 
     /// Closes a file that was written; `hole_to`: it ends with a hole, which ends there.
+    ///
+    /// A file of this machine is synced: what its disk, or the server that it lies on, makes of the bytes is seen
+    /// nowhere else, as the error of a close is lost in the standard library. It costs 5,000 small files a quarter of
+    /// their time on ext4, as they sync beside each other.
     pub(super) async fn finish(self, hole_to: Option<u64>) -> Result<()> {
         match self {
             Self::Cluster(file) => {
@@ -79,9 +121,28 @@ impl OpenFile {
                 }
                 Ok(file.close().await?)
             }
-            Self::Local(_) => Ok(()),
+            Self::Local(file) => {
+                let finished = spawn_blocking(move || {
+                    if let Some(len) = hole_to {
+                        file.set_len(len)?;
+                    }
+                    match file.sync_data() {
+                        // A file of the kernel, which has nothing to sync.
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+                        synced => synced,
+                    }
+                });
+                Ok(finished.await??)
+            }
+            Self::Stream(_) => Ok(()),
         }
     }
+}
+
+/// Whether there is nothing else in it.
+fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }
 
 fn read_local(file: &File, at: u64, len: usize) -> io::Result<Part> {
@@ -114,6 +175,14 @@ fn hole(file: &File, at: u64, len: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_are_zeros_to_the_last() {
+        let mut bytes = vec![0; 10_001];
+        assert!(is_zeros(&bytes) && is_zeros(&[]));
+        bytes[10_000] = 1;
+        assert!(!is_zeros(&bytes));
+    }
 
     #[test]
     fn a_hole_is_told_from_data_and_from_the_end() {
