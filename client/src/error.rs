@@ -81,7 +81,8 @@ pub enum WaitingFor {
     },
     /// Other mutations of this client: all its slots are taken.
     Slot,
-    /// An earlier write to the chunk, of which nobody waits for the end, or which may still arrive.
+    /// An earlier write: to the chunk, of which nobody waits for the end, or which may still arrive; or, where many to
+    /// the chunk are under way, the first to its chain.
     EarlierWrite {
         /// Which chunk.
         chunk: ChunkId,
@@ -155,7 +156,7 @@ impl fmt::Display for WaitingFor {
             Self::Routing { last } => write!(f, "newer routing ({last})"),
             Self::Slot => f.write_str("earlier changes of this client"),
             Self::EarlierWrite { chunk } => {
-                write!(f, "an earlier write to chunk {chunk}, which may still arrive")
+                write!(f, "an earlier write to chunk {chunk}, or to its chain")
             }
             Self::EarlierWrites => f.write_str("earlier writes, whose callers went away"),
             Self::File => f.write_str("another call on the same file"),

@@ -16,6 +16,7 @@ mod killed;
 mod killed_test;
 mod lengths;
 mod restart;
+mod small_writes;
 mod stopped;
 mod up;
 mod usage;

@@ -14,6 +14,9 @@
 //! | given up: its caller went away | it is settled | it goes on in the background |
 //! | ended in doubt: a copy of it may be on its way | its chain's mark has passed it | a late copy would be done; the next write carries a mark that shuts it out wherever it is applied itself |
 //!
+//! And a chunk has only so many writes from its chain's mark on: servers remember them all, and have a limit, which
+//! would be met by the very write that holds the mark.
+//!
 //! A late copy of a write that was done does no harm: servers know its tag until the mark has passed it.
 //!
 //! Writes that were given up keep their bytes, and there are limits: beyond them no write begins.
@@ -21,6 +24,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_layout::{ByteLen, ChainId, ChunkId, Sequence};
+use emberfs_wire::limits::TAGS_MAX;
 
 /// Writes that were given up and go on, of all chains, at most before none begins: what a program can spare for
 /// what it no longer waits for. What callers had under way at that time may still come on top.
@@ -28,6 +32,9 @@ pub const GIVEN_UP_MAX: Load = Load { writes: 1024, bytes: ByteLen(64 << 20) };
 /// The same of one chain, before none to it begins: beyond this a chain is not slow but gone. An eighth of all,
 /// so that it does not stop the others.
 pub const GIVEN_UP_OF_CHAIN_MAX: Load = Load { writes: 128, bytes: ByteLen(8 << 20) };
+/// Writes to one chunk from its chain's mark on (a count): a quarter of what a server takes before only the one at
+/// the mark is let in, so that some clients get by without waiting for each other.
+pub const OF_CHUNK_MAX: usize = TAGS_MAX / 8;
 
 /// The numbers of one session.
 #[derive(Clone, Debug)]
@@ -65,13 +72,15 @@ struct OfChain {
     open: BTreeMap<Sequence, Option<ByteLen>>,
     /// Writes that hold the next to their chunk.
     holding: BTreeSet<(ChunkId, Sequence)>,
+    /// Those from the mark on, whether they are out or back.
+    remembered: BTreeSet<(ChunkId, Sequence)>,
     given_up: Load,
 }
 
 /// A write must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// For this earlier write to its chunk.
+    /// For this earlier write: to its chunk, or the first to its chain.
     By(Sequence),
     /// For any of those that were given up: there are too many, of its chain or of all.
     Full,
@@ -107,8 +116,12 @@ impl Tags {
     pub fn begin(&mut self, chain: ChainId, chunk: ChunkId) -> Result<WriteId, Blocked> {
         if let Some(of) = self.chains.get(&chain) {
             let of_chunk = (chunk, Sequence(0))..=(chunk, Sequence(u64::MAX));
-            if let Some((_, by)) = of.holding.range(of_chunk).next_back() {
+            if let Some((_, by)) = of.holding.range(of_chunk.clone()).next_back() {
                 return Err(Blocked::By(*by));
+            }
+            let is_full = of.remembered.range(of_chunk).count() >= OF_CHUNK_MAX;
+            if let Some(first) = of.first().filter(|_| is_full) {
+                return Err(Blocked::By(first));
             }
             if of.given_up.reaches(GIVEN_UP_OF_CHAIN_MAX) {
                 return Err(Blocked::Full);
@@ -119,7 +132,9 @@ impl Tags {
         }
         let sequence = self.next;
         self.next = sequence.next();
-        self.chains.entry(chain).or_default().open.insert(sequence, None);
+        let of = self.chains.entry(chain).or_default();
+        of.open.insert(sequence, None);
+        of.remembered.insert((chunk, sequence));
         Ok(WriteId { chain, chunk, sequence })
     }
 
@@ -162,7 +177,11 @@ impl Tags {
             false => of.holding.remove(&(chunk, sequence)),
         };
         match of.first() {
-            Some(mark) => of.holding.retain(|(_, held_by)| *held_by >= mark),
+            Some(mark) if mark > sequence => {
+                of.holding.retain(|(_, held_by)| *held_by >= mark);
+                of.remembered.retain(|(_, number)| *number >= mark);
+            }
+            Some(_) => {}
             None => drop(self.chains.remove(&chain)),
         }
     }
@@ -209,6 +228,23 @@ mod tests {
         assert_eq!(tags.low_water(slow.chain), other.sequence);
         let next = begin(&mut tags, 2).expect("the mark has passed");
         assert!(tags.low_water(next.chain) > late.sequence && next.sequence > late.sequence);
+    }
+
+    #[test]
+    fn a_chunk_has_so_many_writes_from_the_mark_on() {
+        let mut tags = Tags::default();
+        let slow = begin(&mut tags, 2).expect("free");
+        let first = begin(&mut tags, 0).expect("free");
+        for _ in 1..OF_CHUNK_MAX {
+            let write = begin(&mut tags, 0).expect("free");
+            tags.settled(write);
+        }
+        assert_eq!(begin(&mut tags, 0), Err(Blocked::By(slow.sequence)), "all are remembered");
+        begin(&mut tags, 4).expect("another chunk");
+        tags.settled(slow);
+        assert_eq!(begin(&mut tags, 0), Err(Blocked::By(first.sequence)));
+        tags.settled(first);
+        begin(&mut tags, 0).expect("the mark has passed");
     }
 
     #[test]
