@@ -270,7 +270,7 @@ fn limits(rng: &mut StdRng) -> Limits {
         ahead_max: one_of(0, usual.ahead_max),
         owed_max: one_of(1, usual.owed_max),
         bare_max: one_of(1, usual.bare_max),
-        tags_max: one_of(1, usual.tags_max),
+        tags_open_max: one_of(1, usual.tags_open_max),
         room_ms: [100, 1_000, usual.room_ms][rng.random_range(0..3)],
         unreadable_ms: [200, usual.unreadable_ms][rng.random_range(0..2)],
     }

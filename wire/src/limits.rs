@@ -24,8 +24,11 @@ pub const SHARDS_MAX: usize = 1024;
 pub const TARGETS_MAX: usize = 4096;
 /// Changes that one version of a chunk gathers (a count): what waits while one is under way.
 pub const CHANGES_MAX: usize = 64;
-/// Tags of one chunk that live (a count): beyond that a writer is asked to come again.
-pub const TAGS_MAX: usize = 128;
+/// Tags of one chunk that live (a count), before a writer is asked to come again.
+pub const TAGS_OPEN_MAX: usize = 64;
+/// The same for the first open request of a session to a chain (a count): a session forgets no tag of the chain before
+/// that is through, so it must not wait for the tags.
+pub const TAGS_MAX: usize = 2 * TAGS_OPEN_MAX;
 /// Chunks on a page of a comparison (a count).
 pub const CHUNKS_PAGE_MAX: usize = 4096;
 /// Addresses of one server (a count).

@@ -36,6 +36,7 @@ impl Target {
         match self.duty() {
             Duty::Serving => {
                 self.no_room = None;
+                self.orphan_installs(turn, &retry("the chain changed".to_owned()));
                 self.serve_on(turn);
             }
             Duty::Syncing => {
@@ -134,24 +135,28 @@ impl Target {
         }
         let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
         waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
-        self.ops.retain(|op, kind| {
-            let orphan = match kind {
+        self.orphan_installs(turn, &why);
+        for (op, kind) in std::mem::take(&mut self.ops) {
+            match kind {
                 Op::Put(chunk) => {
-                    let tags = applied.remove(chunk).unwrap_or_default();
-                    Orphan { chunk: *chunk, tags: OrphanTags::Put(tags) }
+                    let tags = OrphanTags::Put(applied.remove(&chunk).unwrap_or_default());
+                    self.orphans.insert(op, Orphan { chunk, tags });
                 }
-                Op::Install(install) => {
-                    turn.out.push(Effect::refuse(install.id, why.clone()));
-                    let tags = OrphanTags::Install(install.tags.clone());
-                    Orphan { chunk: install.chunk, tags }
-                }
-                Op::Flush(id) => {
-                    turn.out.push(Effect::refuse(*id, why.clone()));
-                    return false;
-                }
-                Op::Transfer(_) | Op::Undo(_) => return false,
-            };
-            self.orphans.insert(*op, orphan);
+                Op::Flush(id) => turn.out.push(Effect::refuse(id, why.clone())),
+                Op::Install(_) => unreachable!("it is an orphan now"),
+                Op::Transfer(_) | Op::Undo(_) => {}
+            }
+        }
+    }
+
+    /// What was to be installed here is nobody's any more, and goes on. Whoever serves before it is through has the
+    /// chunk as it was for a while, and must not change it, nor tell another that this is all there is.
+    fn orphan_installs(&mut self, turn: &mut Turn<'_>, why: &WireError) {
+        self.ops.retain(|op, kind| {
+            let Op::Install(install) = kind else { return true };
+            turn.out.push(Effect::refuse(install.id, why.clone()));
+            let (chunk, tags) = (install.chunk, std::mem::take(&mut install.tags));
+            self.orphans.insert(*op, Orphan { chunk, tags: OrphanTags::Install(tags) });
             false
         });
     }

@@ -1,7 +1,7 @@
 //! How much a target holds at once, and how long it waits. Beyond a limit a request is refused with
 //! `Retry`, so that the sender keeps what it cannot hand on.
 
-use emberfs_wire::limits::TAGS_MAX;
+use emberfs_wire::limits::TAGS_OPEN_MAX;
 
 /// The driver's ticks, in milliseconds: how late an expired wait is noticed.
 pub const TICK_MS: u64 = 50;
@@ -36,14 +36,9 @@ pub(super) const WAITING_MAX: usize = 4096;
 /// back is to be tried again.
 pub(super) const REFUSED_MAX: usize = 4096;
 
-/// Those of one session (a count): about as many requests as a session has under way to a chain. One that asks again
-/// and again under new numbers, while an earlier request of it is open, takes no more from the others.
+/// Those of one session (a count), besides its first open request, which must not wait for what it holds up. One that
+/// asks again and again under new numbers while that is open takes no more from the others.
 pub(super) const REFUSED_EACH_MAX: usize = 256;
-
-/// Tags of one chunk that live, beyond which only the first open request of a session is let in (a count). The rest of
-/// what there may be is for those: a session forgets no tag of a chain before its first request there is through, so
-/// that one must not wait for the tags.
-pub(super) const TAGS_OPEN_MAX: usize = TAGS_MAX / 2;
 
 /// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
 pub(super) const JOINED_MAX: usize = 4;
@@ -90,7 +85,7 @@ pub struct Limits {
     /// Tombstones on their way to it at once, at least 1.
     pub bare_max: usize,
     /// Tags of one chunk, at least 1, beyond which only a session's first request is let in.
-    pub tags_max: usize,
+    pub tags_open_max: usize,
 }
 
 impl Default for Limits {
@@ -102,7 +97,7 @@ impl Default for Limits {
             ahead_max: AHEAD_MAX,
             owed_max: OWED_MAX,
             bare_max: BARE_MAX,
-            tags_max: TAGS_OPEN_MAX,
+            tags_open_max: TAGS_OPEN_MAX,
         }
     }
 }

@@ -72,11 +72,13 @@ impl Tags {
     }
 
     /// The change is refused for good; `false` if too many are remembered, in all or of its session, to promise
-    /// that.
+    /// that. The first open request of a session always is: nothing is forgotten before it is through.
     pub(super) fn refuse(&mut self, tag: Tag, why: FsError) -> bool {
         let session = (tag.client, Sequence::NONE)..=(tag.client, Sequence(u64::MAX));
-        let fits = self.refused.len() < REFUSED_MAX
-            && self.refused.range(session).count() < REFUSED_EACH_MAX;
+        let is_first = self.marks.get(&tag.client) == Some(&tag.sequence);
+        let fits = is_first
+            || (self.refused.len() < REFUSED_MAX
+                && self.refused.range(session).count() < REFUSED_EACH_MAX);
         if fits && !self.is_over(tag) {
             self.refused.insert((tag.client, tag.sequence), why);
         }
@@ -222,6 +224,9 @@ mod tests {
             assert_eq!(refused(client as u64), REFUSED_EACH_MAX);
         }
         assert_eq!(refused(1 << 20), 0);
+        let first = applied(1 << 20, 1, 1).tag;
+        tags.learn(first.client, first.sequence);
+        assert!(tags.refuse(first, FsError::NoSpace), "what holds the mark does not wait for it");
     }
 
     #[test]

@@ -134,8 +134,10 @@ impl Target {
         let under_way = work.filter(|work| !work.is_durable()).map_or(0, |work| work.changes.len());
         let open = self.tags.of(chunk).len() + under_way + queued;
         let is_first = update.tag.sequence == update.low_water;
-        if open >= if is_first { TAGS_MAX } else { self.limits.tags_max } {
-            return Err(retry(format!("{chunk} has {open} changes whose replies are open")));
+        if open >= if is_first { TAGS_MAX } else { self.limits.tags_open_max } {
+            return Err(retry(format!(
+                "{chunk} has {open} changes of which nobody said that the reply is there"
+            )));
         }
         if self.is_orphaned(chunk) {
             return Err(retry(format!("{chunk} settles after a change of its chain")));

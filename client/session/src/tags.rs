@@ -24,7 +24,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use emberfs_layout::{ByteLen, ChainId, ChunkId, Sequence};
-use emberfs_wire::limits::TAGS_MAX;
+use emberfs_wire::limits::TAGS_OPEN_MAX;
 
 /// Writes that were given up and go on, of all chains, at most before none begins: what a program can spare for
 /// what it no longer waits for. What callers had under way at that time may still come on top.
@@ -34,7 +34,9 @@ pub const GIVEN_UP_MAX: Load = Load { writes: 1024, bytes: ByteLen(64 << 20) };
 pub const GIVEN_UP_OF_CHAIN_MAX: Load = Load { writes: 128, bytes: ByteLen(8 << 20) };
 /// Writes to one chunk from its chain's mark on (a count): a quarter of what a server takes before only the one at
 /// the mark is let in, so that some clients get by without waiting for each other.
-pub const OF_CHUNK_MAX: usize = TAGS_MAX / 8;
+pub const OF_CHUNK_MAX: usize = TAGS_OPEN_MAX / 4;
+/// Writes to all chunks of a chain from its mark on (a count), some 50 bytes each.
+pub const OF_CHAIN_MAX: usize = 1 << 16;
 
 /// The numbers of one session.
 #[derive(Clone, Debug)]
@@ -73,7 +75,9 @@ struct OfChain {
     /// Writes that hold the next to their chunk.
     holding: BTreeSet<(ChunkId, Sequence)>,
     /// Those from the mark on, whether they are out or back.
-    remembered: BTreeSet<(ChunkId, Sequence)>,
+    remembered: BTreeMap<Sequence, ChunkId>,
+    /// How many of these each chunk has.
+    of_chunks: BTreeMap<ChunkId, usize>,
     given_up: Load,
 }
 
@@ -116,11 +120,10 @@ impl Tags {
     pub fn begin(&mut self, chain: ChainId, chunk: ChunkId) -> Result<WriteId, Blocked> {
         if let Some(of) = self.chains.get(&chain) {
             let of_chunk = (chunk, Sequence(0))..=(chunk, Sequence(u64::MAX));
-            if let Some((_, by)) = of.holding.range(of_chunk.clone()).next_back() {
+            if let Some((_, by)) = of.holding.range(of_chunk).next_back() {
                 return Err(Blocked::By(*by));
             }
-            let is_full = of.remembered.range(of_chunk).count() >= OF_CHUNK_MAX;
-            if let Some(first) = of.first().filter(|_| is_full) {
+            if let Some(first) = of.first().filter(|_| of.remembers_enough(chunk)) {
                 return Err(Blocked::By(first));
             }
             if of.given_up.reaches(GIVEN_UP_OF_CHAIN_MAX) {
@@ -134,7 +137,7 @@ impl Tags {
         self.next = sequence.next();
         let of = self.chains.entry(chain).or_default();
         of.open.insert(sequence, None);
-        of.remembered.insert((chunk, sequence));
+        of.remember(chunk, sequence);
         Ok(WriteId { chain, chunk, sequence })
     }
 
@@ -179,7 +182,7 @@ impl Tags {
         match of.first() {
             Some(mark) if mark > sequence => {
                 of.holding.retain(|(_, held_by)| *held_by >= mark);
-                of.remembered.retain(|(_, number)| *number >= mark);
+                of.forget(mark);
             }
             Some(_) => {}
             None => drop(self.chains.remove(&chain)),
@@ -188,6 +191,28 @@ impl Tags {
 }
 
 impl OfChain {
+    fn remembers_enough(&self, chunk: ChunkId) -> bool {
+        self.remembered.len() >= OF_CHAIN_MAX
+            || self.of_chunks.get(&chunk).is_some_and(|count| *count >= OF_CHUNK_MAX)
+    }
+
+    fn remember(&mut self, chunk: ChunkId, sequence: Sequence) {
+        self.remembered.insert(sequence, chunk);
+        *self.of_chunks.entry(chunk).or_default() += 1;
+    }
+
+    /// Forgets those below the mark.
+    fn forget(&mut self, mark: Sequence) {
+        let kept = self.remembered.split_off(&mark);
+        for chunk in std::mem::replace(&mut self.remembered, kept).into_values() {
+            let count = self.of_chunks.get_mut(&chunk).expect("counted when it was remembered");
+            *count -= 1;
+            if *count == 0 {
+                self.of_chunks.remove(&chunk);
+            }
+        }
+    }
+
     fn first(&self) -> Option<Sequence> {
         self.open.first_key_value().map(|(sequence, _)| *sequence)
     }

@@ -17,7 +17,7 @@ use emberfs_wire::chunk::{
 use emberfs_wire::cluster::{
     Chain, ChainMember, ChainTable, Disk, DomainId, Node, PublicState, RoutingDelta,
 };
-use emberfs_wire::limits::TAGS_MAX;
+use emberfs_wire::limits::{TAGS_MAX, TAGS_OPEN_MAX};
 use emberfs_wire::{FsError, Method, PayloadSums, Tag, WireError};
 use tokio::sync::Notify;
 
@@ -272,7 +272,7 @@ impl State {
             return Ok(*reply);
         }
         let is_first = request.tag.sequence == request.low_water;
-        let most = if is_first { TAGS_MAX } else { TAGS_MAX / 2 };
+        let most = if is_first { TAGS_MAX } else { TAGS_OPEN_MAX };
         if self.tags.values().filter(|(_, of, _)| *of == request.chunk).count() >= most {
             return Err(WireError::Retry { after_ms: 1, text: "too many replies are open".into() });
         }

@@ -1,7 +1,8 @@
 //! What the leader remembers of sessions beside their records: when each last gave a sign of life, and
 //! the connection by which it can be asked.
 //!
-//! It is gone with the leader. A new one counts each session's silence from its own beginning.
+//! It is gone with the leader. A session that this one never heard, as it is older or only just opened, is silent from
+//! when it is first looked at.
 //!
 //! Silence is counted in looks, one a second at most, and not by a clock: a leader that hung heard nobody
 //! meanwhile, and must not take that for silence of all sessions.
@@ -22,6 +23,8 @@ pub(crate) struct Clients {
 struct State {
     looks: u64,
     seen: HashMap<ClientId, Seen>,
+    /// Those that were never heard: in which look each was first asked about.
+    unheard: HashMap<ClientId, u64>,
 }
 
 #[derive(Debug)]
@@ -37,11 +40,14 @@ impl Clients {
         let mut state = self.lock();
         let seen = Seen { at: state.looks, peer: peer.clone() };
         state.seen.insert(client, seen);
+        state.unheard.remove(&client);
     }
 
     /// A session has ended.
     pub(crate) fn forget(&self, client: ClientId) {
-        self.lock().seen.remove(&client);
+        let mut state = self.lock();
+        state.seen.remove(&client);
+        state.unheard.remove(&client);
     }
 
     /// Looks once more at who is silent.
@@ -51,8 +57,13 @@ impl Clients {
 
     /// Whether a session was silent for this many looks.
     pub(crate) fn is_silent(&self, client: ClientId, looks: u64) -> bool {
-        let state = self.lock();
-        state.looks - state.seen.get(&client).map_or(0, |seen| seen.at) >= looks
+        let mut state = self.lock();
+        let now = state.looks;
+        let since = match state.seen.get(&client) {
+            Some(seen) => seen.at,
+            None => *state.unheard.entry(client).or_insert(now),
+        };
+        now - since >= looks
     }
 
     /// How many looks ago a session gave its last sign of life; `None`: this leader heard none.
@@ -71,5 +82,24 @@ impl Clients {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code under the lock panics half-way through an update.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_never_heard_is_silent_from_the_first_look_at_it() {
+        let clients = Clients::default();
+        let look = |times| (0..times).for_each(|_| clients.look());
+        look(100);
+        assert!(!clients.is_silent(ClientId(7), 30), "it was opened just now");
+        look(29);
+        assert!(!clients.is_silent(ClientId(7), 30));
+        look(1);
+        assert!(clients.is_silent(ClientId(7), 30));
+        clients.forget(ClientId(7));
+        assert!(!clients.is_silent(ClientId(7), 30));
     }
 }

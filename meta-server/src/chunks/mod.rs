@@ -12,6 +12,7 @@
 //! when this member leads no more ([`Lost`]). It does not go through the client library: that asks this server for
 //! what is here at hand.
 
+mod asked;
 mod files;
 mod links;
 mod pauses;
@@ -23,16 +24,17 @@ use bytes::Bytes;
 use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, TableId};
 use emberfs_meta_server_state::cluster;
 use emberfs_transport::{CallError, CallOptions};
-use emberfs_wire::chunk::{ChunkChange, LastChunk, LastChunkReply, Replica, UpdateChunk};
+use emberfs_wire::chunk::{ChunkChange, LastChunkReply, Replica};
 use emberfs_wire::cluster::{Node, PublicState};
 use emberfs_wire::handshake::Identity;
-use emberfs_wire::{Capability, Request, WireError};
+use emberfs_wire::{Request, WireError};
 use thiserror::Error;
 use tokio::time::sleep;
 
 use crate::group::{Group, GroupError};
 use crate::store::StateView;
 
+use asked::{Asked, LastOf, OneChange};
 use links::Links;
 use pauses::Pauses;
 use tags::Tags;
@@ -95,57 +97,40 @@ impl Chunks {
         chunk_size: ChunkSize,
         change: &ChunkChange,
     ) -> Result<(), Lost> {
-        let mut tag = self.tags.begin(chain);
-        let request = |replica, was_refused| {
-            if was_refused {
-                self.tags.answered(chain, tag);
-                tag = self.tags.begin(chain);
-            }
-            UpdateChunk {
-                replica,
-                tag,
-                low_water: self.tags.low_water(chain),
-                chunk,
-                chunk_size,
-                change: change.clone(),
-                capability: Capability::default(),
-            }
-        };
-        self.ask(chain, request).await?;
-        self.tags.answered(chain, tag);
+        let mut one = OneChange { tags: &self.tags, chain, chunk, chunk_size, change, tag: None };
+        self.ask(chain, &mut one).await?;
+        one.is_over();
         Ok(())
     }
 
     /// The last chunk of a file on one of its chains.
     pub(crate) async fn last(&self, chain: ChainId, data: DataId) -> Result<LastChunkReply, Lost> {
-        self.ask(chain, |replica, _| LastChunk { replica, data }).await
+        self.ask(chain, &mut LastOf(data)).await
     }
 
-    /// Sends what `request` makes to the head of `chain` until it is done; it is told whether the last one
-    /// that it made was refused.
-    async fn ask<R: Request>(
+    /// Sends what `asked` makes to the head of `chain` until it is done.
+    async fn ask<A: Asked>(
         &self,
         chain: ChainId,
-        mut request: impl FnMut(Replica, bool) -> R,
-    ) -> Result<R::Reply, Lost> {
-        let (mut pauses, mut was_refused) = (Pauses::new(), false);
+        asked: &mut A,
+    ) -> Result<<A::Request as Request>::Reply, Lost> {
+        let mut pauses = Pauses::new();
         loop {
             let not_yet = match self.head(chain).await? {
                 None => NotYet::Open("it has no serving replica".to_owned()),
-                Some(head) => {
-                    let request = request(head.replica, std::mem::take(&mut was_refused));
-                    match self.ask_once(&head, &request).await {
-                        Ok(reply) => return Ok(reply),
-                        Err(not_yet) => not_yet,
-                    }
-                }
+                Some(head) => match self.ask_once(&head, &asked.request(head.replica)).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(not_yet) => not_yet,
+                },
             };
             let is_refused = matches!(not_yet, NotYet::Refused(_));
-            was_refused |= is_refused;
+            if is_refused {
+                asked.is_over();
+            }
             let (pause, is_long) = pauses.next(is_refused);
             if is_long {
                 let (NotYet::Open(why) | NotYet::Refused(why)) = not_yet;
-                tracing::warn!(%chain, request = %R::METHOD, %why, "waiting for a chain");
+                tracing::warn!(%chain, request = %A::Request::METHOD, %why, "waiting for a chain");
             }
             sleep(pause).await;
         }

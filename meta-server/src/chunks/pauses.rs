@@ -6,9 +6,8 @@ use std::time::Duration;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest: how long after a chain's return its work may stand still.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// The longest after a refusal: what was lacking, room or a block that can be read, seldom comes sooner. A chain's head
-/// remembers each refusal for as long as an earlier request of this session is open there.
-const REFUSED_MAX: Duration = Duration::from_secs(60);
+/// The longest after a refusal: what was lacking, room or a block that can be read, seldom comes sooner.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The pauses of one request: each twice as long as the one before.
 pub(super) struct Pauses {
@@ -23,7 +22,7 @@ impl Pauses {
 
     /// How long to wait now, and whether that is long for the first time.
     pub(super) fn next(&mut self, was_refused: bool) -> (Duration, bool) {
-        let pause = self.next.min(if was_refused { REFUSED_MAX } else { PAUSE_MAX });
+        let pause = self.next.min(if was_refused { REFUSED_PAUSE_MAX } else { PAUSE_MAX });
         self.next = pause * 2;
         let long = pause >= PAUSE_MAX;
         (pause, long && !std::mem::replace(&mut self.long, long))
@@ -45,11 +44,11 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_second_and_after_refusals_to_a_minute() {
+    fn pauses_grow_to_a_second_and_after_refusals_to_some() {
         let first = Pauses::new().next(false);
         assert_eq!(first, (Duration::from_millis(20), false));
         assert_eq!(taken(false, 50), (6, PAUSE_MAX, PAUSE_MAX));
-        assert_eq!(taken(true, 50), (6, Duration::from_millis(1280), REFUSED_MAX));
+        assert_eq!(taken(true, 50), (6, Duration::from_millis(1280), REFUSED_PAUSE_MAX));
     }
 
     #[test]

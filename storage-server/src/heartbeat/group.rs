@@ -66,8 +66,8 @@ impl MetaGroup {
         Self { members: addresses.iter().map(link).collect(), current: 0 }
     }
 
-    /// The member to ask, as soon as it is connected; the next one if it is not within `wait`.
-    pub(super) async fn member(&mut self, wait: Duration) -> Result<Member, GroupError> {
+    /// The member to ask, as soon as it is connected. Whoever gets no answer of it turns to the next.
+    pub(super) async fn member(&self, wait: Duration) -> Result<Member, GroupError> {
         let (address, link) = &self.members[self.current];
         if let Ok(Some((peer, _))) = timeout(wait, link.peer()).await {
             return Ok(Member { address: address.clone(), peer });
@@ -76,9 +76,7 @@ impl MetaGroup {
             LinkState::Down { why: Some(why) } => why,
             _ => format!("none within {} ms", wait.as_millis()),
         };
-        let address = address.clone();
-        self.turn();
-        Err(GroupError::Unreachable { address, why })
+        Err(GroupError::Unreachable { address: address.clone(), why })
     }
 
     /// Asks the next member from now on.
@@ -105,5 +103,49 @@ impl Member {
             Ok(reply) => Ok(reply.message),
             Err(source) => Err(GroupError::Call { address: self.address.clone(), source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emberfs_wire::handshake::{Identity, Role};
+    use emberfs_wire::protocol::{Features, ProtocolRange};
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_member_has_its_turn() {
+        let hello = Hello {
+            protocol: ProtocolRange::OURS,
+            features: Features::OURS,
+            identity: Identity {
+                cluster: None,
+                role: Role::Storage,
+                node: None,
+                boot: None,
+                client: None,
+            },
+            expected_role: Role::Meta,
+            expected_node: None,
+            shard: None,
+        };
+        // Nobody listens there.
+        let addresses: Vec<Address> =
+            ["127.0.0.1:1", "127.0.0.1:2"].map(|text| text.parse().expect("an address")).to_vec();
+        let asked = async {
+            let mut group = MetaGroup::dial(&addresses, &hello);
+            let mut asked = Vec::new();
+            for _ in 0..4 {
+                match group.member(Duration::from_millis(1)).await {
+                    Err(GroupError::Unreachable { address, .. }) => asked.push(address),
+                    other => panic!("{other:?}"),
+                }
+                group.turn();
+            }
+            asked
+        };
+        let asked = LocalSet::new().run_until(asked).await;
+        assert_eq!(asked, [&addresses[..], &addresses[..]].concat());
     }
 }

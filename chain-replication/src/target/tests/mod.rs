@@ -125,12 +125,14 @@ impl Stand {
 
     /// The chain has these members now, under its next version.
     fn follow(&mut self, states: &[PublicState]) {
+        self.follow_in_order((0..).zip(states.iter().copied()));
+    }
+
+    /// The same of members that stand in another order than by their numbers.
+    fn follow_in_order(&mut self, members: impl IntoIterator<Item = (u32, PublicState)>) {
         self.version = self.version.next();
-        let member = |(number, state): (u32, &PublicState)| ChainMember {
-            target: target(number),
-            state: *state,
-        };
-        let members = (0..).zip(states).map(member).collect();
+        let member = |(number, state)| ChainMember { target: target(number), state };
+        let members = members.into_iter().map(member).collect();
         let (id, version) = (ChainId(1), self.version);
         self.step(Input::Chain(Chain { id, version, members, min_serving: 1 }));
     }

@@ -2,7 +2,7 @@
 
 use emberfs_wire::cluster::{Hindrance, LocalState};
 use emberfs_wire::replica::{
-    ChunkSummary, ComparePageReply, FinishSyncReply, InstallChunk, InstallChunkReply,
+    ChunkSummary, ComparePageReply, FinishSync, FinishSyncReply, InstallChunk, InstallChunkReply,
 };
 
 use super::*;
@@ -43,6 +43,30 @@ impl Stand {
         last.replies.clear();
         last.follow(&[Serving, Syncing]);
         last
+    }
+
+    /// Its predecessor sends the first chunk.
+    fn is_sent_whole(&mut self) -> RequestId {
+        let id = self.request();
+        let install = InstallChunk {
+            replica: self.replica(),
+            from: target(0),
+            summary: earlier(0),
+            chunk_size: ChunkSize::MIN,
+            tags: Vec::new(),
+            data: Some(PayloadSums::of(&bytes())),
+        };
+        self.step(Input::Install { id, install, data: Some(bytes()) });
+        id
+    }
+
+    /// The store has done the oldest install, of the first chunk.
+    fn has_installed(&mut self) {
+        let (op, installed) = self.installs.remove(0);
+        let (committed, pending, chunk_size) = (Some(installed.state), None, ChunkSize::MIN);
+        self.shelf.chunks.insert(chunk(0), ChunkState { committed, pending, chunk_size });
+        let outcome = Ok(Durable::put(installed.state, Vec::new()));
+        self.step(Input::Stored { op, outcome });
     }
 
     pub(super) fn asked_for_page(&mut self) -> Option<CallId> {
@@ -314,30 +338,32 @@ fn a_version_that_is_held_behind_a_chunk_that_cannot_be_read_goes_on() {
 #[test]
 fn what_took_longer_to_install_than_its_sender_waited_is_not_installed_again() {
     let mut syncing = Stand::new(1, &[Serving, Syncing]);
-    let install = InstallChunk {
-        replica: syncing.replica(),
-        from: target(0),
-        summary: earlier(0),
-        chunk_size: ChunkSize::MIN,
-        tags: Vec::new(),
-        data: Some(PayloadSums::of(&bytes())),
-    };
-    let [first, early, late] = [(); 3].map(|()| syncing.request());
-    let sent = |syncing: &mut Stand, id| {
-        syncing.step(Input::Install { id, install: install.clone(), data: Some(bytes()) });
-    };
-    sent(&mut syncing, first);
-    let (op, installed) = syncing.installs.remove(0);
-    sent(&mut syncing, early);
+    let first = syncing.is_sent_whole();
+    let early = syncing.is_sent_whole();
     assert!(matches!(syncing.answer(early), Err(WireError::Retry { .. })), "it is under way");
-    let (committed, pending, chunk_size) = (Some(installed.state), None, ChunkSize::MIN);
-    syncing.shelf.chunks.insert(chunk(0), ChunkState { committed, pending, chunk_size });
-    let outcome = Ok(Durable::put(installed.state, Vec::new()));
-    syncing.step(Input::Stored { op, outcome });
+    syncing.has_installed();
     assert!(!syncing.waits(first));
-    sent(&mut syncing, late);
+    let late = syncing.is_sent_whole();
     assert!(matches!(syncing.answer(late), Ok(Reply::Replica(Answer::Installed(_)))));
     assert!(syncing.installs.is_empty(), "it is here");
+}
+
+#[test]
+fn what_is_still_being_installed_where_it_serves_now_is_waited_for() {
+    let mut head = Stand::new(1, &[Serving, Syncing]);
+    let (id, replica) = (head.request(), head.replica());
+    head.step(Input::FinishSync { id, ask: FinishSync { replica } });
+    head.flushed();
+    let install = head.is_sent_whole();
+    head.follow_in_order([(1, Serving), (0, Syncing)]);
+    assert!(matches!(head.answer(install), Err(WireError::Retry { .. })), "nobody waits for it");
+    let id = head.change(chunk(0), tag(1), write());
+    assert!(matches!(head.answer(id), Err(WireError::Retry { .. })), "it would be of an older one");
+    assert_eq!(head.asked_for_page(), None, "this is not all there is");
+    head.has_installed();
+    assert!(head.asked_for_page().is_some());
+    let id = head.change(chunk(0), tag(1), write());
+    assert!(head.waits(id));
 }
 
 #[test]
@@ -382,7 +408,7 @@ fn a_syncing_member_that_has_everything_lacks_no_room() {
     syncing.not_stored(StoreError::NoSpace);
     assert!(syncing.is_refused(asked, FsError::NoSpace) && syncing.hindrance().is_some());
     let (id, replica) = (syncing.request(), syncing.replica());
-    let ask = emberfs_wire::replica::FinishSync { replica };
+    let ask = FinishSync { replica };
     syncing.step(Input::FinishSync { id, ask });
     syncing.flushed();
     let finished = FinishSyncReply {};

@@ -1,11 +1,11 @@
 //! Limits, refusals and answers that are rare in a simulation.
 
-use emberfs_wire::limits::TAGS_MAX;
+use emberfs_wire::limits::{TAGS_MAX, TAGS_OPEN_MAX};
 use emberfs_wire::replica::FinishSync;
 
 use super::*;
 use crate::target::chunks::ReadResult;
-use crate::target::limits::{AGAIN_MS, TAGS_OPEN_MAX};
+use crate::target::limits::AGAIN_MS;
 
 impl Stand {
     fn read(&mut self) -> RequestId {
