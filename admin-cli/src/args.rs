@@ -83,8 +83,8 @@ Examples:
 
 What cannot be copied is said and passed over, and the exit status is 1 then; only where the destination has no room,
 or the cluster does not answer in --timeout, nothing more is begun. A file whose copy fails is removed again if it is
-new, and said to be incomplete if it was there before. Ctrl-C does the same with those that are under way; a second
-one leaves them as they are.
+new, and said to be incomplete if it was there before. Ctrl-C, SIGTERM and SIGHUP do the same with those that are
+under way; a second Ctrl-C or SIGTERM leaves them as they are.
 
 Permission bits are kept, less the umask; owners, times and hard links are not. A link that is found is copied, one
 that is named is followed, unless with -r. Holes stay holes. A file of this machine is on its disk when it is done.";

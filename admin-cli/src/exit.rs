@@ -7,10 +7,10 @@
 //! | 2 | of `status` and `up`: unavailable, something can not be read or written |
 //! | 3 | of `status` and `check`: cannot tell, as somebody who must be asked does not answer |
 //! | 64 | wrong usage (sysexits' EX_USAGE) |
-//! | 130 | of `cp`: stopped by Ctrl-C or SIGTERM, once what was under way is taken back |
+//! | 130 | of `cp`: stopped by Ctrl-C, SIGTERM or SIGHUP, once what was under way is taken back |
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -58,10 +58,15 @@ pub(crate) fn of(result: Result<End>) -> ExitCode {
         // `emberfs ls | head`: nobody reads on, and nothing is wrong.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", words(&error));
+            say(&format!("error: {}", words(&error)));
             ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
         }
     }
+}
+
+/// Says a line on standard error. A terminal that has gone takes none, which ends nothing that still goes on.
+pub(crate) fn say(line: &str) {
+    let _nobody = writeln!(io::stderr(), "{line}");
 }
 
 /// An error and what caused it, each said once: many an error's own words have its cause in them.
@@ -87,7 +92,8 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+/// Whether it failed as nobody reads on.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -2,11 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
-use std::process::Stdio;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::spawn_blocking;
 
@@ -146,6 +148,164 @@ async fn an_interrupted_copy_takes_back_what_it_made() {
     }
     client.close().await.expect("left");
     assert_eq!(cluster.must(&["ls"]), "old\n");
+    cluster.down();
+}
+
+/// A copy of a pipe, and its writer: it has been planned, and nothing of it is made until the pipe has a piece or ends.
+struct Piped {
+    copy: Child,
+    pipe: File,
+}
+
+impl Piped {
+    /// Starts `emberfs OPTIONS cp PIPE TO` by `env SIGNALS`.
+    async fn start(cluster: &LocalCluster, signals: &[&str], options: &[&str], to: &OsStr) -> Self {
+        let path = cluster.directory().with_file_name("pipe");
+        let _first = fs::remove_file(&path);
+        let made = Command::new("mkfifo").arg(&path).status().expect("coreutils");
+        assert!(made.success());
+        let emberfs = cluster.command("emberfs");
+        let mut copy = Command::new("env");
+        copy.args(signals).arg(emberfs.get_program()).args(options).arg("cp").arg(&path).arg(to);
+        copy.envs(emberfs.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let copy = copy.stderr(Stdio::piped()).spawn().expect("coreutils");
+        let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open");
+        let open = |flags| File::options().write(true).custom_flags(flags).open(&path);
+        let mut writer = None;
+        until("it reads the pipe", async || {
+            writer = open(no_wait).ok();
+            writer.is_some()
+        })
+        .await;
+        Self { copy, pipe: open(0).expect("it has a reader") }
+    }
+
+    /// Gives it the first piece, and a byte of the next.
+    async fn feed(mut self) -> Self {
+        let fed = spawn_blocking(|| {
+            self.pipe.write_all(&vec![7; (4 << 20) + 1]).expect("it reads");
+            self
+        });
+        fed.await.expect("no panic")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.copy), signal).expect("nobody has waited for it");
+    }
+
+    /// Waits for its end; what it ended with and said.
+    async fn end(mut self) -> (Option<i32>, String) {
+        until("it ends", async || self.copy.try_wait().expect("a child").is_some()).await;
+        let ended = self.copy.wait_with_output().expect("a child");
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+}
+
+/// What has the name of an interrupted copy by then is not removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_copy_takes_back_nothing_else() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let folder = cluster.folder();
+    let client = cluster.client().await;
+    let ember = client.fs();
+    let hangs_up = ["--default-signal=HUP"];
+    let to = OsStr::new("ember:/new");
+
+    let copy = Piped::start(&cluster, &hangs_up, &[], to).await;
+    let copy = copy.feed().await;
+    until("it is made", async || ember.stat("new").await.is_ok()).await;
+    ember.symlink("elsewhere", "other").await.expect("made");
+    ember.rename("other", "new").await.expect("replaced");
+    copy.signal(Signal::HUP);
+    let (code, said) = copy.end().await;
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted: nothing was copied"), "{said}");
+    assert_eq!(ember.read_link("new").await, Ok(PathBuf::from("elsewhere")));
+    ember.remove("new").await.expect("it is there");
+
+    let (new, other) = (folder.path().join("new"), folder.path().join("other"));
+    let copy = Piped::start(&cluster, &hangs_up, &[], new.as_os_str()).await;
+    let copy = copy.feed().await;
+    until("it is made", async || new.exists()).await;
+    fs::write(&other, "other").expect("written");
+    fs::rename(&other, &new).expect("replaced");
+    // A terminal that is closed sends it more than once.
+    copy.signal(Signal::HUP);
+    copy.signal(Signal::HUP);
+    let (code, said) = copy.end().await;
+    assert_eq!(code, Some(130), "{said}");
+    assert_eq!(fs::read(&new).expect("it is there"), b"other");
+
+    // Where nothing else has it, it goes.
+    let made = folder.path().join("made");
+    for (signal, to) in [(Signal::HUP, to), (Signal::TERM, made.as_os_str())] {
+        let copy = Piped::start(&cluster, &hangs_up, &[], to).await;
+        let copy = copy.feed().await;
+        until("it is made", async || ember.stat("new").await.is_ok() || made.exists()).await;
+        copy.signal(signal);
+        assert_eq!(copy.end().await.0, Some(130));
+        assert!(ember.stat("new").await.is_err() && !made.exists());
+    }
+
+    let copy = Piped::start(&cluster, &["--ignore-signal=HUP"], &[], to).await;
+    let Piped { copy, pipe } = copy.feed().await;
+    kill_process(Pid::from_child(&copy), Signal::HUP).expect("it runs");
+    drop(pipe);
+    let ended = spawn_blocking(move || copy.wait_with_output().expect("it ends")).await;
+    let ended = ended.expect("no panic");
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    client.close().await.expect("left");
+    assert_eq!(cluster.must(&["ls"]), "new\n");
+    cluster.down();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_copy_ends_where_no_metadata_server_answers() {
+    let cluster = LocalCluster::start(&SINGLE);
+    for times in [1, 2] {
+        let mut copy = Piped::start(&cluster, &[], &[], OsStr::new("ember:/new")).await;
+        cluster.signal("meta-1", "STOP");
+        copy.signal(Signal::INT);
+        if times == 2 {
+            // Its session is being ended then.
+            let mut said = BufReader::new(copy.copy.stderr.take().expect("a pipe"));
+            let said = spawn_blocking(move || {
+                let mut line = String::new();
+                while !line.starts_with("error: interrupted") {
+                    line.clear();
+                    assert_ne!(said.read_line(&mut line).expect("read"), 0, "it says so");
+                }
+                said
+            });
+            let _open = said.await.expect("no panic");
+            copy.signal(Signal::INT);
+            assert_eq!(copy.end().await.0, Some(130));
+        } else {
+            let (code, said) = copy.end().await;
+            assert_eq!(code, Some(130), "{said}");
+            assert!(said.contains("interrupted: nothing was copied"), "{said}");
+        }
+        cluster.signal("meta-1", "CONT");
+        cluster.up();
+    }
+    assert_eq!(cluster.must(&["ls"]), "");
+    cluster.down();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_creation_was_not_heard_of_says_what_may_be_left() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let to = OsStr::new("ember:/new");
+    let Piped { copy, pipe } = Piped::start(&cluster, &[], &["--timeout", "2"], to).await;
+    cluster.signal("meta-1", "STOP");
+    drop(pipe);
+    let ended = spawn_blocking(move || copy.wait_with_output().expect("it ends")).await;
+    let ended = ended.expect("no panic");
+    cluster.signal("meta-1", "CONT");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("to ember:/new: an empty file may be left: the deadline"), "{said}");
+    cluster.up();
     cluster.down();
 }
 

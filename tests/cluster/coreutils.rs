@@ -181,6 +181,74 @@ fn what_is_of_another_kind_stays() {
 }
 
 #[test]
+fn a_link_does_not_take_the_place_of_what_it_leads_to() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let folder = cluster.folder();
+    let local = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for name in ["src", "dst"] {
+        fs::create_dir(local(name)).expect("made");
+    }
+    fs::write(local("dst/a"), "a").expect("written");
+    fs::write(local("dst/b"), "b").expect("written");
+    for (target, link) in [("../dst/a", "a"), ("../dst/a", "b"), ("c", "c")] {
+        symlink(target, local(&format!("src/{link}"))).expect("made");
+    }
+    cluster.must(&["cp", "-r", &local("src"), &local("dst"), "ember:/"]);
+    for (from, to, top) in [
+        ("ember:/src", "ember:/dst", "ember:/dst/a"),
+        (&*local("src"), &*local("dst"), &*local("dst/a")),
+    ] {
+        let (all, link) = (format!("{from}/."), format!("{from}/a"));
+        hold(
+            &cluster,
+            &[
+                (&["cp", "-r", &link, top], 1, &["a are the same file"]),
+                (&["cp", "-r", &all, to], 1, &["a are the same file", "1 of 3 was not copied"]),
+                (&["cp", "-r", &all, to], 1, &["a are the same file", "1 of 3 was not copied"]),
+            ],
+        );
+    }
+    // Any other file goes, as with `cp`; and where a link leads in a circle is of no matter.
+    assert_eq!(fs::read(local("dst/a")).expect("it stays"), b"a");
+    assert_eq!(fs::read_link(local("dst/b")).expect("replaced"), Path::new("../dst/a"));
+    assert_eq!(fs::read_dir(local("dst")).expect("there").count(), 3, "nothing else is left");
+    hold(
+        &cluster,
+        &[
+            (&["cat", "ember:/dst/a"], 0, &["a"]),
+            (&["stat", "ember:/dst/b"], 0, &["target: ../dst/a"]),
+            (&["ls", "-l", "ember:/dst/c"], 0, &["symlink"]),
+        ],
+    );
+    assert_eq!(cluster.must(&["ls", "ember:/dst"]), "a\nb\nc\n");
+    assert_eq!(cluster.must(&["ls", "ember:/dst/c"]), "c\n");
+    cluster.down();
+}
+
+#[test]
+fn that_nobody_reads_on_makes_no_failure_good() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let large = vec![b'x'; 1 << 20];
+    for (name, bytes) in [("ember:/large", &large[..]), ("ember:/some", b"some")] {
+        assert!(fed(&cluster, &["cp", "/dev/stdin", name], bytes).is_empty());
+        // A disk that is full is no reader who has enough.
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux");
+        let status = cluster.command("emberfs").args(["cat", name]).stdout(full).status();
+        assert_eq!(status.expect("it starts").code(), Some(1), "{name}");
+    }
+    for (first, status) in [("ember:/large", 0), ("ember:/no", 1)] {
+        let mut cat = cluster.command("emberfs");
+        cat.args(["cat", first, "ember:/large"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut cat = cat.spawn().expect("it starts");
+        drop(cat.stdout.take());
+        let ended = cat.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(status), "{said}");
+    }
+    cluster.down();
+}
+
+#[test]
 fn pipes_and_files_without_a_length_are_read_to_their_end() {
     let cluster = LocalCluster::start(&SINGLE);
     let bytes: Vec<u8> = (0..9_000_001_u32).map(|number| number.to_le_bytes()[1]).collect();

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use anyhow::Error;
 use indicatif::ProgressBar;
 
-use crate::exit::{End, words};
+use crate::exit::{End, say, words};
 
 /// Failures that are said one by one (a count): more are only counted.
 const SAID_MAX: u64 = 100;
@@ -36,9 +36,9 @@ impl Failures {
         let count = self.count.get() + 1;
         self.count.set(count);
         if count <= SAID_MAX {
-            self.bar.suspend(|| eprintln!("error: {}", words(why)));
+            self.bar.suspend(|| say(&format!("error: {}", words(why))));
         } else if count == SAID_MAX + 1 {
-            self.bar.suspend(|| eprintln!("error: more failed, and are only counted from here on"));
+            self.bar.suspend(|| say("error: more failed, and are only counted from here on"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! `emberfs ls`.
 //!
-//! A link that is named is followed, unless it leads nowhere or it is itself asked for: with -l, and without a slash
-//! behind it.
+//! A link that is named is followed, unless it leads nowhere or in a circle, or it is itself asked for: with -l, and
+//! without a slash behind it.
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
@@ -44,7 +44,7 @@ pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> 
 async fn entries(fs: &Fs, path: &ClusterPath, long: bool) -> Result<Vec<Entry>> {
     let attributes = match fs.lstat(&path.0).await? {
         link if link.kind == InodeKind::Symlink && !long => match fs.stat(&path.0).await {
-            Err(ClientError::Fs(FsError::NotFound)) => link,
+            Err(ClientError::Fs(FsError::NotFound | FsError::SymlinkLoop)) => link,
             found => found?,
         },
         found => found,

@@ -3,46 +3,66 @@
 pub(super) mod check;
 mod copy;
 mod failures;
+mod interrupt;
 mod list;
 mod rename;
 mod stat;
+mod this_process;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
-use emberfs_client::{ClientError, FileOffset, Fs, FsError, InodeKind, OpenOptions};
+use emberfs_client::{Client, ClientError, FileOffset, Fs, FsError, InodeKind, OpenOptions};
 
 use self::failures::Failures;
+use self::interrupt::Interrupt;
 use crate::args::Command;
 use crate::connection::Connection;
-use crate::exit::End;
+use crate::exit::{End, is_closed_pipe};
 use crate::location::ClusterPath;
 
 /// How much of a file is moved by one call: several chunks, so that they move in parallel.
 const PIECE_BYTES: usize = 4 << 20;
 
+/// How long the session's end may take once somebody wants the command to end: it ends by itself too, some time later.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
+
 /// Carries out a file verb.
 pub(super) async fn run(connection: &Connection, json: bool, command: Command) -> Result<End> {
     let client = connection.client().await?;
     let fs = client.fs();
+    let interrupt = Interrupt::new();
     let done = |()| End::Done;
     let end = match command {
         Command::Ls { path, long } => list::run(&fs, &path, long, json).await.map(done),
         Command::Stat { path } => stat::run(&client, &path, json).await.map(done),
         Command::Cat { paths } => cat(&fs, &paths).await,
-        Command::Cp { recursive, paths } => copy::run(&fs, &paths, recursive).await,
+        Command::Cp { recursive, paths } => copy::run(&fs, &paths, recursive, &interrupt).await,
         Command::Mkdir { parents, paths } => mkdir(&fs, &paths, parents).await,
         Command::Mv { from, to } => rename::run(&fs, &from, &to).await.map(done),
         Command::Rm { recursive, force, paths } => remove(&fs, &paths, recursive, force).await,
         other => bail!("{other:?} is no file command"),
     };
     // What failed is of more interest than whether the session's end was heard.
-    let closed = client.close().await;
+    let closed = close(&client, &interrupt).await;
     let end = end?;
     if end == End::Done {
         closed?;
     }
     Ok(end)
+}
+
+/// Ends the session.
+async fn close(client: &Client, interrupt: &Interrupt) -> Result<(), ClientError> {
+    let late = async {
+        interrupt.wanted().await;
+        tokio::time::sleep(CLOSE_TIME).await;
+    };
+    tokio::select! {
+        closed = client.close() => closed,
+        () = late => Ok(()),
+    }
 }
 
 /// Does something for each path, also if it fails for some.
@@ -53,7 +73,9 @@ async fn each(
     let failures = Failures::new();
     for path in paths {
         match act(path).await {
-            // Of this machine: where nobody takes what is written, there is no use in more of it.
+            // Of this machine: where nobody takes what is written, there is no use in more of it. That nobody reads
+            // on is no failure, and makes none good that was before.
+            Err(error) if is_closed_pipe(&error) && failures.count() > 0 => break,
             Err(error) if error.is::<io::Error>() => return Err(error),
             Err(error) => failures.add(&error),
             Ok(()) => {}
@@ -73,7 +95,8 @@ async fn cat(fs: &Fs, paths: &[ClusterPath]) -> Result<End> {
             buffer = back;
             let read = read.with_context(|| path.to_string())?;
             if read == 0 {
-                return Ok(());
+                // What is left behind a last line's end: at the program's end nobody would hear that it was not taken.
+                return Ok(io::stdout().flush()?);
             }
             io::stdout().lock().write_all(&buffer[..read])?;
             at += read as u64;

@@ -13,7 +13,6 @@
 //! incomplete. Rejected: a name of its own for each until it is whole, as a rename more doubles what a small file
 //! costs, and links and devices have to be written to in place.
 
-mod interrupt;
 mod open_file;
 mod plan;
 mod side;
@@ -30,12 +29,12 @@ use emberfs_client::{ClientError, Fs, FsError};
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::interrupt::Interrupt;
 use self::plan::{Errand, Job, Plan, name};
 use self::side::{Kind, Side};
 use self::transfer::{fill, piece};
 use super::failures::Failures;
-use crate::exit::{End, words};
+use super::interrupt::Interrupt;
+use crate::exit::{End, say, words};
 use crate::location::Location;
 
 /// Files that move at a time: small ones wait for round trips, not for bytes.
@@ -54,7 +53,12 @@ struct Copying {
     known: Cell<u64>,
 }
 
-pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<End> {
+pub(super) async fn run(
+    fs: &Fs,
+    paths: &[Location],
+    recursive: bool,
+    interrupt: &Interrupt,
+) -> Result<End> {
     let (to, sources) = paths.split_last().context("at least a source and a destination")?;
     let (target, to) = side(fs, to);
     let there = target.meta(to, true).await.with_context(|| target.shown(to))?;
@@ -63,22 +67,18 @@ pub(super) async fn run(fs: &Fs, paths: &[Location], recursive: bool) -> Result<
         let to = target.shown(to);
         bail!("{to}: several things can only be copied into a directory that is there");
     }
-    let copying = Copying::new(target);
-    let all = async {
-        let mut taken = HashSet::new();
-        for source in sources {
-            let (origin, source) = side(fs, source);
-            let own = name(source).filter(|_| into);
-            let top = own.map_or_else(|| to.to_owned(), |name| to.join(name));
-            let is_there = into && own.is_none();
-            let target = &copying.target;
-            let errand = Errand { origin: &origin, source, target, top, is_there, recursive };
-            copying.carry_out(&errand, &mut taken).await;
-        }
-    };
-    tokio::select! {
-        () = all => {}
-        listening = copying.interrupt.listen() => listening.context("cannot listen for signals")?,
+    // Before, there is nothing to take back: a signal ends the program.
+    interrupt.listen().context("cannot listen for signals")?;
+    let copying = Copying::new(target, interrupt.clone());
+    let mut taken = HashSet::new();
+    for source in sources {
+        let (origin, source) = side(fs, source);
+        let own = name(source).filter(|_| into);
+        let top = own.map_or_else(|| to.to_owned(), |name| to.join(name));
+        let is_there = into && own.is_none();
+        let target = &copying.target;
+        let errand = Errand { origin: &origin, source, target, top, is_there, recursive };
+        copying.carry_out(&errand, &mut taken).await;
     }
     Ok(copying.end())
 }
@@ -91,7 +91,7 @@ fn side<'a>(fs: &Fs, location: &'a Location) -> (Side, &'a Path) {
 }
 
 impl Copying {
-    fn new(target: Side) -> Self {
+    fn new(target: Side, interrupt: Interrupt) -> Self {
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template(
             "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
@@ -101,7 +101,7 @@ impl Copying {
             target,
             failures: Failures::beside(bar.clone()),
             bar,
-            interrupt: Interrupt::new(),
+            interrupt,
             halted: RefCell::default(),
             done: Cell::default(),
             known: Cell::default(),
@@ -198,7 +198,7 @@ impl Copying {
         if self.is_halted() {
             return Ok(false);
         }
-        let (to, created) = self.target.create(&job.to, job.mode).await?;
+        let (to, made) = self.target.create(&job.to, job.mode).await?;
         let is_stream = to.is_stream();
         let why = tokio::select! {
             filled = fill(&from, first, to, job.len, &self.bar) => match filled {
@@ -207,15 +207,15 @@ impl Copying {
             },
             () = self.interrupt.wanted() => None,
         };
-        let left = match created {
-            true => self
+        let left = match made {
+            Some(made) => self
                 .target
-                .remove(&job.to)
+                .take_back(&job.to, made)
                 .await
                 .err()
                 .map(|error| format!("it is left, incomplete ({})", words(&error))),
-            false if is_stream => None,
-            false => Some("it was there before, and is incomplete now".to_owned()),
+            None if is_stream => None,
+            None => Some("it was there before, and is incomplete now".to_owned()),
         };
         match (why, left) {
             (None, None) => Ok(false),
@@ -260,9 +260,9 @@ impl Copying {
                 Some(why) if missing > failed => format!(", as nothing was begun any more: {why}"),
                 _ => String::new(),
             };
-            eprintln!("error: {missing} of {known} {were} not copied{why}");
+            say(&format!("error: {missing} of {known} {were} not copied{why}"));
         } else if interrupted && failed == 0 {
-            eprintln!("error: interrupted: nothing was copied");
+            say("error: interrupted: nothing was copied");
         }
         if interrupted { End::Interrupted } else { self.failures.end() }
     }

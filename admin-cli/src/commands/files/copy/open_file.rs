@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use emberfs_client::{ByteLen, Bytes, FileOffset};
+use emberfs_client::{ByteLen, Bytes, FileOffset, InodeId};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use tokio::task::spawn_blocking;
@@ -39,6 +39,14 @@ pub(super) enum OpenFile {
     Stream(Arc<File>),
 }
 
+/// A file that was made: what it is known by again.
+#[derive(Debug)]
+pub(super) enum Made {
+    Cluster(InodeId),
+    /// As long as it is open, no other gets its number.
+    Local(Arc<File>),
+}
+
 impl OpenFile {
     /// Opens a file of this machine, for which a pipe may let wait.
     pub(super) async fn local(
@@ -51,6 +59,14 @@ impl OpenFile {
         });
         let (file, meta) = opened.await??;
         Ok(if meta.is_file() { Self::Local(file) } else { Self::Stream(file) })
+    }
+
+    /// What tells it from others, if it was made by its being opened.
+    pub(super) fn made(&self) -> Made {
+        match self {
+            Self::Cluster(file) => Made::Cluster(file.inode()),
+            Self::Local(file) | Self::Stream(file) => Made::Local(file.clone()),
+        }
     }
 
     /// Whether it has to be read or written in order.

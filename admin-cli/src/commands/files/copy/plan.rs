@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::task::yield_now;
 
 use super::ends_all;
 use super::side::{Id, Kind, Meta, Side};
@@ -82,6 +83,8 @@ impl Plan {
                 Err(error) => failures.add(&error),
             }
             named = false;
+            // A walk of this machine waits for nothing else, and is to end where somebody wants that.
+            yield_now().await;
         }
         Ok(plan)
     }
@@ -149,8 +152,10 @@ impl Plan {
             bail!("{to}: no such directory");
         }
         if let Some(there) = there {
-            // It would be emptied before it is read.
-            ensure!(!there.id.is_same(meta.id), "{from} and {to} are the same file");
+            // It would be emptied before it is read; a link would lead to itself.
+            let is_same = there.id.is_same(meta.id)
+                || meta.kind == Kind::Symlink && leads_to(origin, &found.from, there).await?;
+            ensure!(!is_same, "{from} and {to} are the same file");
             if there.kind == Kind::Directory {
                 bail!("{to} is a directory, and {from} is none: it cannot be copied there");
             }
@@ -159,17 +164,26 @@ impl Plan {
             Kind::File { len } => len,
             // Of this machine, and named: a pipe or a device, which is read to its end.
             Kind::Other if named && !recursive && matches!(origin, Side::Local) => None,
-            Kind::Other => bail!("{from}: neither file, directory nor link: skipped"),
-            Kind::Symlink | Kind::Directory => {
+            Kind::Symlink => {
                 let link = origin.read_link(&found.from).await.with_context(|| from.clone())?;
                 take(taken, &found.to).with_context(|| format!("{from} to {to}"))?;
                 self.links.push((link, found.to));
                 return Ok(());
             }
+            _ => bail!("{from}: neither file, directory nor link: skipped"),
         };
         take(taken, &found.to).with_context(|| format!("{from} to {to}"))?;
         self.files.push(Job { from: found.from, to: found.to, len, mode: meta.mode });
         Ok(())
+    }
+}
+
+/// Whether a link leads to what is there; one that leads nowhere does not.
+async fn leads_to(origin: &Side, link: &Path, there: Meta) -> Result<bool> {
+    match origin.meta(link, true).await {
+        Ok(end) => Ok(end.is_some_and(|end| end.id.is_same(there.id))),
+        Err(error) if ends_all(&error) => Err(error.context(origin.shown(link))),
+        Err(_) => Ok(false),
     }
 }
 
@@ -219,7 +233,19 @@ impl std::error::Error for IntoItself {}
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn a_walk_of_this_machine_lets_others_go_on() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let (source, top) = (folder.path(), folder.path().with_extension("copy"));
+        let (origin, target) = (&Side::Local, &Side::Local);
+        let errand = Errand { origin, source, target, top, is_there: false, recursive: true };
+        let (mut taken, failures) = (HashSet::new(), Failures::new());
+        assert!(Plan::of(&errand, &mut taken, &failures).now_or_never().is_none());
+    }
 
     #[test]
     fn what_goes_into_a_directory_has_a_name_of_its_own() {

@@ -1,26 +1,29 @@
 //! One side of a copy: the cluster or this machine, with the few calls that copying needs.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail};
 use emberfs_client::{
-    AttributeChange, ByteLen, ClientError, Fs, FsError, InodeKind, Mode, OpenOptions,
+    AttributeChange, Attributes, ByteLen, ClientError, Fs, FsError, InodeKind, Mode, OpenOptions,
 };
-use rustix::process;
 
-use super::open_file::OpenFile;
+use super::open_file::{Made, OpenFile};
+use crate::commands::files::this_process;
 use crate::location::{ClusterPath, shown};
 
 /// The permission bits that are copied: the others would speak of another owner.
 const COPIED: u16 = 0o777;
 /// What the owner of a directory needs to fill it.
 const OWNER: u16 = 0o700;
+
+/// Names that are tried for a link until it gets its own (a count): more are not left by copies that were killed.
+const NAMES_TRIED: u32 = 100;
 
 /// The cluster or this machine.
 #[derive(Clone, Debug)]
@@ -52,6 +55,16 @@ pub(super) struct Id {
 }
 
 impl Id {
+    fn of_cluster(found: &Attributes) -> Self {
+        let changed = (found.ctime.seconds, found.ctime.nanos.into());
+        Self { device: None, inode: found.inode.get(), changed }
+    }
+
+    fn of_local(found: &Metadata) -> Self {
+        let changed = (found.ctime(), found.ctime_nsec());
+        Self { device: Some(found.dev()), inode: found.ino(), changed }
+    }
+
     /// Whether both are one inode. A file of the cluster may be met on a mount of it as well, where it has its
     /// number: no two of different clusters also changed in the same nanosecond.
     pub(super) fn is_same(self, other: Self) -> bool {
@@ -79,11 +92,7 @@ impl Side {
                 match found {
                     Ok(found) => Ok(Some(Meta {
                         kind: cluster_kind(found.kind, found.size),
-                        id: Id {
-                            device: None,
-                            inode: found.inode.get(),
-                            changed: (found.ctime.seconds, found.ctime.nanos.into()),
-                        },
+                        id: Id::of_cluster(&found),
                         mode: found.mode.0,
                     })),
                     Err(ClientError::Fs(FsError::NotFound)) => Ok(None),
@@ -95,11 +104,7 @@ impl Side {
                 match found {
                     Ok(found) => {
                         let mode = bits(&found)?;
-                        let id = Id {
-                            device: Some(found.dev()),
-                            inode: found.ino(),
-                            changed: (found.ctime(), found.ctime_nsec()),
-                        };
+                        let id = Id::of_local(&found);
                         Ok(Some(Meta { kind: local_kind(&found), id, mode }))
                     }
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -226,7 +231,8 @@ impl Side {
         }
     }
 
-    /// Makes a symbolic link, in place of what has the name, unless that is a directory.
+    /// Makes a symbolic link, in place of what has the name, unless that is a directory: what is there goes in the
+    /// step in which the link has its name.
     pub(super) async fn make_link(&self, target: &Path, path: &Path) -> Result<()> {
         if self.link(target, path).await? {
             return Ok(());
@@ -235,9 +241,30 @@ impl Side {
         if there.is_some_and(|there| there.kind == Kind::Directory) {
             bail!("a directory is there: it cannot become a link");
         }
-        self.remove(path).await?;
-        ensure!(self.link(target, path).await?, "somebody else makes it at the same time");
-        Ok(())
+        let beside = self.link_beside(target, path).await?;
+        let renamed = match self {
+            Self::Cluster(fs) => fs.rename(&beside, path).await.map_err(Error::from),
+            Self::Local => std::fs::rename(&beside, path).map_err(Error::from),
+        };
+        match renamed {
+            Err(error) if self.remove(&beside).await.is_err() => {
+                Err(error.context(format!("{} may be left", self.shown(&beside))))
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Makes a symbolic link in the directory of `path`; where.
+    async fn link_beside(&self, target: &Path, path: &Path) -> Result<PathBuf> {
+        let process = std::process::id();
+        for number in 0..NAMES_TRIED {
+            let beside = path.with_file_name(format!(".emberfs-cp-{process}-{number}"));
+            let made = self.link(target, &beside).await;
+            if made.with_context(|| self.shown(&beside))? {
+                return Ok(beside);
+            }
+        }
+        bail!("all of `.emberfs-cp-*` is taken beside it: remove what copies that were killed left")
     }
 
     /// Makes a symbolic link; `false` if something has the name.
@@ -267,24 +294,34 @@ impl Side {
         }
     }
 
-    /// Creates a file, or empties the one that is there; whether it was created. It gets `mode` less the umask. A
-    /// link that leads nowhere is no name for a new one.
-    pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<(OpenFile, bool)> {
+    /// Creates a file, or empties the one that is there; what it is known by, if it was created. It gets `mode` less
+    /// the umask. A link that leads nowhere is no name for a new one.
+    pub(super) async fn create(&self, path: &Path, mode: u16) -> Result<(OpenFile, Option<Made>)> {
         let nowhere = "a link is there that leads nowhere: remove it first";
         match self {
             Self::Cluster(fs) => {
                 // Written as a whole and closed once: the length is reported then.
                 let options = || OpenOptions::new().write(true).report_late(true);
-                let mode = Mode(mode & COPIED & !umask());
+                let mode = Mode(mode & COPIED & !*UMASK);
                 // What a link leads to is not to be removed by the link's name.
                 match fs.open(path, &options().create_new(true).mode(mode)).await {
                     Err(ClientError::Fs(FsError::Exists)) => {
                         match fs.open(path, &options().truncate(true)).await {
                             Err(ClientError::Fs(FsError::NotFound)) => bail!(nowhere),
-                            opened => Ok((OpenFile::Cluster(opened?), false)),
+                            opened => {
+                                let late = "it was there before, and may be empty now";
+                                let opened = opened.map_err(|error| unsure(error, late))?;
+                                Ok((OpenFile::Cluster(opened), None))
+                            }
                         }
                     }
-                    created => Ok((OpenFile::Cluster(created?), true)),
+                    created => {
+                        let late = "an empty file may be left";
+                        let created = created.map_err(|error| unsure(error, late))?;
+                        let created = OpenFile::Cluster(created);
+                        let made = created.made();
+                        Ok((created, Some(made)))
+                    }
                 }
             }
             Self::Local => {
@@ -299,17 +336,34 @@ impl Side {
                         let opened = move || options.truncate(true).open(there);
                         match OpenFile::local(opened).await {
                             Err(error) if is_kind(&error, ErrorKind::NotFound) => bail!(nowhere),
-                            opened => Ok((opened?, false)),
+                            opened => Ok((opened?, None)),
                         }
                     }
-                    created => Ok((created?, true)),
+                    created => {
+                        let created = created?;
+                        let made = created.made();
+                        Ok((created, Some(made)))
+                    }
                 }
             }
         }
     }
 
-    /// Removes a file.
-    pub(super) async fn remove(&self, path: &Path) -> Result<()> {
+    /// Removes a file that was made here, unless its name is gone or something else's by now.
+    pub(super) async fn take_back(&self, path: &Path, made: Made) -> Result<()> {
+        let there = self.meta(path, false).await?;
+        let is_same = match &made {
+            Made::Cluster(inode) => there.is_some_and(|there| there.id.inode == inode.get()),
+            Made::Local(file) => {
+                let made = Id::of_local(&file.metadata()?);
+                there.is_some_and(|there| there.id.is_same(made))
+            }
+        };
+        if is_same { self.remove(path).await } else { Ok(()) }
+    }
+
+    /// Removes what is no directory.
+    async fn remove(&self, path: &Path) -> Result<()> {
         match self {
             Self::Cluster(fs) => Ok(fs.remove(path).await?),
             Self::Local => Ok(std::fs::remove_file(path)?),
@@ -318,14 +372,13 @@ impl Side {
 }
 
 /// What new files and directories of this process do not get.
-fn umask() -> u16 {
-    static UMASK: LazyLock<u16> = LazyLock::new(|| {
-        // There is no other way to ask for it than to set it.
-        let umask = process::umask(rustix::fs::Mode::empty());
-        process::umask(umask);
-        u16::try_from(umask.bits()).expect("nine bits")
-    });
-    *UMASK
+static UMASK: LazyLock<u16> = LazyLock::new(this_process::umask);
+
+/// Why the cluster did not do it; with what it may have done, where that was only waited for.
+fn unsure(error: ClientError, late: &'static str) -> Error {
+    let is_late = matches!(error, ClientError::Deadline { .. });
+    let error = Error::from(error);
+    if is_late { error.context(late) } else { error }
 }
 
 fn cluster_kind(kind: InodeKind, size: ByteLen) -> Kind {
@@ -337,7 +390,7 @@ fn cluster_kind(kind: InodeKind, size: ByteLen) -> Kind {
     }
 }
 
-fn local_kind(meta: &std::fs::Metadata) -> Kind {
+fn local_kind(meta: &Metadata) -> Kind {
     match meta.file_type() {
         file if file.is_file() => Kind::File { len: Some(meta.len()).filter(|len| *len > 0) },
         directory if directory.is_dir() => Kind::Directory,
@@ -346,10 +399,10 @@ fn local_kind(meta: &std::fs::Metadata) -> Kind {
     }
 }
 
-fn bits(meta: &std::fs::Metadata) -> Result<u16> {
+fn bits(meta: &Metadata) -> Result<u16> {
     u16::try_from(meta.permissions().mode() & 0o7777).context("twelve bits")
 }
 
-fn is_kind(error: &anyhow::Error, kind: ErrorKind) -> bool {
+fn is_kind(error: &Error, kind: ErrorKind) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == kind)
 }
