@@ -196,6 +196,8 @@ impl Part {
     /// One try: the outer error is final.
     async fn once(&self, patience: &mut Patience) -> Result<Result<(), Try>, ClientError> {
         let WriteId { chain, chunk, sequence } = self.number.id;
+        // Before the routing: a mark must pass nothing that was sent under newer routing than it goes by.
+        let low_water = self.session().low_water(chain);
         let routing = self.routes.now();
         let found = routing.head(chain);
         let found = found.and_then(|head| Ok((head, routing.home(head.target)?)));
@@ -213,7 +215,7 @@ impl Part {
         let request = UpdateChunk {
             replica: head,
             tag: Tag { client: session.client, sequence },
-            low_water: session.low_water(chain),
+            low_water,
             chunk,
             chunk_size: self.chunk_size,
             change: ChunkChange::Write(self.sums.clone()),
