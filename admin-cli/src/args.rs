@@ -127,8 +127,8 @@ pub(crate) struct Args {
     /// Print JSON, with a `schema` number
     #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) json: bool,
-    /// Give up after so many seconds; by default questions wait 10, umount and down 30 for what is to be
-    /// written, and file commands as long as they must
+    /// Give up after so many seconds; by default questions wait 10, mount 30 for the cluster, umount and down 30 for
+    /// what is to be written, and file commands as long as they must
     #[arg(long, global = true, help_heading = EVERY)]
     #[arg(value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,

@@ -14,7 +14,6 @@ mod listing;
 mod local;
 mod location;
 mod mount_daemon;
-mod mount_process;
 mod mountpoint;
 mod spinner;
 

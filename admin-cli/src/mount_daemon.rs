@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use emberfs_client_fuse_mounts::{SOCKETS, Said};
+use emberfs_client_fuse_mounts::{SOCKETS, Said, Unheard, has_ended, is_daemon};
 use futures_util::future::join_all;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -18,13 +18,14 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::exit::words;
-use crate::mount_process::{has_ended, is_daemon};
 use crate::spinner::Spinner;
 
 /// How long one may take to say what it does, before it is taken for hung.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
 /// How often one that closed its connection is looked at: it is about to end.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Before this nobody wonders what is waited for.
+const FIRST_LINE: Duration = Duration::from_secs(1);
 /// How long one may take to end after each signal that ends it at once.
 const GIVES_UP: Duration = Duration::from_secs(2);
 /// Signals that end it at once (a count): the first may be the one that asks it to end.
@@ -76,13 +77,17 @@ impl Daemons {
         Self { left, processes }
     }
 
-    /// Takes that of the mount of this device at `here`, as `/proc/self/mountinfo` has both.
-    pub(crate) fn take(&mut self, device: &str, here: &str) -> Option<Daemon> {
+    /// Takes those that may be of the mount of this device at `here`, as `/proc/self/mountinfo` has both: first one
+    /// that says that it is, then those that say nothing.
+    pub(crate) fn take(&mut self, device: &str, here: &str) -> Vec<Daemon> {
         // Whoever served a device of the same number before may still write what it had from here.
-        let its =
-            |ends| self.left.iter().position(|one| one.is_of(device, here) && one.ends() == ends);
-        let its = its(false).or_else(|| its(true))?;
-        Some(self.left.swap_remove(its))
+        let ends = !self.left.iter().any(|one| one.is_of(device, here) && !one.ends());
+        let all = std::mem::take(&mut self.left).into_iter();
+        let is_its = |one: &Daemon| one.is_of(device, here) && one.ends() == ends;
+        let (mut its, left): (Vec<_>, _) = all.partition(is_its);
+        self.left = left;
+        its.sort_by_key(|one| !one.serves());
+        its
     }
 
     /// Those that were not taken.
@@ -115,6 +120,29 @@ pub(crate) async fn until_gone(daemons: Vec<Daemon>, how: Waiting<'_>) -> Result
     let failed = join_all(ends).await.into_iter().filter_map(Result::err);
     let failed: Vec<_> = failed.map(|error| words(&error)).collect();
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// Waits until these have ended, which may be daemons of what is unmounted: what they write nobody hears.
+///
+/// # Errors
+/// Who has not ended in time.
+pub(crate) async fn until_ended(unheard: Vec<Unheard>, how: Waiting<'_>) -> Result<()> {
+    let (spinner, deadline) = (Spinner::new(), Instant::now() + how.time);
+    for one in unheard {
+        let process = one.number.as_raw_nonzero();
+        spinner.say(format!("waiting: process {process} may still write"));
+        while !has_ended(&one.process) {
+            ensure!(
+                Instant::now() < deadline,
+                "after {} s process {process} still runs, which may be the daemon of what was unmounted, in another \
+                 network namespace. Its log says what it waits for; `{}` goes on without it",
+                how.time.as_secs_f32(),
+                how.command
+            );
+            sleep(LOOK_EVERY).await;
+        }
+    }
     Ok(())
 }
 
@@ -215,12 +243,18 @@ impl Daemon {
 
     /// Listens until its process is gone; `false` if it is not at `deadline`.
     async fn ends_before(&mut self, deadline: Instant, spinner: &Spinner) -> bool {
+        let first_line = deadline.min(Instant::now() + FIRST_LINE);
         loop {
-            spinner.say(format!("waiting: {self}"));
-            match timeout_at(deadline, self.lines.next_line()).await {
+            let is_early = Instant::now() < first_line;
+            if !is_early {
+                spinner.say(format!("waiting: {self}"));
+            }
+            let until = if is_early { first_line } else { deadline };
+            match timeout_at(until, self.lines.next_line()).await {
                 Ok(Ok(Some(line))) => self.hear(&line),
                 // The connection ends with the process.
                 Ok(_) => break,
+                Err(_) if Instant::now() < deadline => {}
                 Err(_) => return false,
             }
         }
@@ -322,6 +356,25 @@ mod tests {
         assert!(daemon.to_string().ends_with("has written all, and takes its leave"), "{daemon}");
         daemon.hear("writing 1 file, 7 bytes");
         assert!(daemon.to_string().ends_with("still writes 1 file, 7 bytes"), "{daemon}");
+    }
+
+    /// A name is found by its order, and says nothing about who serves.
+    #[tokio::test]
+    async fn one_that_hangs_does_not_hide_who_serves() {
+        let new = |path, said| {
+            let (stream, _other) = UnixStream::pair().expect("a pair");
+            let mut daemon = daemon(rustix::process::getpid(), path, stream);
+            daemon.hear(said);
+            daemon
+        };
+        let (hangs, serves) = (new("/hangs", ""), new("/serves", "mounted"));
+        let ends = new("/a", "writing");
+        let mut daemons = Daemons { left: vec![hangs, ends, serves], processes: Vec::new() };
+        let paths = |all: Vec<Daemon>| all.into_iter().map(|one| one.path).collect::<Vec<_>>();
+        assert_eq!(paths(daemons.take("0:58", "/a")), Vec::<String>::new());
+        assert_eq!(paths(daemons.take("0:57", "/a")), ["/serves", "/hangs"]);
+        assert_eq!(paths(daemons.take("0:57", "/a")), ["/a"]);
+        assert_eq!(daemons.into_rest().count(), 0);
     }
 
     /// A process that says nothing, holds its end of the connection, and ends when it is told to.

@@ -3,23 +3,24 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use emberfs_client::ClusterAddress;
-use emberfs_client_fuse_mounts::{Mount, MountTable, Way, escaped};
-use rustix::process::Pid;
+use emberfs_client_fuse_mounts::{Mount, MountTable, Taken, Unheard, Way, escaped, unheard};
 
 use crate::exit::{USAGE, Usage};
 use crate::local::process;
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
-use crate::mount_process::unheard;
 
-/// Mounts a cluster at `path`; returns when it is mounted. With `foreground`, when it is unmounted.
+/// Mounts a cluster at `path`; returns when it is mounted. With `foreground`, when it is unmounted. The cluster may take
+/// `time` to answer.
 pub(crate) fn mount(
     cluster: &ClusterAddress,
     path: &Path,
     options: &[String],
     foreground: bool,
+    time: Option<Duration>,
 ) -> Result<()> {
     let addresses: Vec<String> = cluster.meta.iter().map(ToString::to_string).collect();
     let mut command = process::program("emberfs-fuse")?;
@@ -27,6 +28,9 @@ pub(crate) fn mount(
     options.iter().for_each(|option| {
         command.args(["-o", option]);
     });
+    if let Some(time) = time {
+        command.args(["--connect-timeout", &time.as_secs_f64().to_string()]);
+    }
     // Killed, this one wants no mount any more.
     let us = std::process::id().to_string();
     match foreground {
@@ -49,40 +53,43 @@ pub(crate) fn mount(
 pub(crate) enum Found {
     /// Nothing of ours.
     Nothing,
-    /// One of ours, by this daemon.
-    Served(Box<Daemon>),
+    /// One of ours, by this daemon; and others of which it is not known whether they are its.
+    Served(Box<Daemon>, Vec<Daemon>),
     /// One of ours, of another cluster than is meant.
     Other,
-    /// One of ours whose daemon is dead.
+    /// One of ours whose daemon is dead, or another user's.
     Dead,
     /// One of ours. No daemon says that it serves it; this process may, from another network namespace.
-    Unheard(Pid),
+    Unheard(Unheard),
+}
+
+/// Who may still write what was written to a mount that is unmounted.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Those that are heard.
+    pub(crate) daemons: Vec<Daemon>,
+    /// One that is not.
+    pub(crate) unheard: Option<Unheard>,
 }
 
 impl Found {
     /// The same for one cluster; `None` if that is still to be made.
     pub(crate) fn of_cluster(self, cluster: Option<&str>) -> Self {
         match self {
-            Self::Served(daemon) if daemon.is_of_other(cluster) => Self::Other,
+            Self::Served(daemon, _) if daemon.is_of_other(cluster) => Self::Other,
             other => other,
         }
     }
 
     /// What it is, and what to do where nothing serves it, or nobody knows.
     pub(crate) fn words(&self, path: &Path) -> String {
-        let at = path.display();
+        let at = path.to_owned();
         match self {
-            Self::Nothing => format!("no EmberFS is mounted at {at}"),
-            Self::Served(_) => format!("{at} is mounted already"),
-            Self::Other => format!("another cluster is mounted at {at}"),
-            Self::Dead => {
-                format!("{at} is a mount without a daemon: `emberfs umount --force {at}`")
-            }
-            Self::Unheard(process) => format!(
-                "{at} is mounted already, it seems by process {}, which is not heard from here: it may be in \
-                 another network namespace. If the mount hangs: `emberfs umount --force {at}`",
-                process.as_raw_nonzero()
-            ),
+            Self::Nothing => format!("no EmberFS is mounted at {}", path.display()),
+            Self::Other => format!("another cluster is mounted at {}", path.display()),
+            Self::Served(..) => Taken::Served { path: at }.to_string(),
+            Self::Dead => Taken::Dead { path: at }.to_string(),
+            Self::Unheard(one) => Taken::Unheard { path: at, process: one.number }.to_string(),
         }
     }
 }
@@ -95,12 +102,14 @@ pub(crate) fn found(path: &Path, all: &mut Daemons) -> Result<Found> {
 fn found_in(table: &MountTable, path: &Path, all: &mut Daemons) -> Found {
     let ours = table.topmost(path).filter(|mount| mount.is_ours());
     let Some(Mount { device, path: here, .. }) = ours else { return Found::Nothing };
-    let Some(mut daemon) = all.take(device, here) else {
-        return unheard(device, all.processes()).map_or(Found::Dead, Found::Unheard);
-    };
+    let mut its = all.take(device, here);
     // One that hangs has not said it.
-    daemon.path = path.display().to_string();
-    Found::Served(Box::new(daemon))
+    its.iter_mut().for_each(|daemon| daemon.path = path.display().to_string());
+    let mut its = its.into_iter();
+    match its.next() {
+        Some(daemon) => Found::Served(Box::new(daemon), its.collect()),
+        None => unheard(device, all.processes()).map_or(Found::Dead, Found::Unheard),
+    }
 }
 
 fn table() -> Result<MountTable> {
@@ -133,18 +142,27 @@ pub(crate) async fn unmount(path: &Path, how: Waiting<'_>) -> Result<()> {
             bail!("{shown}: {}", nothing_at(path, table.topmost(path), &table));
         }
         Found::Nothing => {}
-        found => daemons.extend(leave(found, path, how.gives_up)?),
+        found => daemons.extend(leave(found, path, how.gives_up)?.daemons),
     }
     mount_daemon::until_gone(daemons, how).await
 }
 
-/// Unmounts what was found, `lazily` also what is in use; its daemon, which goes on until it has written all.
-pub(crate) fn leave(found: Found, path: &Path, lazily: bool) -> Result<Option<Daemon>> {
+/// Unmounts what was found, `lazily` also what is in use; who goes on until all is written.
+pub(crate) fn leave(found: Found, path: &Path, lazily: bool) -> Result<Left> {
     let_go(path, lazily)?;
+    let mut left = Left::default();
     let why = match found {
-        Found::Served(daemon) => return Ok(Some(*daemon)),
-        Found::Unheard(process) => {
-            let process = process.as_raw_nonzero();
+        Found::Served(daemon, others) => {
+            // Whoever does not answer may have been another's, which nobody gave up: it is not ended.
+            if !(lazily && daemon.serves()) {
+                left.daemons = others;
+            }
+            left.daemons.push(*daemon);
+            return Ok(left);
+        }
+        Found::Unheard(one) => {
+            let process = one.number.as_raw_nonzero();
+            left.unheard = Some(one);
             format!("process {process} may be it, in another network namespace")
         }
         _ => "it is dead, or another user's".to_owned(),
@@ -153,7 +171,7 @@ pub(crate) fn leave(found: Found, path: &Path, lazily: bool) -> Result<Option<Da
     eprintln!(
         "{at}: unmounted. No daemon of it is found: {why}. Its log says whether all was written"
     );
-    Ok(None)
+    Ok(left)
 }
 
 /// Why nothing is unmounted at a path where none of ours is, and what could be.
@@ -207,11 +225,7 @@ fn resolved(table: &MountTable, path: &Path) -> Result<PathBuf> {
 pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
     let path = match table()?.way(path).with_context(|| path.display().to_string())? {
         Way::Mount(path) => return Ok(path),
-        Way::Below { mount, path } => bail!(
-            "{} lies in the mount at {}: a mount in it would hang with it",
-            path.display(),
-            mount.display()
-        ),
+        Way::Below { mount, path } => bail!(Taken::Below { path, mount }),
         Way::Free(path) => path,
     };
     let at = path.display();

@@ -1,6 +1,7 @@
 //! The command line, also as `mount(8)` has it when it calls `mount.emberfs`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Mount no more once this process is gone: it started this one, and waits for the mount.
     #[arg(long, hide = true, value_name = "PROCESS")]
     pub with_parent: Option<u32>,
+    /// How long the cluster may take to answer before the mount fails, in seconds.
+    #[arg(long, hide = true, value_name = "SECONDS", value_parser = seconds)]
+    pub connect_timeout: Option<Duration>,
     /// Do all but mount.
     #[arg(short = 'f')]
     pub fake: bool,
@@ -42,6 +46,11 @@ pub struct Arguments {
     kind: Option<String>,
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,10 @@ mod tests {
         assert_eq!((parsed.source.as_str(), parsed.fake), ("a:1,b:1:/", true));
         assert_eq!(parsed.options, ["rw,noatime"]);
         assert!(!parsed.foreground);
+        let words = ["emberfs-fuse", "a:1", "/mnt", "--connect-timeout"];
+        let timeout = |value| Arguments::try_parse_from(words.into_iter().chain([value]));
+        let parsed = timeout("0.5").expect("as `emberfs mount` calls it");
+        assert_eq!(parsed.connect_timeout, Some(Duration::from_millis(500)));
+        assert!(timeout("-1").is_err() && timeout("soon").is_err());
     }
 }

@@ -64,7 +64,8 @@ pub fn run(arguments: &Arguments, caller: Caller) -> Result<ExitCode> {
         background::leave_terminal()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve::serve(&options, arguments.announce));
+    let served =
+        runtime.block_on(serve::serve(&options, arguments.connect_timeout, arguments.announce));
     // What was given up waits for nobody.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)

@@ -7,7 +7,7 @@
 //! | `noatime`, `relatime`, `dirsync`, … | as `mount(8)` has them |
 //! | `allow_other` | other users may use the mount; root's mounts are always so |
 //! | `direct_io` | no page cache |
-//! | `deadline=SECONDS` | a call that waits for longer fails with ETIMEDOUT, and bytes that at the end of the mount do not get on for so long are given up; without it both wait. What such a call asked for may have been done, or be done later: a file that could not be created may be there, empty, and a name may be made, moved or removed when the servers answer again. Only a file's attributes and length do not change late: what is written after waits for that |
+//! | `deadline=SECONDS` | a call that waits for longer fails with ETIMEDOUT, and bytes that at the end of the mount do not get on for so long are given up; without it both wait. What such a call asked for may have been done, or be done later: a file that could not be created may be there, empty, and a name may be made, moved or removed when the servers answer again. Only a file's attributes and length do not change late: what is written after waits for that. A mount whose cluster does not answer for so long is not made, nor after 30 s in any case |
 //! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
 //! | `remount` | changes the flags of the mount that is there |
 //! | `user_id=N`, `group_id=N` | with `remount` only: `mount(8)` repeats what the kernel lists; they stay |

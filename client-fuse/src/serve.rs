@@ -6,15 +6,16 @@
 //! | SIGTERM, SIGINT | unmounts, lets open files be used for a moment more, then the same |
 //! | a second signal, `-o deadline` | exits at once: what could not be written is lost, and named |
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use emberfs_client::{Client, ClientOptions, Cluster, Directory};
+use emberfs_client::{Client, ClientError, ClientOptions, Cluster, Directory};
 use emberfs_client_fuse_mounts::Said;
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::adapter::Adapter;
 use crate::background::{self, ABANDONED};
@@ -25,19 +26,26 @@ use crate::session::Session;
 
 /// How long the cluster may take to answer before the mount fails: beyond an election.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
+/// Before this nobody wonders what that waits for.
+const FIRST_LINE: Duration = Duration::from_secs(2);
 /// How long an unmounted session may go on where somebody has files open.
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
-/// Mounts, serves until the end, and leaves nothing unwritten.
+/// Mounts, serves until the end, and leaves nothing unwritten. The cluster may take `time` to answer, where somebody said
+/// so, but no longer than a call of the mount.
 ///
 /// # Errors
 /// Why it could not mount, or what could not be written.
-pub(crate) async fn serve(options: &MountOptions, announce: bool) -> Result<()> {
+pub(crate) async fn serve(
+    options: &MountOptions,
+    time: Option<Duration>,
+    announce: bool,
+) -> Result<()> {
     start_log(options, announce)?;
     let client = tokio::select! {
-        client = connect(options) => client?,
+        client = connect(options, time, announce || options.log.is_some()) => client?,
         () = background::abandoned(), if announce => {
             tracing::error!("{ABANDONED}");
             bail!(ABANDONED);
@@ -96,16 +104,35 @@ fn start_log(options: &MountOptions, background: bool) -> Result<()> {
     Ok(logging::start(&config)?)
 }
 
-async fn connect(options: &MountOptions) -> Result<Client> {
+/// `aloud`: people read standard error, and not the log.
+async fn connect(options: &MountOptions, time: Option<Duration>, aloud: bool) -> Result<Client> {
     let address = Directory::of_user()?.find(Some(&options.cluster))?;
+    let (begun, limit) = (Instant::now(), time.unwrap_or(CONNECT_MAX));
+    let limit = options.deadline.map_or(limit, |deadline| deadline.min(limit));
     let what = format!("mount at {}", options.path.display());
     let ours = ClientOptions { what, deadline: options.deadline, ..ClientOptions::default() };
     // Asked first with a deadline, which says what was waited for.
-    let asking = ClientOptions { deadline: Some(CONNECT_MAX), ..ours.clone() };
-    Cluster::connect(&address, &asking).await.with_context(|| options.cluster.clone())?;
-    let connected = timeout(CONNECT_MAX, Client::connect(&address, &ours)).await;
+    let asking = |time| ClientOptions { deadline: Some(time), ..ours.clone() };
+    let mut asked = Cluster::connect(&address, &asking(FIRST_LINE.min(limit))).await;
+    if let Err(ClientError::Deadline { what }) = &asked
+        && FIRST_LINE < limit
+    {
+        tell(&format!("{}: still waiting for {what}", options.cluster), aloud);
+        asked = Cluster::connect(&address, &asking(limit - FIRST_LINE)).await;
+    }
+    asked.with_context(|| options.cluster.clone())?;
+    let connected =
+        timeout(limit.saturating_sub(begun.elapsed()), Client::connect(&address, &ours)).await;
     let silent = || format!("{}: no metadata server answers", options.cluster);
     connected.with_context(silent)?.with_context(|| options.cluster.clone())
+}
+
+fn tell(words: &str, aloud: bool) {
+    tracing::warn!("{words}");
+    if aloud {
+        // Whoever called may be gone.
+        let _unheard = writeln!(io::stderr(), "emberfs-fuse: {words}");
+    }
 }
 
 /// Unmounts; those who have files open may use them for a moment more.

@@ -2,11 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use emberfs_tests::local::program;
+use emberfs_tests::scratch;
 
 use rustix::io::Errno;
 
 use crate::local::LocalCluster;
-use crate::mounted::{Mounted, cluster, refused, until};
+use crate::mounted::{Mounted, cluster, refused, until, words};
 
 static BYTES: [u8; 100_000] = [b'1'; 100_000];
 
@@ -57,6 +62,29 @@ fn nor_does_one_that_came_with_an_opening() {
     refused(File::create(mount.at("f")), Errno::TIMEDOUT.raw_os_error());
     let file = OpenOptions::new().write(true).open(mount.at("f")).expect("there");
     goes_on(&cluster, mount, "storage-1", file);
+}
+
+/// Nobody listens at this port: without a limit of the user's, that takes 30 s.
+#[test]
+fn a_mount_waits_no_longer_for_a_cluster_than_its_user_wants() {
+    let top = tempfile::tempdir().expect("a temporary directory");
+    let path = top.path().display().to_string();
+    let log = format!("log={}/log", top.path().display());
+    let fails = |name: &str, words_of: &[&str], said: &[&str]| {
+        let mut command = Command::new(program(name));
+        command.env(scratch::VARIABLE, top.path()).env_remove("EMBERFS_CLUSTER");
+        let begun = Instant::now();
+        let output = command.args(words_of).args(["-o", &log]).output().expect("it starts");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(!output.status.success());
+        for word in said {
+            assert!(words(&output).contains(word), "{word}: {}", words(&output));
+        }
+    };
+    let over = "127.0.0.1:1: the deadline passed while waiting for the metadata servers";
+    fails("emberfs-fuse", &["127.0.0.1:1:/", &path, "-o", "deadline=1"], &[over]);
+    let mount = ["--timeout", "3", "--cluster", "127.0.0.1:1", "mount", &path];
+    fails("emberfs", &mount, &[over, "127.0.0.1:1: still waiting for the metadata servers"]);
 }
 
 /// The end of the mount waits for it as for bytes, and the log says so.

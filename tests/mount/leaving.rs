@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::SystemTime;
 
 use emberfs_client::OpenOptions;
 use emberfs_layout::{ChunkIndex, ChunkVersion};
@@ -96,6 +97,24 @@ impl Stuck {
         arrived(&self.cluster);
         self.cluster.down();
     }
+}
+
+/// Who still has something open may change no more: the end would not come while somebody does.
+#[test]
+fn a_mount_that_ends_changes_no_attributes() {
+    let Some(stuck) = Stuck::start("a_mount_that_ends_changes_no_attributes") else { return };
+    // Of a directory: a file's closing would wait for its bytes.
+    let held = File::open(stuck.mount.at("d")).expect("there");
+    held.set_modified(SystemTime::UNIX_EPOCH).expect("it is mounted");
+    stuck.mount.signal("TERM");
+    until("it says what it waits for", || stuck.mount.log().contains(STILL));
+    let late = held.set_modified(SystemTime::now());
+    refused(late, Errno::NOTCONN.raw_os_error());
+    drop(held);
+    stuck.cluster.signal("storage-1", "CONT");
+    let mut mount = stuck.mount;
+    assert!(mount.wait().success(), "{}", mount.log());
+    stuck.cluster.down();
 }
 
 /// Waits until a mount's daemon has ended before all was written, and has logged these words in one line.

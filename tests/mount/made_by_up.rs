@@ -116,6 +116,29 @@ fn each_goes_and_comes_back() {
     example.cluster.down();
 }
 
+/// The servers stay, and what was unmounted before is at its end.
+#[test]
+fn down_that_meets_a_busy_mount_says_which_it_has_unmounted() {
+    let test = "down_that_meets_a_busy_mount_says_which_it_has_unmounted";
+    let Some(example) = Example::start(test) else { return };
+    let (one, two) = (example.path("one"), example.path("two"));
+    example.emberfs("up", &["--mount", two.to_str().expect("text")]);
+    fs::write(one.join("f"), "text").expect("written");
+    let before = example.cluster.processes().len();
+    let held = fs::File::open(&two).expect("there");
+    let directory = example.cluster.directory().display().to_string();
+    let output = example.cluster.emberfs(&["down", "--dir", &directory]);
+    assert_eq!(example.cluster.processes().len(), before - 1, "its daemon was waited for");
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    let unmounted = format!("no more mounted: {}; `emberfs up", one.display());
+    for said in ["nothing is stopped", "busy", &unmounted] {
+        assert!(words(&output).contains(said), "{said}: {}", words(&output));
+    }
+    assert!(!is_mounted(&one) && is_mounted(&two));
+    drop(held);
+    example.cluster.down();
+}
+
 #[test]
 fn nobody_asks_a_mount_whose_metadata_servers_are_dead() {
     let test = "nobody_asks_a_mount_whose_metadata_servers_are_dead";
@@ -198,18 +221,28 @@ fn a_mount_whose_daemon_is_not_heard_stays() {
     let Some(example) = Example::start(test) else { return };
     let (path, daemon) = (example.path("one"), example.daemon().as_raw_nonzero());
     let shown = path.display().to_string();
-    let mut up = Command::new("unshare");
-    up.arg("--net").arg(program("emberfs")).args(["up", "--mount", &shown, "--dir"]);
-    up.arg(example.cluster.directory()).env(scratch::VARIABLE, example.cluster.config());
-    let output = up.env_remove("EMBERFS_CLUSTER").output().expect("it starts");
-    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
-    for said in [
-        &format!("{shown} is mounted already, it seems by process {daemon}"),
-        &format!("`emberfs umount --force {shown}`"),
-    ] {
-        assert!(words(&output).contains(said), "{said}: {}", words(&output));
-    }
+    let directory = example.cluster.directory().display().to_string();
+    let unheard = format!("{shown} is mounted already, it seems by process {daemon}");
+    let ends = |name: &str, command: &[&str], status: i32, said: &[&str]| {
+        let mut elsewhere = Command::new("unshare");
+        elsewhere.arg("--net").arg(program(name)).args(command);
+        elsewhere.env(scratch::VARIABLE, example.cluster.config()).env_remove("EMBERFS_CLUSTER");
+        let output = elsewhere.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(status), "{}", words(&output));
+        for word in said {
+            assert!(words(&output).contains(word), "{word}: {}", words(&output));
+        }
+    };
+    let hint = &*format!("`emberfs umount --force {shown}`");
+    ends("emberfs", &["up", "--mount", &shown, "--dir", &directory], 1, &[&unheard, hint]);
+    ends("emberfs-fuse", &["local:/", &shown], 32, &[&unheard, hint]);
+    ends("emberfs", &["down", "--dir", &directory], 1, &["nothing is stopped", &unheard, hint]);
     fs::write(path.join("f"), "text").expect("it serves on");
+    let process = format!("process {daemon} may be it");
+    ends("emberfs", &["down", "--force", "--dir", &directory], 0, &[&process, "stopped meta-1"]);
+    assert_eq!(example.cluster.processes(), [], "it was waited for");
+    example.emberfs("up", &[]);
+    assert_eq!(fs::read(path.join("f")).expect("mounted again"), b"text");
     example.cluster.down();
 }
 
@@ -225,7 +258,7 @@ fn a_mount_whose_daemon_died_is_made_anew() {
     until("the daemon is gone", || !processes().contains(&number));
     let mount = cluster.emberfs(&["mount", &path.display().to_string()]);
     assert!(
-        words(&mount).contains("without a daemon: `emberfs umount --force"),
+        words(&mount).contains("without a daemon, or another user's: `emberfs umount --force"),
         "{}",
         words(&mount)
     );

@@ -66,7 +66,8 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Mount { path, options, foreground } => {
             let path = mountpoint::prepared(&path)?;
             mountpoint::refuse_mounted(&path).await?;
-            mountpoint::mount(&connection.address()?, &path, &options, foreground)?;
+            let address = connection.address()?;
+            mountpoint::mount(&address, &path, &options, foreground, connection.timeout)?;
         }
         Command::Umount { path, force } => {
             let command = &format!("emberfs umount {}", path.display());

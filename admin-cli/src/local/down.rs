@@ -1,12 +1,16 @@
 //! `emberfs down`: stops a local cluster; nothing is lost.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use emberfs_client_fuse_mounts::Unheard;
+use futures_util::future::join;
 
 use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
+use crate::exit::words;
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mountpoint::{self, Found};
 
@@ -25,7 +29,7 @@ pub(crate) struct How {
 /// Stops the servers of the cluster that is meant.
 ///
 /// Its mounts go first, if `up` made any, and with them every other that is unmounted and still writes: one
-/// that is in use, or has bytes left, stops all of this. Then the metadata members: while none is there
+/// that is in use, has bytes left, or may have a daemon that is not heard, stops all of this. Then the metadata members: while none is there
 /// nobody is declared dead, so that a cluster that was whole comes back whole.
 pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
     let places = Places::of_user()?;
@@ -58,17 +62,15 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
 async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let waiting = Waiting { time: how.time, gives_up: how.force, command };
     let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
-    let (mut all, mut left) = (Daemons::find().await, Vec::new());
+    let (mut all, mut mounts) = (Daemons::find().await, Vec::new());
     for path in &plan.mounts {
-        match mountpoint::found(path, &mut all)?.of_cluster(cluster.as_deref()) {
-            Found::Nothing => {}
-            other @ Found::Other => eprintln!("{}; it stays as it is", other.words(path)),
-            ours => {
-                left.extend(mountpoint::leave(ours, path, how.force)?);
-                eprintln!("unmounted {}", path.display());
-            }
-        }
+        let found = mountpoint::found(path, &mut all)?.of_cluster(cluster.as_deref());
+        // Nobody knows whose it is, and who would wait for the servers.
+        let is_unheard = matches!(found, Found::Unheard(_));
+        ensure!(how.force || !is_unheard, "{}", found.words(path));
+        mounts.push((path, found));
     }
+    let (Unmounted { mut left, unheard, paths }, busy) = Unmounted::of(mounts, how.force);
     let is_ours = |daemon: &Daemon| Some(&daemon.cluster) == cluster.as_ref();
     let ours = all.into_rest().filter(is_ours);
     let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);
@@ -76,5 +78,51 @@ async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
         eprintln!("{} stays mounted, and waits until the cluster is up again", daemon.path);
     }
     left.extend(ending);
-    mount_daemon::until_gone(left, waiting).await
+    // What is unmounted is waited for, also where another is busy.
+    let (gone, ended) =
+        join(mount_daemon::until_gone(left, waiting), mount_daemon::until_ended(unheard, waiting))
+            .await;
+    let failed = [busy, gone, ended].into_iter().filter_map(Result::err);
+    let mut failed: Vec<_> = failed.map(|error| words(&error)).collect();
+    if !failed.is_empty() && !paths.is_empty() {
+        let (gone, up) = (paths.join(", "), plan.command("emberfs up"));
+        failed.push(format!("no more mounted: {gone}; `{up}` mounts it again"));
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// What is unmounted of a cluster's own mounts.
+#[derive(Default)]
+struct Unmounted {
+    paths: Vec<String>,
+    /// Who still writes.
+    left: Vec<Daemon>,
+    /// Who may.
+    unheard: Vec<Unheard>,
+}
+
+impl Unmounted {
+    /// Unmounts them up to the first that cannot be; why it cannot.
+    fn of(mounts: Vec<(&PathBuf, Found)>, lazily: bool) -> (Self, Result<()>) {
+        let mut all = Self::default();
+        for (path, found) in mounts {
+            if matches!(found, Found::Other) {
+                eprintln!("{}; it stays as it is", found.words(path));
+            }
+            if matches!(found, Found::Nothing | Found::Other) {
+                continue;
+            }
+            match mountpoint::leave(found, path, lazily) {
+                Ok(left) => {
+                    all.left.extend(left.daemons);
+                    all.unheard.extend(left.unheard);
+                    all.paths.push(path.display().to_string());
+                    eprintln!("unmounted {}", path.display());
+                }
+                Err(error) => return (all, Err(error)),
+            }
+        }
+        (all, Ok(()))
+    }
 }

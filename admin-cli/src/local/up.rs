@@ -162,11 +162,11 @@ async fn mount(
         match &found {
             Found::Nothing => {}
             Found::Dead => mountpoint::let_go(path, true)?,
-            Found::Served(daemon) if daemon.serves() => {
+            Found::Served(daemon, _) if daemon.serves() => {
                 mounted.push(path.clone());
                 continue;
             }
-            Found::Served(daemon) => {
+            Found::Served(daemon, _) => {
                 eprintln!("{daemon}");
                 continue;
             }
@@ -179,7 +179,7 @@ async fn mount(
         let path = mountpoint::prepared(path)?;
         let log = if place == 0 { "mount.log".into() } else { format!("mount-{}.log", place + 1) };
         let log = format!("log={}", launch.plan.directory.join(log).display());
-        mountpoint::mount(address, &path, &[log], false)?;
+        mountpoint::mount(address, &path, &[log], false, None)?;
         mounted.push(path);
     }
     Ok(mounted)

@@ -1,16 +1,22 @@
-//! What mounts and the commands about them share: the kernel's list of mounts, a daemon's words.
+//! What mounts and the commands about them share: the kernel's list of mounts, their daemons and the words about them.
 //!
 //! It knows neither how something is mounted nor what a cluster is, and asks no mounted file system: that may hang.
 //!
 //! * [`MountTable`]: what is mounted where, as the kernel lists it.
 //! * [`Way`]: where a path leads, up to a mount of ours.
 //! * [`Said`]: what a mount's daemon says to `emberfs umount` and `down`, and where it listens to them.
+//! * [`Unheard`]: a process that may be a mount's daemon, though it says nothing here.
+//! * [`Taken`]: why nothing can be mounted where a mount is.
 #![forbid(unsafe_code)]
 
+mod process;
 mod said;
 mod table;
+mod taken;
 mod way;
 
+pub use process::{Unheard, has_ended, is_daemon, unheard};
 pub use said::{SOCKETS, Said, socket};
 pub use table::{Mount, MountTable, TYPE, escaped};
+pub use taken::Taken;
 pub use way::Way;

@@ -53,6 +53,8 @@ impl Adapter {
         of: InodeId,
         change: Change,
     ) -> Result<Attributes, Errno> {
+        // Who closes all waits for none that comes later.
+        self.files.check()?;
         let Change { mode, uid, gid, size, atime, mtime, through } = change;
         let through = through.and_then(|number| self.files.get(number).ok());
         let handle = through.and_then(|file| file.handle());

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use emberfs_client_fuse_mounts::{Mount, MountTable, TYPE};
+use emberfs_client_fuse_mounts::{Mount, MountTable, TYPE, Taken};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
@@ -54,26 +54,9 @@ pub enum MountError {
         /// Where.
         path: PathBuf,
     },
-    /// One of ours is there, without its daemon.
-    #[error("{0} is a mount without a daemon: `emberfs umount --force {0}`", path.display())]
-    Dead {
-        /// Where.
-        path: PathBuf,
-    },
-    /// One of ours is there, with its daemon.
-    #[error("{} is mounted already", path.display())]
-    Mounted {
-        /// Where.
-        path: PathBuf,
-    },
-    /// It lies in one of ours.
-    #[error("{} lies in the mount at {}: a mount in it would hang with it", path.display(), mount.display())]
-    Below {
-        /// Where.
-        path: PathBuf,
-        /// In which.
-        mount: PathBuf,
-    },
+    /// One of ours is there, or above.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// The kernel's module is not loaded, or not for us.
     #[error("/dev/fuse: {source} (`modprobe fuse`?)")]
     Device {

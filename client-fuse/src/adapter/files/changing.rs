@@ -9,8 +9,8 @@
 //! Once the servers were asked nobody knows whether the change is made until they answer. Were the turn let go
 //! before, a cut could come late, over what was written and synced after its caller had heard ETIMEDOUT. So the
 //! task has no deadline; who writes, syncs or closes after it waits for it, up to a deadline of its own.
-//! While the length is being changed nothing is gathered either, as it would be cut here. All of that holds for
-//! files too that nobody has open: whoever opens one meanwhile meets the task's turn.
+//! What is written through or appended takes no turn of its own, and waits for one before it begins. While the length
+//! is being changed nothing is gathered either, as it would be cut here. All of that holds for files too that nobody has open: whoever opens one meanwhile meets the task's turn.
 
 use emberfs_client::ByteLen;
 use futures_util::future::BoxFuture;
@@ -20,7 +20,8 @@ use super::inodes::Kept;
 use super::under_way::Pieces;
 use crate::errno::Errno;
 
-/// An inode of which nothing is on its way, while this lives.
+/// An inode of which nothing that was gathered is on its way, while this lives. What is written through holds no
+/// turn: that which began before may still be on its way, and what begins now waits until this is gone.
 #[derive(Debug)]
 struct Still {
     // Let go in this order.
@@ -41,7 +42,7 @@ impl Kept {
     ) -> Result<T, Errno> {
         let changed = async {
             let still = Still::of(self).await?;
-            self.is_being_cut(len.is_some());
+            self.mark_cut(len.is_some());
             let task = tokio::spawn(async move {
                 let changed = change.await?;
                 if let Some(len) = len {
@@ -68,7 +69,7 @@ impl Still {
 
 impl Drop for Still {
     fn drop(&mut self) {
-        self.inode.is_being_cut(false);
+        self.inode.mark_cut(false);
     }
 }
 
@@ -105,6 +106,7 @@ mod tests {
         assert!(left.len() == 1 && left[0].changes, "the end of the mount waits for it: {left:?}");
         made.send(()).expect("it goes on");
         assert_eq!((inode.after_cut().await, inode.settle().await), (Ok(()), Ok(())));
+        assert_eq!(inode.after_changes().await, Ok(()));
         assert!(inodes.get(ID).is_none() && inodes.unsettled().is_empty());
     }
 
@@ -133,12 +135,14 @@ mod tests {
         assert!(inodes.get(ID).is_none());
     }
 
-    /// Only bytes wait for a new length, not for other attributes.
+    /// Bytes that are gathered wait for a new length only: they are sent in their turn. Those that pass by it wait for
+    /// every change, or one that comes late would set their time back.
     #[tokio::test(start_paused = true)]
     async fn what_leaves_the_length_alone_lets_bytes_be_gathered() {
         let inodes = inodes();
         assert_eq!(inodes.keep(ID).change::<()>(None, pending().boxed()).await, LATE);
         let inode = inodes.get(ID).expect("it goes on");
         assert_eq!((inode.after_cut().await, inode.settle().await), (Ok(()), LATE));
+        assert_eq!(inode.after_changes().await, LATE);
     }
 }

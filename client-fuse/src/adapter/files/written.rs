@@ -105,8 +105,8 @@ impl Inode {
         self.state().kept -= 1;
     }
 
-    /// Its length is being changed from now on, or is no more.
-    pub(super) fn is_being_cut(&self, is_cut: bool) {
+    /// Says whether its length is being changed from now on.
+    pub(super) fn mark_cut(&self, is_cut: bool) {
         self.state().is_cut = is_cut;
     }
 
@@ -169,7 +169,20 @@ impl Inode {
 
     /// Waits until no change of the length is under way that was asked for before.
     pub(super) async fn after_cut(&self) -> Result<(), Errno> {
-        if !self.state().is_cut {
+        let is_cut = self.state().is_cut;
+        self.after(is_cut).await
+    }
+
+    /// Waits until no change of any attribute is under way that was asked for before: its caller may have given it up.
+    /// What passes by the turn would be before it, and have its time set back.
+    pub(super) async fn after_changes(&self) -> Result<(), Errno> {
+        let is_kept = self.state().kept > 0;
+        self.after(is_kept).await
+    }
+
+    /// Waits for the turn, and lets it go, if something `is_under_way`.
+    async fn after(&self, is_under_way: bool) -> Result<(), Errno> {
+        if !is_under_way {
             return Ok(());
         }
         let over = async {
@@ -181,7 +194,7 @@ impl Inode {
 
     /// Gathers bytes, if there is room and somebody who will hear what became of them.
     pub(super) fn gather(&self, by: &Arc<Writer>, offset: FileOffset, data: &[u8]) -> bool {
-        self.change(|state| {
+        self.update(|state| {
             let room = state.gather.has_room(data.len()) && by.may_write(offset, data.len());
             let room = room && !by.is_let_go() && !state.is_cut;
             if room {
@@ -210,7 +223,7 @@ impl Inode {
 
     /// Writes bytes behind all that were written before; they are safe when it returns.
     pub(super) async fn append(self: &Arc<Self>, by: &Writer, bytes: Bytes) -> Result<(), Errno> {
-        self.after_cut().await?;
+        self.after_changes().await?;
         if self.is_dirty() {
             self.settle().await?;
         }
@@ -226,7 +239,7 @@ impl Inode {
         offset: FileOffset,
         bytes: Bytes,
     ) -> Result<(), Errno> {
-        self.after_cut().await?;
+        self.after_changes().await?;
         if !self.state().gather.is_empty() {
             let gathered = async {
                 let mut pieces = self.turn.lock().await;
@@ -254,7 +267,7 @@ impl Inode {
         let mut written = self.write_gathered(&mut pieces).await;
         if written.is_err() && self.is_forsaken().await {
             // Kept for longer, they would keep the disk full for whose sake they cannot be written.
-            self.change(|state| state.gather.cut(ByteLen::ZERO));
+            self.update(|state| state.gather.cut(ByteLen::ZERO));
             written = Ok(());
         }
         let reported = self.report().await;
@@ -269,7 +282,7 @@ impl Inode {
     /// The file was cut, or made longer: what is gathered behind its end is gone, and each writer learns
     /// the length. It is this one's turn.
     pub(super) async fn cut(&self, len: ByteLen) {
-        self.change(|state| state.gather.cut(len));
+        self.update(|state| state.gather.cut(len));
         let writers = self.state().writers.clone();
         for writer in writers {
             // One that does not learn it now learns it by its next report.
@@ -320,19 +333,19 @@ impl Inode {
     /// Sends some of what is gathered on its way, but what lies over something that is on its way already. It is
     /// this one's turn.
     fn send(self: &Arc<Self>, pieces: &mut Pieces, which: Which) {
-        for piece in self.change(|state| state.gather.take(which)) {
+        for piece in self.update(|state| state.gather.take(which)) {
             pieces.spawn(UnderWay::new(self, piece).arrive());
         }
     }
 
     /// A piece that was sent is written, or given up.
     pub(super) fn done(&self, piece: Option<Taken<Arc<Writer>>>) {
-        piece.into_iter().for_each(|piece| self.change(|state| state.gather.done(&piece)));
+        piece.into_iter().for_each(|piece| self.update(|state| state.gather.done(&piece)));
     }
 
     /// A piece that was sent is not written.
     pub(super) fn put_back(&self, piece: Option<Taken<Arc<Writer>>>) {
-        piece.into_iter().for_each(|piece| self.change(|state| state.gather.put_back(piece)));
+        piece.into_iter().for_each(|piece| self.update(|state| state.gather.put_back(piece)));
     }
 
     /// Has each writer say what it wrote, and closes those without a descriptor. It is this one's turn.
@@ -395,7 +408,7 @@ impl Inode {
     }
 
     /// Changes the state, and keeps the count of all gathered bytes.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let before = state.gather.len();
         let result = change(&mut state);

@@ -1,7 +1,7 @@
 //! Processes of this machine that are daemons of mounts, or may be.
 //!
-//! A daemon says by its socket whose it is (`mount_daemon.rs`), but only in its own network namespace: that no daemon
-//! of a mount is heard does not make it dead. The kernel shows the processes of all those namespaces, and the mount's
+//! A daemon says by its socket whose it is (`said.rs`), but only in its own network namespace, and not before it has
+//! mounted: that no daemon of a mount is heard does not make it dead. The kernel shows the processes of all those namespaces, and the mount's
 //! connection ends with the last that has it open. So one that runs, is not heard and has a connection open may be
 //! the daemon; newer kernels also say which connection it is, by the number of its device.
 
@@ -21,31 +21,46 @@ const DEVICE: &str = "/dev/fuse";
 /// What stands before a connection's number.
 const CONNECTION: &str = "fuse_connection:";
 
+/// A process that may serve a mount, though it does not say so.
+#[derive(Debug)]
+pub struct Unheard {
+    /// Its number.
+    pub number: Pid,
+    /// It, whoever has its number later.
+    pub process: OwnedFd,
+}
+
 /// Whether a process is a mount's daemon of this user: nobody else is ever sent a signal.
-pub(crate) fn is_daemon(pid: Pid, user: u32) -> bool {
+#[must_use]
+pub fn is_daemon(pid: Pid, user: u32) -> bool {
     runs_our_program(&folder(pid)) && owner(&folder(pid)) == Some(user)
 }
 
 /// Whether a process has ended, though its parent may not have taken note.
-pub(crate) fn has_ended(process: &OwnedFd) -> bool {
+#[must_use]
+pub fn has_ended(process: &OwnedFd) -> bool {
     let mut end = [PollFd::new(process, PollFlags::IN)];
     poll(&mut end, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
 }
 
 /// A process that may serve the mount of this device, and is none of those that were `heard`. A mount of a user is
 /// served by that user or by root, and unmounted by none but these.
-pub(crate) fn unheard(device: &str, heard: &[Pid]) -> Option<Pid> {
+#[must_use]
+pub fn unheard(device: &str, heard: &[Pid]) -> Option<Unheard> {
     let ours = geteuid().as_raw();
     let all = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut unheard = numbers.filter_map(Pid::from_raw).filter(|pid| !heard.contains(pid));
-    unheard.find(|pid| {
-        let folder = folder(*pid);
+    unheard.find_map(|number| {
+        // Held before it is looked at: what is found then is of this process, and of no later one.
+        let process = pidfd_open(number, PidfdFlags::empty()).ok()?;
+        let folder = folder(number);
         let may = |user| ours == 0 || user == ours || user == 0;
-        runs_our_program(&folder)
+        let serves = runs_our_program(&folder)
             && owner(&folder).is_some_and(may)
-            && pidfd_open(*pid, PidfdFlags::empty()).is_ok_and(|process| !has_ended(&process))
             && may_serve(&connections(&folder), device)
+            && !has_ended(&process);
+        serves.then_some(Unheard { number, process })
     })
 }
 
