@@ -7,7 +7,7 @@ use std::time::Duration;
 use emberfs_client::{ClientOptions, Cluster, Directory, PublicState};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::local::LocalCluster;
+use crate::local::{LocalCluster, is_any_ending};
 
 /// Far beyond what anything that is waited for takes: who is still waiting then waits for ever.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -62,13 +62,18 @@ impl LocalCluster {
         let mut command = self.command(&format!("emberfs-{kind}"));
         command.arg("--config").arg(config);
         let mut child = command.stdout(Stdio::null()).stderr(said).spawn().expect("it starts");
+        // For a moment it shows no command line yet: from here on one that shows none has ended.
+        while self.process(server).is_none() && child.try_wait().expect("it is ours").is_none() {
+            std::thread::yield_now();
+        }
         // Nobody else is there to take note of its end.
         std::thread::spawn(move || child.wait());
     }
 
     /// Waits until a killed server's process is gone.
     pub async fn until_gone(&self, server: &str) {
-        until("the killed server is gone", async || self.process(server).is_none()).await;
+        let is_gone = async || self.process(server).is_none() && !is_any_ending();
+        until("the killed server is gone", is_gone).await;
     }
 
     /// Waits until no replica of this server serves.
