@@ -12,9 +12,7 @@ use std::time::Duration;
 use emberfs_client_session::{Blocked, Slots, Tags, WriteId};
 use emberfs_layout::{ByteLen, ChainId, ChunkId, ClientId, Sequence};
 use emberfs_wire::FsError;
-use emberfs_wire::meta::{
-    Caller, EndSession, Mutate, Mutation, MutationReply, OpenSession, RenewSession, Slot,
-};
+use emberfs_wire::meta::{Caller, EndSession, Mutate, Mutation, MutationReply, OpenSession, Slot};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -166,7 +164,8 @@ impl Session {
 
     /// One sign of life.
     pub(crate) async fn renew(&self, patience: &mut Patience) -> Result<(), ClientError> {
-        self.meta.call(&RenewSession { client: self.client }, patience).await.map(|_| ())
+        let renewal = self.tags().renewal(self.client);
+        self.meta.call(&renewal, patience).await.map(|_| ())
     }
 
     /// Tells the metadata group that the session is over.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use emberfs_chain_replication::target::{EndedSessions, Millis};
 use emberfs_layout::{BootNumber, ClientId, DiskId, NodeId, Sequence, TargetId};
 use emberfs_transport::Address;
-use emberfs_wire::cluster::{Chain, DiskReport, TargetReport};
+use emberfs_wire::cluster::{Chain, DiskReport, SessionMark, TargetReport, WantedMark};
 use emberfs_wire::handshake::ShardIndex;
 
 /// All that a shard goes by, as of the last heartbeat that was answered.
@@ -29,6 +29,8 @@ pub(crate) struct News {
     pub(crate) ended: Arc<[ClientId]>,
     /// Up to where the list of ended sessions goes with these.
     pub(crate) ended_to: Sequence,
+    /// Marks of sessions that shards asked for.
+    pub(crate) marks: Arc<[SessionMark]>,
 }
 
 /// The part of the routing that concerns one server.
@@ -55,4 +57,6 @@ pub(crate) struct ShardReport {
     pub(crate) disks: Vec<DiskReport>,
     /// Up to where it has applied the list of ended sessions.
     pub(crate) ended: Sequence,
+    /// Marks of sessions that its targets ask for.
+    pub(crate) marks_wanted: Vec<WantedMark>,
 }

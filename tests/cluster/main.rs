@@ -12,6 +12,7 @@ mod copies;
 mod coreutils;
 mod damage;
 mod full_disk;
+mod idle;
 mod killed;
 mod killed_test;
 mod lengths;

@@ -14,6 +14,7 @@ use emberfs_layout::{
 };
 use emberfs_wire::chunk::{ChunkChange, ChunkRead, Replica, UpdateChunk};
 use emberfs_wire::cluster::{Chain, PublicState};
+use emberfs_wire::meta::RenewSession;
 use emberfs_wire::{Capability, FsError, PayloadSums, Tag, WireError};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -231,6 +232,10 @@ impl Client {
             messages.push(route);
         }
         messages
+    }
+
+    pub(crate) fn renewal(&self) -> RenewSession {
+        self.tags.renewal(self.id)
     }
 
     pub(crate) fn learn(&mut self, chain: Chain) {

@@ -108,6 +108,8 @@ const EVENTS: &[&str] = &[
     "a write ends in doubt",
     "a write is given up, and goes on",
     "a write waits for an earlier one to its chunk",
+    "a server asks for a session's mark",
+    "a server hears a session's mark from the leader",
     "a server's clock is slow, and the leader's is fast",
     "a server serves again that the rest went on without",
     "a last serving tail serves again",

@@ -1,14 +1,17 @@
 //! One leader of the metadata group: what it keeps beside the replicated state, by a clock of its own. All
 //! that it decides, the real membership core decides.
 
+use std::collections::BTreeMap;
+
 use emberfs_chain_replication::membership::{
     Answered, Change, Edition, Heard, LeaseTerm, Life, Place,
 };
 use emberfs_chain_replication::target::Millis;
-use emberfs_layout::{RoutingVersion, Sequence};
+use emberfs_layout::{ClientId, RoutingVersion, Sequence};
 use emberfs_meta_server_state::cluster::{self, PlacedChain, PlacedMember};
 use emberfs_meta_server_state::{StoreError, View};
-use emberfs_wire::cluster::{Chain, ChainMember, Heartbeat, PublicState};
+use emberfs_wire::cluster::{Chain, ChainMember, Heartbeat, PublicState, WantedMark};
+use emberfs_wire::meta::RenewSession;
 
 use crate::coverage::Rows;
 use crate::planted::Planted;
@@ -34,6 +37,8 @@ pub(crate) struct Leader {
     pub(crate) look: u64,
     /// Changes that are proposed.
     pub(crate) under_way: usize,
+    /// The latest of each session.
+    renewals: BTreeMap<ClientId, RenewSession>,
     planted: Option<Planted>,
 }
 
@@ -50,6 +55,7 @@ impl Leader {
             chains: Vec::new(),
             look: 0,
             under_way: 0,
+            renewals: BTreeMap::new(),
             planted,
         }
     }
@@ -72,6 +78,22 @@ impl Leader {
     ) -> Option<Answered> {
         let informed = informed || self.planted == Some(Planted::RestartIgnored);
         self.heard.answer(said, informed, edition, self.now(now))
+    }
+
+    /// A session that lives gave a sign of life.
+    pub(crate) fn renewed(&mut self, renewal: RenewSession) {
+        self.renewals.insert(renewal.client, renewal);
+    }
+
+    /// Marks of sessions, as far as they were heard.
+    pub(crate) fn low_waters(&self, wanted: &[WantedMark]) -> Vec<(WantedMark, Sequence)> {
+        if self.planted == Some(Planted::MarksKept) {
+            return Vec::new();
+        }
+        let mark = |&wanted: &WantedMark| {
+            Some((wanted, self.renewals.get(&wanted.client)?.low_water(wanted.chain)))
+        };
+        wanted.iter().filter_map(mark).collect()
     }
 
     /// Up to where a server has confirmed the list of ended sessions.

@@ -40,12 +40,15 @@ impl Metadata {
 
     pub(crate) fn read_news(&mut self, term: usize, beat: Box<Beat>, out: &mut Vec<Errand>) {
         let edition = self.leaders[term].edition();
-        let Some(news) = cluster::news(&self.state, &beat.said).expect("memory") else {
+        let low_waters = self.leaders[term].low_waters(&beat.said.marks_wanted);
+        let news = cluster::news(&self.state, &beat.said, &low_waters).expect("memory");
+        let Some(news) = news else {
             let Beat { server, process, call, .. } = *beat;
             return out.push(to_server(server, process, Message::Stale { call }));
         };
         let pause = if self.rng.random_bool(0.8) { 0 } else { self.moment() };
-        out.push(Errand::Later(pause, Step::Answer { term, beat, edition, news: Box::new(news) }));
+        let news = Box::new(news);
+        out.push(Errand::Later(pause, Step::Answer { term, beat, edition, news }));
     }
 
     pub(crate) fn answer(
@@ -69,8 +72,9 @@ impl Metadata {
             let pause = self.rng.random_range(1..=LOOKS_MS.0);
             self.look_in(pause, out);
         }
-        let News { routing, ended, ended_to, .. } = news;
-        let reply = HeartbeatReply { lease_ms: answered.lease_ms, routing, ended, ended_to };
+        let News { routing, ended, ended_to, marks, .. } = news;
+        let lease_ms = answered.lease_ms;
+        let reply = HeartbeatReply { lease_ms, routing, ended, ended_to, marks };
         let Beat { server, process, call, .. } = *beat;
         out.push(to_server(server, process, Message::BeatReply { call, reply }));
     }

@@ -1,6 +1,7 @@
 //! The servers of a run: how they are laid out, and what passes between them and the leader.
 
 use emberfs_chain_replication::target::EndedSessions;
+use emberfs_wire::cluster::WantedMark;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -19,7 +20,12 @@ impl World {
         }
         let nodes = &self.servers[server].nodes;
         let reports = nodes.iter().filter_map(|node| self.nodes[*node].report()).collect();
-        let (message, call, wait_ms) = self.servers[server].speak(self.now, reports);
+        let wanted = nodes.iter().flat_map(|node| self.nodes[*node].marks_wanted());
+        let wanted: Vec<WantedMark> = wanted.collect();
+        if !wanted.is_empty() {
+            self.coverage.count("a server asks for a session's mark");
+        }
+        let (message, call, wait_ms) = self.servers[server].speak(self.now, reports, wanted);
         self.send(Address::Server(server), Address::Metadata, None, message);
         self.after(wait_ms, Event::Patience { server, process, call });
     }

@@ -227,6 +227,16 @@ fn a_mark_that_is_too_high_is_found() {
 }
 
 #[test]
+fn marks_of_idle_sessions_that_are_not_passed_on_are_found() {
+    is_found(Planted::MarksKept);
+}
+
+#[test]
+fn marks_that_are_learnt_too_early_are_found() {
+    is_found(Planted::MarksEarly);
+}
+
+#[test]
 fn a_restart_that_nobody_noticed_is_found() {
     is_found(Planted::RestartIgnored);
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use emberfs_chain_replication::membership::Edition;
 use emberfs_layout::{ChainId, ChunkSize, ClientId, DiskId, NodeId, TargetId};
 use emberfs_meta_server_state::cluster::{self, News, PlacedChain};
-use emberfs_meta_server_state::{Body, MemoryStore, Outcome};
+use emberfs_meta_server_state::{Body, MemoryStore, Outcome, sessions};
 use emberfs_wire::cluster::{AdministerReply, Heartbeat, Register};
 use emberfs_wire::meta::OpenSession;
 use rand::rngs::StdRng;
@@ -247,7 +247,13 @@ impl Metadata {
                 let message = Box::new(Message::RouteReply { chain });
                 out.push(Errand::Send { to: Address::Client(client), process: None, message });
             }
-            Message::Route { .. } => {}
+            Message::Renew { asked } if answers => {
+                let lives = sessions::find(&self.state, asked.client).expect("memory").is_some();
+                if lives {
+                    self.leaders[term].renewed(asked);
+                }
+            }
+            Message::Route { .. } | Message::Renew { .. } => {}
             other => unreachable!("{other:?} to the metadata group"),
         }
         out

@@ -14,6 +14,7 @@ use emberfs_layout::{BootNumber, ClientId, TargetId};
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::{ChunkRead, UpdateChunk};
 use emberfs_wire::cluster::{Chain, Heartbeat, HeartbeatReply, Register};
+use emberfs_wire::meta::RenewSession;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -89,6 +90,9 @@ pub(crate) enum Message {
     /// Another start of the server is the latest.
     Stale {
         call: u64,
+    },
+    Renew {
+        asked: RenewSession,
     },
     Route {
         client: usize,

@@ -38,6 +38,10 @@ pub(crate) enum Planted {
     Unchecked,
     /// A session's mark for a chain passes requests to it that wait for their replies.
     MarkTooHigh,
+    /// The leader passes no session's mark on: what is idle holds the others up.
+    MarksKept,
+    /// A replica learns marks of sessions that wrote by a newer version of its chain, of which it hears later.
+    MarksEarly,
     /// A server that started anew is taken for its earlier process.
     RestartIgnored,
     /// When no member of the last serving set is there, any other takes over.

@@ -155,7 +155,7 @@ impl Scenario {
                 _ => 0.0,
             },
             blocks_max: Vec::new(),
-            limits: limits(rng),
+            limits: limits(rng, planted),
             chains,
             faults: Vec::new(),
             heal_at: FAULTS_MS + REST_MS,
@@ -262,15 +262,20 @@ impl Scenario {
 }
 
 /// Small limits, so that they are reached.
-fn limits(rng: &mut StdRng) -> Limits {
+fn limits(rng: &mut StdRng, planted: Option<Planted>) -> Limits {
     let usual = Limits::default();
+    // What is wrong with marks is found where tags are in the way.
+    let few_tags =
+        rng.random_bool(0.2) || matches!(planted, Some(Planted::MarksKept | Planted::MarksEarly));
+    let tags_max = if few_tags { rng.random_range(2..=3) } else { usual.tags_max };
     let mut one_of = |few: usize, many: usize| if rng.random_bool(0.5) { few } else { many };
     Limits {
         unreadable_max: one_of(1, usual.unreadable_max),
         ahead_max: one_of(0, usual.ahead_max),
         owed_max: one_of(1, usual.owed_max),
         bare_max: one_of(1, usual.bare_max),
-        tags_open_max: one_of(1, usual.tags_open_max),
+        tags_open_max: one_of(1, usual.tags_open_max.min(tags_max - 1)),
+        tags_max,
         room_ms: [100, 1_000, usual.room_ms][rng.random_range(0..3)],
         unreadable_ms: [200, usual.unreadable_ms][rng.random_range(0..2)],
     }

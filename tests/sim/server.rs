@@ -1,11 +1,13 @@
 //! A storage server's process, apart from its targets: it registers, sends heartbeats, and tells its targets
-//! of chains, ended sessions and leases, as the thread of the real one does. Its clock goes on while it hangs.
+//! of chains, ended sessions, marks and leases, as the thread of the real one does. Its clock goes on while it hangs.
 
 use std::collections::BTreeMap;
 
 use emberfs_chain_replication::target::{EndedSessions, Millis};
 use emberfs_layout::{BootNumber, ChainId, ClientId, RoutingVersion, Sequence};
-use emberfs_wire::cluster::{Chain, Heartbeat, HeartbeatReply, TargetReport};
+use emberfs_wire::cluster::{
+    Chain, Heartbeat, HeartbeatReply, SessionMark, TargetReport, WantedMark,
+};
 
 use crate::metadata::{node_of, registration};
 use crate::network::{Message, target_of};
@@ -38,6 +40,7 @@ pub(crate) struct News {
     /// All sessions that have ended, for a target that begins with this.
     pub(crate) gone: EndedSessions,
     pub(crate) ended: Vec<ClientId>,
+    pub(crate) marks: Vec<SessionMark>,
     pub(crate) lease_until: Millis,
 }
 
@@ -116,7 +119,12 @@ impl Server {
 
     /// The next thing that it says to the leader, with the number of the call, and how long it waits for the
     /// answer.
-    pub(crate) fn speak(&mut self, now: u64, targets: Vec<TargetReport>) -> (Message, u64, u64) {
+    pub(crate) fn speak(
+        &mut self,
+        now: u64,
+        targets: Vec<TargetReport>,
+        marks_wanted: Vec<WantedMark>,
+    ) -> (Message, u64, u64) {
         self.calls += 1;
         let (server, process, call) = (self.at, self.process, self.calls);
         self.call = Some(Call { number: call, began: now, sent: self.clock.at(now) });
@@ -128,7 +136,8 @@ impl Server {
             Some(boot) => {
                 let (routing, ended) = (self.routing, self.ended);
                 let node = node_of(server);
-                let said = Heartbeat { node, boot, targets, disks: Vec::new(), routing, ended };
+                let disks = Vec::new();
+                let said = Heartbeat { node, boot, targets, disks, routing, ended, marks_wanted };
                 Message::Beat { server, process, call, said }
             }
         };
@@ -164,7 +173,7 @@ impl Server {
     ) -> Option<(News, u64)> {
         let Call { began, sent, .. } = self.call.filter(|waiting| waiting.number == call)?;
         self.call = None;
-        let HeartbeatReply { lease_ms, routing, ended, ended_to } = reply;
+        let HeartbeatReply { lease_ms, routing, ended, ended_to, marks } = reply;
         let lease_ms = u64::from(lease_ms);
         if lease_ms > 0 {
             self.wait_ms = lease_ms;
@@ -189,7 +198,7 @@ impl Server {
             _ => sent.after(lease_ms),
         };
         self.lease_until = self.lease_until.max(lease_until);
-        let news = News { gone: self.gone.clone(), ended, lease_until };
+        let news = News { gone: self.gone.clone(), ended, marks, lease_until };
         Some((news, (began + pause).saturating_sub(now)))
     }
 

@@ -70,6 +70,12 @@ impl World {
         self.after(pause, Event::Think { client, slot });
     }
 
+    /// A client gives a sign of life, and tells what is settled.
+    pub(crate) fn renews(&mut self, client: usize) {
+        let asked = self.clients[client].renewal();
+        self.send(Address::Client(client), Address::Metadata, None, Message::Renew { asked });
+    }
+
     /// A slot begins its next request, if any is left.
     pub(crate) fn think(&mut self, client: usize, slot: usize) {
         let begins_none = slot >= self.scenario.slots;

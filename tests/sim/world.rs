@@ -24,6 +24,8 @@ const TICK_MS: u64 = 50;
 /// How much later than other messages a whole chunk comes whose connection broke, in milliseconds: its sender may
 /// have sent all anew meanwhile.
 const CHUNK_LATE_MS_MAX: u64 = 3_000;
+/// Between two signs of life of a client, in milliseconds.
+const RENEW_MS: u64 = 700;
 /// Between two looks at what must always hold, in milliseconds.
 const WATCH_MS: u64 = 25;
 /// From the healing of all faults until everything must have converged, in milliseconds: a tail that was
@@ -56,6 +58,10 @@ pub(crate) enum Event {
     },
     Metadata(Step),
     Watch,
+    /// A client's sign of life.
+    Renew {
+        client: usize,
+    },
     Think {
         client: usize,
         slot: usize,
@@ -145,6 +151,7 @@ impl World {
             self.after(20 + node as u64, Event::Tick { node });
         }
         for client in 0..self.clients.len() {
+            self.after(RENEW_MS, Event::Renew { client });
             for slot in 0..self.scenario.slots {
                 self.after(300, Event::Think { client, slot });
             }
@@ -244,6 +251,10 @@ impl World {
             Event::Watch => {
                 self.watch();
                 self.after(WATCH_MS, Event::Watch);
+            }
+            Event::Renew { client } => {
+                self.renews(client);
+                self.after(RENEW_MS, Event::Renew { client });
             }
             Event::Think { client, slot } => self.think(client, slot),
             Event::Try { client, slot, attempt } => self.tries_again(client, slot, attempt),

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   storage server ── Register ───► a node number and the boot number of this start
-//!                  ── Heartbeat ──► a lease, counted from when it was sent; what changed in the routing
+//!                  ── Heartbeat ──► a lease, counted from when it was sent; what changed in the routing;
+//!                                   marks of sessions that it asked for
 //!   client         ── GetRouting ─► what changed in the routing since the version that it has
 //!   operator       ── Administer ─► disks admitted, tables made
 //!                  ── GetStatus, GetClients ─► how servers stand, which clients there are
@@ -23,8 +24,8 @@ use minicbor::{Decode, Encode};
 use crate::codec::list;
 pub use crate::disk::{DiskDamage, DiskReport, Growth};
 use crate::limits::{
-    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, CLIENTS_PAGE_MAX, DISKS_MAX, ENDED_MAX, ROUTING_PAGE_MAX,
-    SESSIONS_MAX, TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
+    ADDRESSES_MAX, CHAIN_MEMBERS_MAX, CLIENTS_PAGE_MAX, DISKS_MAX, ENDED_MAX, MARKS_MAX,
+    ROUTING_PAGE_MAX, SESSIONS_MAX, TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
 };
 use crate::meta::Time;
 
@@ -305,6 +306,38 @@ pub struct Heartbeat {
     /// Up to where it has applied the list of ended sessions.
     #[n(5)]
     pub ended: Sequence,
+    /// Low-water marks that it asks for: these sessions' tags are in the way of others' changes.
+    #[cbor(n(6), decode_with = "list::<MARKS_MAX, _, _>")]
+    pub marks_wanted: Vec<WantedMark>,
+}
+
+/// Asks for the low-water mark of a session for a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct WantedMark {
+    /// Which session.
+    #[n(0)]
+    pub client: ClientId,
+    /// Which chain.
+    #[n(1)]
+    pub chain: ChainId,
+}
+
+/// The low-water mark of a session for a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SessionMark {
+    /// Which session.
+    #[n(0)]
+    pub client: ClientId,
+    /// Which chain.
+    #[n(1)]
+    pub chain: ChainId,
+    /// Its writes to the chain below this are settled.
+    #[n(2)]
+    pub low_water: Sequence,
+    /// They went by this version of the chain, or by older ones. A replica that goes by an older one does not learn
+    /// the mark.
+    #[n(3)]
+    pub version: ChainVersion,
 }
 
 /// Answers [`Heartbeat`]: until `lease_ms` after the heartbeat was *sent*, the server may serve.
@@ -322,6 +355,9 @@ pub struct HeartbeatReply {
     /// Up to where the list of ended sessions goes with these.
     #[n(3)]
     pub ended_to: Sequence,
+    /// Of [`Heartbeat::marks_wanted`] those that the leader knows.
+    #[cbor(n(4), decode_with = "list::<MARKS_MAX, _, _>")]
+    pub marks: Vec<SessionMark>,
 }
 
 /// What an operator orders.

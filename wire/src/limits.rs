@@ -50,6 +50,11 @@ pub const SESSIONS_MAX: usize = 1 << 18;
 pub const CLIENTS_PAGE_MAX: usize = 1024;
 /// Ended sessions in one answer to a heartbeat (a count).
 pub const ENDED_MAX: usize = 4096;
+/// Marks of sessions that a server asks for in one heartbeat, and gets in the answer (a count).
+pub const MARKS_MAX: usize = 1024;
+/// Chains whose marks a session tells one by one (a count): the lowest, so that what hangs on one is told of it alone.
+/// 1 KiB for each session in the leader's memory.
+pub const OPEN_CHAINS_MAX: usize = 64;
 /// One name in a directory: what Linux allows.
 pub const NAME_BYTES_MAX: usize = 255;
 /// One path: what Linux allows.

@@ -179,6 +179,7 @@ mod tests {
             disks: Vec::new(),
             routing: RoutingVersion(9),
             ended: Sequence(4),
+            marks_wanted: Vec::new(),
         }
     }
 

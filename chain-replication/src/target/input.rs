@@ -4,7 +4,7 @@ use emberfs_buffer::Payload;
 use emberfs_layout::{ChunkOffset, ClientId};
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::{ChunkRead, LastChunk, UpdateChunk};
-use emberfs_wire::cluster::Chain;
+use emberfs_wire::cluster::{Chain, SessionMark};
 use emberfs_wire::replica::{
     AskCommitted, AskCommittedReply, ComparePage, ComparePageReply, FinishSync, FinishSyncReply,
     ForwardReply, ForwardUpdate, InstallChunk, InstallChunkReply,
@@ -134,6 +134,8 @@ pub enum Input {
     },
     /// Sessions that ended: their late changes are refused.
     Ended(Vec<ClientId>),
+    /// Marks that [`Target::marks_wanted`](super::Target::marks_wanted) asked for, of whatever chain.
+    Marks(Vec<SessionMark>),
     /// Time went by; to be given every [`TICK_MS`](super::TICK_MS) or so.
     Tick,
 }

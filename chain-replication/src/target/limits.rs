@@ -1,7 +1,7 @@
 //! How much a target holds at once, and how long it waits. Beyond a limit a request is refused with
 //! `Retry`, so that the sender keeps what it cannot hand on.
 
-use emberfs_wire::limits::TAGS_OPEN_MAX;
+use emberfs_wire::limits::{TAGS_MAX, TAGS_OPEN_MAX};
 
 /// The driver's ticks, in milliseconds: how late an expired wait is noticed.
 pub const TICK_MS: u64 = 50;
@@ -39,6 +39,13 @@ pub(super) const REFUSED_MAX: usize = 4096;
 /// Those of one session (a count), besides its first open request, which must not wait for what it holds up. One that
 /// asks again and again under new numbers while that is open takes no more from the others.
 pub(super) const REFUSED_EACH_MAX: usize = 256;
+
+/// Sessions whose marks are asked for (a count): of some full chunks all.
+pub(super) const WANTED_MAX: usize = 1024;
+
+/// How long a session's mark is asked for after its tags were last in the way of a change, in milliseconds: whoever
+/// was refused has asked again by then, or does not want it any more.
+pub(super) const WANTED_MS: u64 = 5_000;
 
 /// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
 pub(super) const JOINED_MAX: usize = 4;
@@ -84,8 +91,11 @@ pub struct Limits {
     pub owed_max: usize,
     /// Tombstones on their way to it at once, at least 1.
     pub bare_max: usize,
-    /// Tags of one chunk, at least 1, beyond which only a session's first request is let in.
+    /// Tags of one chunk, at least 1, beyond which only a session's first open request is let in.
     pub tags_open_max: usize,
+    /// Tags of one chunk beyond which no request is let in; above `tags_open_max`. What was let in as a first request
+    /// is settled once its reply is there, so that in the end there is room for another.
+    pub tags_max: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +108,7 @@ impl Default for Limits {
             owed_max: OWED_MAX,
             bare_max: BARE_MAX,
             tags_open_max: TAGS_OPEN_MAX,
+            tags_max: TAGS_MAX,
         }
     }
 }

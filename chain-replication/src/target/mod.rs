@@ -67,6 +67,7 @@ mod tags;
 mod tests;
 mod transfer;
 mod undo;
+mod wanted;
 mod work;
 mod write;
 
@@ -76,7 +77,7 @@ use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChainVersion, ChunkId, ChunkVersion, Sequence, TargetId};
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::Replica;
-use emberfs_wire::cluster::{LocalState, TargetReport};
+use emberfs_wire::cluster::{LocalState, TargetReport, WantedMark};
 use emberfs_wire::replica::AppliedTag;
 
 use asked::{Call, Op, Orphan, OrphanTags};
@@ -93,6 +94,7 @@ use read::{Asker, ReadUnderWay};
 use resync::Resync;
 use returning::Returning;
 use tags::Tags;
+use wanted::WantedMarks;
 use work::Work;
 use write::Waiting;
 
@@ -117,6 +119,7 @@ pub struct Target {
     complete: bool,
     failed: bool,
     tags: Tags,
+    wanted: WantedMarks,
     works: BTreeMap<ChunkId, Work>,
     waiting: BTreeMap<ChunkId, VecDeque<Waiting>>,
     waiting_count: usize,
@@ -181,6 +184,7 @@ impl Target {
             complete: true,
             failed: false,
             tags,
+            wanted: WantedMarks::default(),
             works: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiting_count: 0,
@@ -203,6 +207,7 @@ impl Target {
     /// The same with other limits.
     #[must_use]
     pub fn limited(self, limits: Limits) -> Self {
+        assert!(limits.tags_open_max < limits.tags_max, "a first request has room in the end");
         Self { limits, ..self }
     }
 
@@ -218,6 +223,15 @@ impl Target {
         };
         let chain = self.view.as_ref().map_or(ChainVersion::NONE, |view| view.version);
         TargetReport { target: self.id, state, chain, hindrance: self.hindrance() }
+    }
+
+    /// Marks of sessions whose tags are in the way of others' changes, for its server's next heartbeat: they may
+    /// write nothing that would tell them.
+    pub fn marks_wanted(&self) -> impl Iterator<Item = WantedMark> {
+        let view = self.view.as_ref();
+        view.into_iter().flat_map(|view| {
+            self.wanted.clients().map(|client| WantedMark { client, chain: view.id })
+        })
     }
 
     /// Takes one event in and pushes what is to be done. `now` is the server's monotonic clock, read
@@ -239,6 +253,7 @@ impl Target {
             Input::Chain(chain) => self.on_chain(turn, &chain),
             Input::Lease { until } => self.lease_until = self.lease_until.max(until),
             Input::Ended(clients) => clients.into_iter().for_each(|client| self.tags.end(client)),
+            Input::Marks(marks) => self.on_marks(&marks),
             Input::Tick => self.on_tick(turn),
         }
         self.pump_resync(turn);
@@ -292,6 +307,7 @@ impl Target {
         for call in gone {
             self.on_answer(turn, call, Err(retry("no answer in time".to_owned())));
         }
+        self.wanted.expire(turn.now, &self.tags);
         self.drive_due(turn);
         self.look_for_room(turn);
     }

@@ -3,12 +3,22 @@
 //!
 //! A tag lives with its chunk, in the store and here, until its session says that it has the reply (the
 //! low-water mark) or has ended. Which of a chunk's earlier tags still live is settled by the head with
-//! each version and travels with it, so all replicas of a version have the same list.
+//! each version and travels with it, so all replicas of a version have the same list, but for marks that one
+//! heard of since.
 //!
 //! Marks are kept in memory only. That is enough: a mark guards against a message that was overtaken, and
-//! one sent to an earlier start or under an earlier version of the chain is refused for that. Ended sessions
-//! a start learns from the leader, all of them. Refusals of changes that were taken back are kept likewise,
-//! as long as this version of the chain: a copy of the request that comes late gets the same answer.
+//! one sent to an earlier start or under an earlier version of the chain is refused for that.
+//!
+//! A mark comes with its session's writes, or from the leader where the session writes nothing (`wanted`). What it
+//! says stays true for good. Yet a replica learns it only when it goes by a version of the chain as new as any
+//! that the settled requests went by: with the mark it forgets tags, and so do those behind it. If the chain had
+//! changed without its knowledge, a late copy of a request that ended in doubt (the last one of a request that was
+//! done is the one whose answer the client has) could reach the head of the newer version, which got the forgetting
+//! from here and the mark from nobody, and be applied once more. A write is asked for its version first; a mark of
+//! the leader's comes with a version that is as new.
+//!
+//! Ended sessions a start learns from the leader, all of them. Refusals of changes that were taken back are kept
+//! likewise, as long as this version of the chain: a copy of the request that comes late gets the same answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,6 +112,11 @@ impl Tags {
             let tag = *tag;
             self.refused.remove(&tag);
         }
+    }
+
+    /// Whether any of a session's tags lives.
+    pub(super) fn has_any_of(&self, client: ClientId) -> bool {
+        self.places.contains_key(&client)
     }
 
     /// The live tags of a chunk.

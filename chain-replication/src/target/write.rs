@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use emberfs_buffer::Payload;
 use emberfs_layout::{ChunkId, ChunkSize, ChunkVersion};
 use emberfs_wire::chunk::{ChunkChange, UpdateChunk, UpdateChunkReply};
-use emberfs_wire::limits::{CHANGES_MAX, PAYLOAD_BYTES_MAX, TAGS_MAX};
+use emberfs_wire::limits::{CHANGES_MAX, PAYLOAD_BYTES_MAX};
 use emberfs_wire::replica::TaggedChange;
 use emberfs_wire::{FsError, Tag, WireError};
 
 use super::chain_view::refresh;
 use super::effect::Effect;
-use super::input::{Durable, RequestId};
+use super::input::{Durable, Millis, RequestId};
 use super::limits::{WAITING_MAX, WORKS_MAX};
 use super::work::{Work, join};
 use super::{Target, Turn, retry};
@@ -61,7 +61,7 @@ impl Target {
         if update.low_water > update.tag.sequence {
             return Err(WireError::bug("a request below its own low-water mark"));
         }
-        // Only now: a mark may be learned from nobody who goes by another version of the chain.
+        // Only now: `tags` says why a mark is learned from nobody who goes by another version of the chain.
         self.tags.learn(update.tag.client, update.low_water);
         if self.tags.is_over(update.tag) {
             return Err(FsError::Stale.into());
@@ -115,8 +115,30 @@ impl Target {
         }
     }
 
+    /// Whether one more tag may live with the chunk; if not, asks for the marks of those that do.
+    fn tag_fits(
+        &mut self,
+        now: Millis,
+        update: &UpdateChunk,
+        not_done: usize,
+    ) -> Result<(), WireError> {
+        let (chunk, client) = (update.chunk, update.tag.client);
+        let live = self.tags.of(chunk);
+        let is_first = update.tag.sequence == update.low_water;
+        let most = if is_first { self.limits.tags_max } else { self.limits.tags_open_max };
+        let open = live.len() + not_done;
+        if open < most {
+            return Ok(());
+        }
+        let others = live.iter().map(|applied| applied.tag.client).filter(|other| *other != client);
+        self.wanted.ask(now, others);
+        Err(retry(format!(
+            "{chunk} has {open} changes of which nobody said that the reply is there"
+        )))
+    }
+
     /// Whether there is room for one more change.
-    fn room(&self, turn: &Turn<'_>, update: &UpdateChunk) -> Result<(), WireError> {
+    fn room(&mut self, turn: &Turn<'_>, update: &UpdateChunk) -> Result<(), WireError> {
         let chunk = update.chunk;
         if let Some(text) = self.view.as_ref().and_then(super::ChainView::too_few) {
             return Err(WireError::Wait { text });
@@ -132,18 +154,12 @@ impl Target {
         }
         let queued = queue.map_or(0, VecDeque::len);
         let under_way = work.filter(|work| !work.is_durable()).map_or(0, |work| work.changes.len());
-        let open = self.tags.of(chunk).len() + under_way + queued;
-        let is_first = update.tag.sequence == update.low_water;
-        if open >= if is_first { TAGS_MAX } else { self.limits.tags_open_max } {
-            return Err(retry(format!(
-                "{chunk} has {open} changes of which nobody said that the reply is there"
-            )));
-        }
+        let is_new = work.is_none();
+        self.tag_fits(turn.now, update, under_way + queued)?;
         if self.is_orphaned(chunk) {
             return Err(retry(format!("{chunk} settles after a change of its chain")));
         }
-        let full =
-            self.waiting_count >= WAITING_MAX || (work.is_none() && self.works.len() >= WORKS_MAX);
+        let full = self.waiting_count >= WAITING_MAX || (is_new && self.works.len() >= WORKS_MAX);
         if full { Err(retry(format!("{} is busy", self.id))) } else { Ok(()) }
     }
 

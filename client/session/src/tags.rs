@@ -3,8 +3,9 @@
 //! A write takes the next number, keeps it over all its retries, and gives it back when it is settled: done,
 //! or refused. Numbers are one sequence. A chain's low-water mark is the lowest number that is still out *to
 //! that chain*, or the next: its servers forget the tags below it, and refuse writes below it that come late.
-//! Chunks never change their chain, so no other mark is asked for; and a write that waits for a chain that is
-//! gone holds down no mark but that of its own.
+//! Chunks never change their chain, so a write says no other mark; and one that waits for a chain that is gone
+//! holds down no mark but that of its own. The session's renewals tell the marks of all chains, for servers whose
+//! chunks its tags fill while it writes nothing there.
 //!
 //! Writes of one client to a chunk are applied in their order, also where nobody waits for the first any more.
 //! So two writes hold the next to their chunk:
@@ -23,8 +24,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use emberfs_layout::{ByteLen, ChainId, ChunkId, Sequence};
-use emberfs_wire::limits::TAGS_OPEN_MAX;
+use emberfs_layout::{ByteLen, ChainId, ChunkId, ClientId, Sequence};
+use emberfs_wire::limits::{OPEN_CHAINS_MAX, TAGS_OPEN_MAX};
+use emberfs_wire::meta::{OpenChain, RenewSession};
 
 /// Writes that were given up and go on, of all chains, at most before none begins: what a program can spare for
 /// what it no longer waits for. What callers had under way at that time may still come on top.
@@ -165,6 +167,22 @@ impl Tags {
     #[must_use]
     pub fn low_water(&self, chain: ChainId) -> Sequence {
         self.chains.get(&chain).and_then(OfChain::first).unwrap_or(self.next)
+    }
+
+    /// A sign of life of the session, which is `client`, with the marks of all chains.
+    #[must_use]
+    pub fn renewal(&self, client: ClientId) -> RenewSession {
+        self.renewal_of(client, OPEN_CHAINS_MAX)
+    }
+
+    /// The same with no more than `most` marks apart from that of all others: the lowest.
+    fn renewal_of(&self, client: ClientId, most: usize) -> RenewSession {
+        let first = |(chain, of): (&ChainId, &OfChain)| Some((of.first()?, *chain));
+        let mut lowest: BTreeSet<_> = self.chains.iter().filter_map(first).collect();
+        let others = lowest.iter().nth(most).map_or(self.next, |(first, _)| *first);
+        lowest.retain(|(first, _)| *first < others);
+        let open = lowest.into_iter().map(|(low_water, chain)| OpenChain { chain, low_water });
+        RenewSession { client, others, open: open.collect() }
     }
 
     fn give_back(&mut self, write: WriteId, holds: bool) {
@@ -394,6 +412,13 @@ mod tests {
                 let now = marks(&tags);
                 prop_assert!(now.iter().zip(&before).all(|(now, before)| now >= before));
                 before = now;
+                for most in 0..=2 {
+                    let renewal = tags.renewal_of(ClientId(1), most);
+                    let told = [0, 1].map(|index| renewal.low_water(chain_of(index)));
+                    prop_assert!(told.iter().zip(now).all(|(told, mark)| *told <= mark));
+                    prop_assert!(told.iter().min() == now.iter().min());
+                    prop_assert!(renewal.open.len() <= most && (most < 2 || told == now));
+                }
                 for (index, mark) in (0..CHAINS).zip(now) {
                     let of_chain = open.iter().filter(|write| write.chain == chain_of(index));
                     let first = of_chain.map(|write| write.sequence).min();

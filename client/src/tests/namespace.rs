@@ -7,7 +7,8 @@ use emberfs_wire::FsError;
 use emberfs_wire::meta::inode::FileData;
 use emberfs_wire::meta::{
     Attributes, Cursor, Device, Entry, HandleId, InodeKind, Mode, Mutate, Mutation, MutationReply,
-    Name, NewNode, Place, Query, QueryReply, RemoveKind, Space, SymlinkTarget, Time, WrittenRange,
+    Name, NewNode, Place, Query, QueryReply, RemoveKind, RenewSession, Space, SymlinkTarget, Time,
+    WrittenRange,
 };
 
 use super::world::layout;
@@ -16,6 +17,8 @@ use super::world::layout;
 pub(super) struct Namespace {
     pub(super) inodes: BTreeMap<InodeId, Inode>,
     pub(super) sessions: BTreeSet<ClientId>,
+    /// The latest of each.
+    pub(super) renewals: BTreeMap<ClientId, RenewSession>,
     pub(super) last_session: u64,
     pub(super) writers: BTreeSet<(InodeId, ClientId, HandleId)>,
     /// Users whose groups are asked for.
@@ -64,6 +67,7 @@ impl Default for Namespace {
         Self {
             inodes: [(InodeId::ROOT, inode(1, InodeKind::Directory))].into(),
             sessions: BTreeSet::new(),
+            renewals: BTreeMap::new(),
             last_session: 0,
             writers: BTreeSet::new(),
             ask_groups: false,

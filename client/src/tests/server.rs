@@ -204,7 +204,9 @@ impl Serving {
             names.sessions.insert(client);
             return said(&OpenSessionReply { client, slots: SLOTS, lease_ms: 600 }, none());
         }
-        if let Some(RenewSession { client }) = read(call) {
+        if let Some(renewal) = read::<RenewSession>(call) {
+            let client = renewal.client;
+            names.renewals.insert(client, renewal);
             let live = names.sessions.contains(&client);
             let reply = RenewSessionReply { lease_ms: 600 };
             return if live { said(&reply, none()) } else { Err(FsError::Stale.into()) };

@@ -1,6 +1,6 @@
 //! Sessions: renewed, lost and replaced, asked for what they hold, ended.
 
-use emberfs_layout::{ClientId, FileOffset, InodeId};
+use emberfs_layout::{ClientId, FileOffset, InodeId, Sequence};
 use emberfs_wire::Request;
 use emberfs_wire::meta::{Ask, AskHeld, Mutate, RenewSession};
 
@@ -39,6 +39,24 @@ async fn a_session_is_renewed() {
     };
     servers.world.until("three signs of life", renewed(3)).await;
     drop(client);
+}
+
+/// For servers whose chunks its tags fill, while it writes nothing.
+#[tokio::test]
+async fn a_renewal_tells_what_is_settled() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let file = filled(&client, "a", &pattern(3 * CHUNK, 0)).await;
+    let id = client.session();
+    let told = |mark| {
+        move |state: &super::world::State| {
+            let renewal = state.namespace.renewals.get(&id);
+            renewal.is_some_and(|said| said.others == Sequence(mark) && said.open.is_empty())
+        }
+    };
+    servers.world.until("three writes are settled", told(4)).await;
+    file.write_at(FileOffset(0), pattern(5, 0)).await.expect("written");
+    servers.world.until("one more is", told(5)).await;
 }
 
 #[tokio::test]

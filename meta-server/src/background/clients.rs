@@ -1,8 +1,8 @@
-//! What the leader remembers of sessions beside their records: when each last gave a sign of life, and
-//! the connection by which it can be asked.
+//! What the leader remembers of sessions beside their records: when each last gave a sign of life, the
+//! connection by which it can be asked, and the marks below which its chunk writes are settled.
 //!
 //! It is gone with the leader. A session that this one never heard, as it is older or only just opened, is silent from
-//! when it is first looked at.
+//! when it is first looked at; its marks come with the next renewal.
 //!
 //! Silence is counted in looks, one a second at most, and not by a clock: a leader that hung heard nobody
 //! meanwhile, and must not take that for silence of all sessions.
@@ -10,8 +10,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use emberfs_layout::ClientId;
+use emberfs_layout::{ClientId, Sequence};
 use emberfs_transport::Peer;
+use emberfs_wire::cluster::WantedMark;
+use emberfs_wire::meta::RenewSession;
 
 /// The sessions that were heard of; none at first.
 #[derive(Debug, Default)]
@@ -32,15 +34,34 @@ struct Seen {
     /// In which look.
     at: u64,
     peer: Peer,
+    /// Its latest renewal.
+    renewal: Option<RenewSession>,
 }
 
 impl Clients {
-    /// A live session gave a sign of life, by this connection.
-    pub(crate) fn heard(&self, client: ClientId, peer: &Peer) {
+    /// A session was opened, by this connection.
+    pub(crate) fn opened(&self, client: ClientId, peer: &Peer) {
+        self.heard(client, peer, None);
+    }
+
+    /// A live session gave a sign of life, by this connection. A renewal that was overtaken by a later one tells
+    /// lower marks, which are as true.
+    pub(crate) fn renewed(&self, renewal: RenewSession, peer: &Peer) {
+        self.heard(renewal.client, peer, Some(renewal));
+    }
+
+    fn heard(&self, client: ClientId, peer: &Peer, renewal: Option<RenewSession>) {
         let mut state = self.lock();
-        let seen = Seen { at: state.looks, peer: peer.clone() };
+        let seen = Seen { at: state.looks, peer: peer.clone(), renewal };
         state.seen.insert(client, seen);
         state.unheard.remove(&client);
+    }
+
+    /// A mark, if it was heard.
+    pub(crate) fn low_water(&self, wanted: WantedMark) -> Option<Sequence> {
+        let state = self.lock();
+        let renewal = state.seen.get(&wanted.client)?.renewal.as_ref()?;
+        Some(renewal.low_water(wanted.chain))
     }
 
     /// A session has ended.

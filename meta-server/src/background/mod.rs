@@ -24,6 +24,7 @@ use std::sync::Arc;
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_layout::{ClientId, ClusterId, InodeId, Sequence};
 use emberfs_meta_server_state::{Body, Outcome, cluster_id, sessions};
+use emberfs_wire::cluster::WantedMark;
 use emberfs_wire::handshake::Identity;
 use emberfs_wire::meta::OpenSession;
 use tokio::task::JoinSet;
@@ -107,6 +108,18 @@ impl Leader {
     /// Whether a session is this leader's own.
     pub(crate) fn is_own(&self, client: ClientId) -> bool {
         client == self.own
+    }
+
+    /// Marks of sessions, its own among them, as far as they are known; for [`news`](emberfs_meta_server_state::cluster::news), which says what they
+    /// are taken before.
+    pub(crate) fn low_waters(&self, wanted: &[WantedMark]) -> Vec<(WantedMark, Sequence)> {
+        let mark = |wanted: &WantedMark| match *wanted {
+            WantedMark { client, chain } if client == self.own => {
+                Some((*wanted, self.chunks.low_water(chain)))
+            }
+            wanted => Some((wanted, self.clients.low_water(wanted)?)),
+        };
+        wanted.iter().filter_map(mark).collect()
     }
 
     /// Ends what goes on for this leader.

@@ -144,6 +144,7 @@ mod tests {
             disks: Vec::new(),
             routing: RoutingVersion(1),
             ended: Sequence::NONE,
+            marks_wanted: Vec::new(),
         };
         let answered = servers.answer(&first, true, servers.edition());
         assert!(answered.is_some());

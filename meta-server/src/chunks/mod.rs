@@ -21,7 +21,7 @@ mod tags;
 use std::time::Duration;
 
 use bytes::Bytes;
-use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, TableId};
+use emberfs_layout::{ChainId, ChunkId, ChunkSize, ClientId, DataId, Sequence, TableId};
 use emberfs_meta_server_state::cluster;
 use emberfs_transport::{CallError, CallOptions};
 use emberfs_wire::chunk::{ChunkChange, LastChunkReply, Replica};
@@ -87,6 +87,11 @@ impl Chunks {
     /// For a leader that is `identity`, with the session `client` of its own.
     pub(crate) fn new(group: Group, identity: Identity, client: ClientId) -> Self {
         Self { group, links: Links::new(identity), tags: Tags::new(client) }
+    }
+
+    /// Every change on `chain` below this has its reply.
+    pub(crate) fn low_water(&self, chain: ChainId) -> Sequence {
+        self.tags.low_water(chain)
     }
 
     /// Changes one chunk.

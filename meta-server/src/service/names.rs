@@ -35,14 +35,15 @@ pub(super) async fn open_session(
     }
     match leader.group.propose(Body::OpenSession(asked)).await? {
         Outcome::SessionOpened(reply) => {
-            leader.clients.heard(reply.client, peer);
+            leader.clients.opened(reply.client, peer);
             Ok(reply)
         }
         other => Err(mismatch(&other)),
     }
 }
 
-/// Notes a sign of life.
+/// Notes a sign of life. The state is read first, and not only for the session: when its marks are noted, this member
+/// has applied all of the routing that the session went by.
 pub(super) async fn renew_session(
     leader: &Leader,
     peer: &Peer,
@@ -53,7 +54,7 @@ pub(super) async fn renew_session(
     if lives.is_none() {
         return Err(FsError::Stale.into());
     }
-    leader.clients.heard(client, peer);
+    leader.clients.renewed(asked, peer);
     Ok(RenewSessionReply { lease_ms: sessions::LEASE_MS })
 }
 

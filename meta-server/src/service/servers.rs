@@ -92,10 +92,11 @@ pub(super) async fn heartbeat(
     leader.group.confirm().await?;
     loop {
         let edition = leader.servers.edition();
-        let news = leader.group.read(|view| cluster::news(view, &said)).await?;
-        let News { routing, informed, ended, ended_to } = news.ok_or(FsError::Stale)?;
+        let low_waters = leader.low_waters(&said.marks_wanted);
+        let news = leader.group.read(|view| cluster::news(view, &said, &low_waters)).await?;
+        let News { routing, informed, ended, ended_to, marks } = news.ok_or(FsError::Stale)?;
         if let Some(lease_ms) = leader.servers.answer(&said, informed, edition) {
-            return Ok(HeartbeatReply { lease_ms, routing, ended, ended_to });
+            return Ok(HeartbeatReply { lease_ms, routing, ended, ended_to, marks });
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Who may speak, and sessions.
 
 use emberfs_buffer::Pool;
-use emberfs_layout::{ByteLen, ClientId, ClusterId};
+use emberfs_layout::{ByteLen, ChainId, ChainVersion, ClientId, ClusterId, Sequence};
 use emberfs_transport::{Limits, Tcp, connect};
-use emberfs_wire::cluster::GetClients;
+use emberfs_wire::cluster::{GetClients, Heartbeat, SessionMark, WantedMark};
 use emberfs_wire::handshake::Role;
-use emberfs_wire::meta::{EndSession, OpenSession, RenewSession};
+use emberfs_wire::meta::{EndSession, OpenChain, OpenSession, RenewSession};
 use emberfs_wire::{FsError, WireError};
 
 use crate::cluster::three;
@@ -35,13 +35,14 @@ async fn a_session_is_opened_once_and_ends() {
     let reply = call(&peer, &open).await.expect("a session");
     assert_eq!(call(&peer, &open).await.expect("the same"), reply);
     let client = reply.client;
-    let lease_ms = call(&peer, &RenewSession { client }).await.expect("it lives").lease_ms;
+    let renewal = |client| RenewSession { client, others: Sequence(1), open: Vec::new() };
+    let lease_ms = call(&peer, &renewal(client)).await.expect("it lives").lease_ms;
     assert_eq!(lease_ms, reply.lease_ms);
     call(&peer, &EndSession { client }).await.expect("ended");
     call(&peer, &EndSession { client }).await.expect("the same again");
-    let gone = call(&peer, &RenewSession { client }).await.expect_err("gone");
+    let gone = call(&peer, &renewal(client)).await.expect_err("gone");
     assert_eq!(gone, WireError::from(FsError::Stale));
-    let never = call(&peer, &RenewSession { client: ClientId(u64::MAX) }).await;
+    let never = call(&peer, &renewal(ClientId(u64::MAX))).await;
     assert_eq!(never.expect_err("never was"), WireError::from(FsError::Stale));
 }
 
@@ -73,6 +74,35 @@ async fn clients_are_listed_with_what_they_said_and_hold() {
     let page = call(&member.peer(Holds::default()).await, &after).await.expect("a page");
     assert_eq!(page.clients[1].heard_ms_ago, None, "this leader has not heard of it");
     assert_eq!(page.clients[1].writers, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_hears_the_marks_that_it_asks_for() {
+    let member = Member::new().await;
+    let (storages, _) = three(&member).await;
+    let [idle, silent] = [member.client().await, member.client().await];
+    let told = async |wanted: &[(ClientId, u32)]| {
+        storages[0].beat().await.expect("an answer, and with it all of the routing");
+        let wanted =
+            wanted.iter().map(|(c, chain)| WantedMark { client: *c, chain: ChainId(*chain) });
+        let asked = Heartbeat { marks_wanted: wanted.collect(), ..storages[0].heartbeat() };
+        call(&storages[0].peer, &asked).await.expect("an answer").marks
+    };
+    let mark = |chain, low_water| SessionMark {
+        client: idle.client,
+        chain: ChainId(chain),
+        low_water: Sequence(low_water),
+        version: ChainVersion(1),
+    };
+    let all = [(idle.client, 1), (idle.client, 2), (silent.client, 1)];
+    assert_eq!(told(&all).await, [], "nothing was said");
+    let open = vec![OpenChain { chain: ChainId(2), low_water: Sequence(3) }];
+    let renewal = RenewSession { client: idle.client, others: Sequence(65), open };
+    call(&idle.peer, &renewal).await.expect("it lives");
+    assert_eq!(told(&all).await, [mark(1, 65), mark(2, 3)], "each chain has its own");
+    assert_eq!(told(&[]).await, [], "not asked for");
+    call(&idle.peer, &EndSession { client: idle.client }).await.expect("ended");
+    assert_eq!(told(&all).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,6 +165,7 @@ impl Storage {
             disks: vec![self.report()],
             routing: known.routing,
             ended: known.ended_to,
+            marks_wanted: Vec::new(),
         }
     }
 

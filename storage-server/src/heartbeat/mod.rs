@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   Register ──► node and boot number ──► the server's directory
-//!   Heartbeat (targets, disks, what is known) ──► lease, routing, ended sessions ──► News, to all
-//!        ▲                                                                             │
-//!        └── reports of the shards ◄───────────────────────────────────────────────────┘
+//!   Heartbeat (targets, disks, what is known) ──► lease, routing, ended sessions, marks ──► News, to all
+//!        ▲                                                                                    │
+//!        └── reports of the shards ◄──────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! It has an event loop of its own, so it never waits behind data. The lease runs from the moment before
@@ -24,7 +24,7 @@ use emberfs_wire::cluster::{
     Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TakenIn, TargetReport,
 };
 use emberfs_wire::handshake::{Hello, Identity, Role, ShardIndex};
-use emberfs_wire::limits::{DISKS_MAX, TARGETS_MAX};
+use emberfs_wire::limits::{DISKS_MAX, MARKS_MAX, TARGETS_MAX};
 use emberfs_wire::protocol::{Features, ProtocolRange};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -214,6 +214,7 @@ impl Pulse {
             targets.extend(news.routes.offline.iter().map(offline));
         }
         targets.truncate(TARGETS_MAX);
+        let wanted = reports.iter().flat_map(|report| &report.marks_wanted).copied();
         Heartbeat {
             node: self.node,
             boot: self.boot,
@@ -221,11 +222,12 @@ impl Pulse {
             disks: reports.iter().flat_map(|report| &report.disks).copied().collect(),
             routing: self.picture.version(),
             ended: reports.iter().map(|report| report.ended).min().unwrap_or(Sequence::NONE),
+            marks_wanted: wanted.take(MARKS_MAX).collect(),
         }
     }
 
     fn on_reply(&mut self, sent: Millis, reply: HeartbeatReply) -> Next {
-        let HeartbeatReply { lease_ms, routing, ended, ended_to } = reply;
+        let HeartbeatReply { lease_ms, routing, ended, ended_to, marks } = reply;
         let next = match lease_ms {
             _ if routing.more => Next::AtOnce,
             0 => Next::Soon,
@@ -247,6 +249,7 @@ impl Pulse {
             ended_before: Arc::clone(&self.ended_before),
             ended: ended.into(),
             ended_to,
+            marks: marks.into(),
         };
         self.setup.tell.send_replace(Some(news));
         next

@@ -21,7 +21,7 @@ use emberfs_chain_replication::target::{
     Durable, Effect, Input, OpId, Reply, RequestId, StoreError, Target,
 };
 use emberfs_wire::WireError;
-use emberfs_wire::cluster::TargetReport;
+use emberfs_wire::cluster::{TargetReport, WantedMark};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
@@ -95,6 +95,11 @@ impl Driver {
     /// How it stands.
     pub(crate) fn report(&self) -> TargetReport {
         self.core.borrow().report()
+    }
+
+    /// Marks of sessions that it asks for.
+    pub(crate) fn marks_wanted(&self) -> Vec<WantedMark> {
+        self.core.borrow().marks_wanted().collect()
     }
 
     fn begin(self: &Rc<Self>, effect: Effect) {

@@ -12,7 +12,10 @@ use emberfs_layout::{
     ByteLen, ChainVersion, ClientId, DiskId, FileSystemId, NodeId, Sequence, TargetId,
 };
 use emberfs_storage_server_chunk_engine::{self as engine, BadBlocks, ChunkKey, FileEngine, Usage};
-use emberfs_wire::cluster::{DiskDamage, DiskReport, Growth, LocalState, TargetReport};
+use emberfs_wire::cluster::{
+    DiskDamage, DiskReport, Growth, LocalState, SessionMark, TargetReport,
+};
+use emberfs_wire::limits::MARKS_MAX;
 use tokio::sync::{Notify, watch};
 
 use super::driver::{Driver, Surroundings};
@@ -104,7 +107,7 @@ impl Targets {
     }
 
     /// Goes by what the heartbeat thread says: begins targets that are new, and passes on chains, ended
-    /// sessions and the lease, in this order, so that no lease is used with an older chain.
+    /// sessions, marks and the lease, in this order, so that no lease is used with an older chain.
     pub(crate) async fn follow(&self, news: &News, around: &Surroundings) {
         around.peers.follow(news);
         {
@@ -128,11 +131,15 @@ impl Targets {
                 driver.feed(Input::Chain(chain.as_ref().clone()));
             }
         }
-        let ended: Vec<ClientId> = news.ended.to_vec();
+        let (ended, marks): (Vec<ClientId>, Vec<SessionMark>) =
+            (news.ended.to_vec(), news.marks.to_vec());
         self.ended.set(self.ended.get().max(news.ended_to));
         self.each(|driver| {
             if !ended.is_empty() {
                 driver.feed(Input::Ended(ended.clone()));
+            }
+            if !marks.is_empty() {
+                driver.feed(Input::Marks(marks.clone()));
             }
             driver.feed(Input::Lease { until: news.lease_until });
         });
@@ -150,7 +157,9 @@ impl Targets {
         });
         let disks = self.disks.iter().map(OpenDisk::report);
         let (targets, disks) = (targets.collect(), disks.collect());
-        let now = ShardReport { targets, disks, ended: self.ended.get() };
+        let marks_wanted = drivers.values().flatten().flat_map(|driver| driver.marks_wanted());
+        let marks_wanted = marks_wanted.take(MARKS_MAX).collect();
+        let now = ShardReport { targets, disks, ended: self.ended.get(), marks_wanted };
         let mut differs = false;
         report.send_if_modified(|before| {
             differs = before.targets != now.targets;

@@ -1,14 +1,16 @@
 //! Who may be served when: leases, ended sessions, targets that are not in a chain.
 
 use bytes::Bytes;
-use emberfs_layout::{ChainId, ChainVersion, ChunkSize, ClientId, TargetId};
+use emberfs_layout::{ChainId, ChainVersion, ChunkSize, ClientId, Sequence, TargetId};
 use emberfs_wire::chunk::{ChunkChange, Replica};
-use emberfs_wire::cluster::{LocalState, PublicState, TargetReport};
+use emberfs_wire::cluster::{LocalState, PublicState, TargetReport, WantedMark};
+use emberfs_wire::limits::TAGS_OPEN_MAX;
 use emberfs_wire::{FsError, WireError};
+use tokio::time::timeout;
 
 use crate::client::{Client, chunk, replicas};
 use crate::host::{CLUSTER, Host};
-use crate::meta::{LEASE_MS, Meta};
+use crate::meta::{LEASE_MS, Meta, PATIENCE, State};
 
 #[tokio::test]
 async fn without_a_lease_nothing_is_served() {
@@ -63,6 +65,46 @@ async fn writes_of_an_ended_session_are_refused() {
     assert!(!refused.is_transient(), "{refused}");
     let other = Client::connect(8, &host).await;
     assert_eq!(other.read(at, chunk(1, 0)).await.expect("read").as_deref(), Some(&b"before"[..]));
+}
+
+/// Writes of each of two sessions to a chunk that no other is let in after.
+const EACH: u64 = TAGS_OPEN_MAX as u64 / 2;
+
+/// A session that writes no more tells its mark to the leader alone.
+#[tokio::test]
+async fn an_idle_session_holds_up_no_other() {
+    let meta = Meta::start(CLUSTER);
+    let host = Host::start("one", 1, &meta);
+    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let other = Client::connect(6, &host).await;
+    let mut idle = Vec::new();
+    for id in [7, 8] {
+        let client = Client::connect(id, &host).await;
+        for sequence in 1..=EACH {
+            client.write(at, sequence, chunk(1, 0), 0, b"idle").await.expect("written");
+        }
+        idle.push(client);
+    }
+    let refused = other.write(at, 1, chunk(1, 0), 0, b"other").await.expect_err("it is full");
+    assert!(matches!(refused, WireError::Retry { .. }), "{refused}");
+    let wanted = |state: &State| {
+        let asked = &state.beats[&host.node].marks_wanted;
+        idle.iter().any(|c| asked.contains(&WantedMark { client: c.id, chain: at.chain }))
+    };
+    meta.wait("the question", |state| wanted(state).then_some(()));
+    let marks = idle.iter().map(|client| (client.id, Sequence(EACH + 1)));
+    meta.change(|state| state.marks.extend(marks));
+    let let_in = async {
+        while let Err(error) = other.write(at, 1, chunk(1, 0), 0, b"other").await {
+            assert!(matches!(error, WireError::Retry { .. }), "{error}");
+        }
+    };
+    timeout(PATIENCE, let_in).await.expect("the marks are learnt");
+    let late = idle[0].write(at, EACH, chunk(1, 0), 0, b"late").await.expect_err("settled");
+    assert_eq!(late, WireError::from(FsError::Stale));
+    let found = other.read(at, chunk(1, 0)).await.expect("read");
+    assert_eq!(found.as_deref(), Some(&b"other"[..]));
+    meta.wait("the question's end", |state| (!wanted(state)).then_some(()));
 }
 
 /// By then nobody has a list with it: the start is told which sessions live.

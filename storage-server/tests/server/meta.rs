@@ -16,7 +16,7 @@ use emberfs_layout::{
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Pending};
 use emberfs_wire::cluster::{
     Chain, ChainMember, Disk, DomainId, Heartbeat, HeartbeatReply, LocalState, Node, PublicState,
-    Register, RegisterReply, RoutingDelta, TakenIn, TargetReport,
+    Register, RegisterReply, RoutingDelta, SessionMark, TakenIn, TargetReport, WantedMark,
 };
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
 use emberfs_wire::{FsError, Method, Request, WireError, decode, encode};
@@ -57,6 +57,8 @@ pub(crate) struct State {
     forgotten: usize,
     /// What a server that registers is told of sessions: those that live, and the next one's number.
     pub(crate) sessions: (Vec<ClientId>, ClientId),
+    /// The marks that it knows, for all chains.
+    pub(crate) marks: BTreeMap<ClientId, Sequence>,
     /// Whether nobody is taken in any more.
     pub(crate) closed: bool,
 }
@@ -76,6 +78,7 @@ impl Meta {
             ended: Vec::new(),
             forgotten: 0,
             sessions: (Vec::new(), ClientId(0)),
+            marks: BTreeMap::new(),
             closed: false,
         };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
@@ -239,10 +242,16 @@ impl State {
         let known = usize::try_from(beat.ended.get()).expect("a few");
         let ended = self.ended.get(known.max(self.forgotten)..).unwrap_or_default().to_vec();
         let ended_to = Sequence(self.ended.len() as u64);
+        let mark = |&WantedMark { client, chain }: &WantedMark| {
+            let (low_water, version) =
+                (*self.marks.get(&client)?, self.chains.get(&chain)?.version);
+            Some(SessionMark { client, chain, low_water, version })
+        };
+        let marks = beat.marks_wanted.iter().filter_map(mark).collect();
         self.beats.insert(beat.node, beat);
         let again = WireError::Retry { after_ms: 10, text: "muted by the test".to_owned() };
         let lease_ms = self.lease_ms.ok_or(again)?;
-        Ok(HeartbeatReply { lease_ms, routing, ended, ended_to })
+        Ok(HeartbeatReply { lease_ms, routing, ended, ended_to, marks })
     }
 }
 

@@ -3,7 +3,7 @@
 use emberfs_chain_replication::target::{
     Answer, Ask, CallId, Chunks, Input, Installed, OpId, VersionState,
 };
-use emberfs_layout::{ChunkId, TargetId};
+use emberfs_layout::{ChainVersion, ChunkId, TargetId};
 use emberfs_wire::PayloadSums;
 use emberfs_wire::chunk::Replica;
 use emberfs_wire::cluster::{Chain, PublicState};
@@ -14,12 +14,19 @@ use super::copies::asked;
 use super::{Node, Want};
 use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
+use crate::server::News;
 use crate::store::Work;
 
 /// No core gives calls and operations such numbers.
 const FORGED: u64 = u64::MAX / 2;
 
 impl Node {
+    /// Whether it hears of the marks only, and of the chain with the next news.
+    pub(super) fn learns_early(&self, chain: &Chain, news: &News) -> bool {
+        let is_behind = chain.version > self.version && self.version > ChainVersion::NONE;
+        self.planted == Some(Planted::MarksEarly) && is_behind && !news.marks.is_empty()
+    }
+
     /// Whether it refuses what a member refused that it brings up to date.
     pub(super) fn obeys(&self) -> bool {
         self.planted == Some(Planted::SyncingObeyed) && self.obeys_in == self.version

@@ -11,7 +11,7 @@ use emberfs_chain_replication::target::{
     Ask, CallId, Durable, Effect, EndedSessions, Input, Limits, OpId, Reply, RequestId, Target,
 };
 use emberfs_layout::ChainVersion;
-use emberfs_wire::cluster::{Chain, LocalState, TargetReport};
+use emberfs_wire::cluster::{Chain, LocalState, SessionMark, TargetReport, WantedMark};
 use emberfs_wire::{FsError, WireError};
 
 use crate::network::{Address, Message, node_of, target_of};
@@ -138,6 +138,10 @@ impl Node {
         Some(self.core.as_ref()?.report())
     }
 
+    pub(crate) fn marks_wanted(&self) -> Vec<WantedMark> {
+        self.core.as_ref().map_or_else(Vec::new, |core| core.marks_wanted().collect())
+    }
+
     /// Whether changes may be refused since just now because of its store: it has all that its chain has, or
     /// is told so.
     pub(crate) fn refuses(&mut self) -> bool {
@@ -229,12 +233,16 @@ impl Node {
         }
     }
 
-    /// Its server has heard: of its chain, of ended sessions, of a lease, and passes them on in this order.
+    /// Its server has heard: of its chain, of ended sessions, of marks, of a lease, and passes them on in this order.
     pub(crate) fn follow(&mut self, now: u64, chain: Chain, news: &News) -> Vec<Want> {
         if !self.runs() {
             self.restart(news.gone.clone());
         }
         let mut wants = Vec::new();
+        if self.learns_early(&chain, news) {
+            let early = |mark: &SessionMark| SessionMark { version: ChainVersion::NONE, ..*mark };
+            return self.step(now, Input::Marks(news.marks.iter().map(early).collect()));
+        }
         if chain.version > self.version {
             self.version = chain.version;
             let under_way = self.under_way(&chain);
@@ -246,6 +254,10 @@ impl Node {
         }
         if !news.ended.is_empty() {
             wants.extend(self.step(now, Input::Ended(news.ended.clone())));
+        }
+        if !news.marks.is_empty() {
+            wants.push(Want::Count("a server hears a session's mark from the leader"));
+            wants.extend(self.step(now, Input::Marks(news.marks.clone())));
         }
         wants.extend(self.step(now, Input::Lease { until: news.lease_until }));
         wants

@@ -11,7 +11,8 @@ use crate::cluster::{
     AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk,
     DiskDamage, DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
     GetStatus, GetStatusReply, Growth, Heartbeat, HeartbeatReply, Hindrance, LocalState, Node,
-    NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, TakenIn, TargetReport,
+    NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, SessionMark, TakenIn,
+    TargetReport, WantedMark,
 };
 use crate::meta::Time;
 
@@ -111,12 +112,20 @@ fn servers() -> Vec<Sample> {
         disks,
         routing: RoutingVersion(29),
         ended: Sequence(4),
+        marks_wanted: vec![WantedMark { client: ClientId(902), chain: ChainId(4) }],
+    };
+    let mark = SessionMark {
+        client: ClientId(902),
+        chain: ChainId(4),
+        low_water: Sequence(65),
+        version: ChainVersion(3),
     };
     let granted = HeartbeatReply {
         lease_ms: 1500,
         routing: delta(),
         ended: vec![ClientId(900)],
         ended_to: Sequence(5),
+        marks: vec![mark],
     };
     let routing = GetRoutingReply { cluster: CLUSTER, delta: delta() };
     let registered = RegisterReply::TakenIn(TakenIn {

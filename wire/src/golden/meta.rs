@@ -1,8 +1,8 @@
 //! Samples of what clients say to the metadata leader.
 
 use emberfs_layout::{
-    ByteLen, ChangeNumber, ChunkSize, ClientId, DataId, FileLayout, FileOffset, InodeId, Sequence,
-    StripeWidth, TableId, TableVersion,
+    ByteLen, ChainId, ChangeNumber, ChunkSize, ClientId, DataId, FileLayout, FileOffset, InodeId,
+    Sequence, StripeWidth, TableId, TableVersion,
 };
 
 use super::{Sample, bytes_of};
@@ -10,8 +10,9 @@ use crate::meta::inode::FileData;
 use crate::meta::{
     Access, Ask, AskHeld, AskHeldReply, AttributeChange, Attributes, Caller, Cursor, Device,
     EndSession, Entry, HandleId, InodeKind, Mode, Mutate, Mutation, MutationReply, Name, NewNode,
-    OpenSession, OpenSessionReply, Path, Place, Query, QueryReply, RemoveKind, RenameFlags,
-    RenewSession, RenewSessionReply, SetTime, Slot, Space, SymlinkTarget, Time, WrittenRange,
+    OpenChain, OpenSession, OpenSessionReply, Path, Place, Query, QueryReply, RemoveKind,
+    RenameFlags, RenewSession, RenewSessionReply, SetTime, Slot, Space, SymlinkTarget, Time,
+    WrittenRange,
 };
 
 const INODE: InodeId = InodeId(0x0000_0000_0001_0002);
@@ -170,10 +171,12 @@ fn asking() -> Vec<Sample> {
 fn sessions() -> Vec<Sample> {
     let open = OpenSession { start: 8, host: "gpu-17".into(), what: "mount /mnt/ember".into() };
     let opened = OpenSessionReply { client: CLIENT, slots: 64, lease_ms: 30_000 };
+    let waiting = OpenChain { chain: ChainId(4), low_water: Sequence(66) };
+    let renewal = RenewSession { client: CLIENT, others: Sequence(70), open: vec![waiting] };
     vec![
         ("OpenSession", bytes_of(&open)),
         ("OpenSessionReply", bytes_of(&opened)),
-        ("RenewSession", bytes_of(&RenewSession { client: CLIENT })),
+        ("RenewSession", bytes_of(&renewal)),
         ("RenewSessionReply", bytes_of(&RenewSessionReply { lease_ms: 30_000 })),
         ("EndSession", bytes_of(&EndSession { client: CLIENT })),
         ("AskHeld", bytes_of(&AskHeld { inodes: vec![INODE, InodeId(3)] })),

@@ -23,6 +23,6 @@ pub use mutation::{
 pub use name::{Name, NameError, Path, Place, SymlinkTarget};
 pub use query::{Access, Ask, Cursor, Entry, Query, QueryReply, Space};
 pub use session::{
-    AskHeld, AskHeldReply, EndSession, HandleId, OpenSession, OpenSessionReply, RenewSession,
-    RenewSessionReply, Slot,
+    AskHeld, AskHeldReply, EndSession, HandleId, OpenChain, OpenSession, OpenSessionReply,
+    RenewSession, RenewSessionReply, Slot,
 };

@@ -3,11 +3,11 @@
 //! A session is opened before anything is changed, renewed while its client lives, and ended by it or by
 //! the leader when it was silent for too long. Its number is never used again.
 
-use emberfs_layout::{ClientId, InodeId, Sequence};
+use emberfs_layout::{ChainId, ClientId, InodeId, Sequence};
 use minicbor::{Decode, Encode};
 
 use crate::codec::list;
-use crate::limits::ENTRIES_PAGE_MAX;
+use crate::limits::{ENTRIES_PAGE_MAX, OPEN_CHAINS_MAX};
 
 /// Names one open file of a session, chosen by the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -57,12 +57,38 @@ pub struct OpenSessionReply {
     pub lease_ms: u32,
 }
 
-/// A session's sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// A session's sign of life, with its low-water marks: for servers that hear of none while it writes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RenewSession {
     /// The session.
     #[n(0)]
     pub client: ClientId,
+    /// The mark of all chains but those of [`Self::open`].
+    #[n(1)]
+    pub others: Sequence,
+    /// Chains to which it has writes under way, those with the lowest marks: no other waits for what is open to them.
+    #[cbor(n(2), decode_with = "list::<OPEN_CHAINS_MAX, _, _>")]
+    pub open: Vec<OpenChain>,
+}
+
+/// A chain to which a session has writes under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct OpenChain {
+    /// Which chain.
+    #[n(0)]
+    pub chain: ChainId,
+    /// Its mark, which is the first of them.
+    #[n(1)]
+    pub low_water: Sequence,
+}
+
+impl RenewSession {
+    /// The mark of a chain: the session's writes to it below this are settled.
+    #[must_use]
+    pub fn low_water(&self, chain: ChainId) -> Sequence {
+        let open = self.open.iter().find(|open| open.chain == chain);
+        open.map_or(self.others, |open| open.low_water)
+    }
 }
 
 /// Answers [`RenewSession`]. A session that was ended gets

@@ -1,11 +1,13 @@
 //! Limits, refusals and answers that are rare in a simulation.
 
+use emberfs_wire::cluster::{SessionMark, WantedMark};
 use emberfs_wire::limits::{TAGS_MAX, TAGS_OPEN_MAX};
 use emberfs_wire::replica::FinishSync;
 
 use super::*;
 use crate::target::chunks::ReadResult;
-use crate::target::limits::AGAIN_MS;
+use crate::target::limits::{AGAIN_MS, WANTED_MS};
+use crate::target::{Limits, Target};
 
 impl Stand {
     fn read(&mut self) -> RequestId {
@@ -75,6 +77,51 @@ fn the_first_open_request_of_a_session_is_let_in_beyond_the_usual_tags() {
     let again = Tag { client: ClientId(1 << 20), sequence: Sequence(1) };
     let id = head.change(CHUNK, again, write());
     assert!(head.waits(id));
+}
+
+#[test]
+fn an_idle_session_s_mark_is_asked_for_while_its_tags_are_in_the_way() {
+    let mut head = Stand::new(0, &[Serving]);
+    let limits = Limits { tags_open_max: 2, tags_max: 3, ..Limits::default() };
+    head.target = Target::new(target(0), Loaded::default()).limited(limits);
+    head.follow(&[Serving]);
+    head.step(Input::Lease { until: Millis(u64::MAX) });
+    let wanted = |head: &Stand| head.target.marks_wanted().collect::<Vec<_>>();
+    for sequence in 1..=2 {
+        head.write(sequence);
+        head.stored();
+    }
+    let by_other = |head: &mut Stand| {
+        let tag = Tag { client: ClientId(2), sequence: Sequence(2) };
+        head.change(CHUNK, tag, write())
+    };
+    assert_eq!(wanted(&head), []);
+    let refused = by_other(&mut head);
+    assert!(matches!(head.answer(refused), Err(WireError::Retry { .. })));
+    assert_eq!(wanted(&head), [WantedMark { client: ClientId(1), chain: ChainId(1) }]);
+    head.later(WANTED_MS);
+    assert_eq!(wanted(&head), [], "nobody came again");
+    let current = head.target.report().chain;
+    let mark = |chain, low_water, version| {
+        let (client, chain, low_water) = (ClientId(1), ChainId(chain), Sequence(low_water));
+        Input::Marks(vec![SessionMark { client, chain, low_water, version }])
+    };
+    head.step(mark(1, 1, current));
+    head.step(mark(2, 3, current));
+    head.step(mark(1, 3, current.next()));
+    let refused = by_other(&mut head);
+    assert!(
+        matches!(head.answer(refused), Err(WireError::Retry { .. })),
+        "none is settled here, and under this version"
+    );
+    head.step(mark(1, 3, current));
+    let let_in = by_other(&mut head);
+    head.stored();
+    assert!(head.is_updated(let_in));
+    head.later(0);
+    assert_eq!(wanted(&head), [], "its tags are gone");
+    let late = head.write(2);
+    assert!(head.is_refused(late, FsError::Stale), "for ever");
 }
 
 #[test]

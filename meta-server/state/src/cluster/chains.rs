@@ -84,6 +84,18 @@ pub fn placed_chain(view: &dyn View, id: ChainId) -> Result<Option<PlacedChain>,
     record.map(|record| placed(record, |target| place(view, target))).transpose()
 }
 
+/// The version of a chain.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn chain_version(
+    view: &dyn View,
+    id: ChainId,
+) -> Result<Option<ChainVersion>, StoreError> {
+    let record: Option<ChainRecord> = get_record(view, &Item::Chain(id).key())?;
+    Ok(record.map(|record| record.chain.version))
+}
+
 /// All chains with their places, by number. They change only with the routing version: whoever needs
 /// them often keeps them by it.
 ///
