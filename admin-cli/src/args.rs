@@ -34,27 +34,67 @@ const EVERY: &str = "Options of every command";
 
 const UP_EXAMPLES: &str = "\
 Examples:
+  emberfs up                                what is stopped or missing is started, or a first cluster is made
   emberfs up --mount ~/ember                a cluster, mounted
   emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
   emberfs up --dir /data/ember --name big   elsewhere, under a name of its own
+`emberfs down` stops it, and the next `emberfs up` brings the same files back. To be rid of it for good, stop it, and
+remove DIR and its entry in clusters.toml (`emberfs cluster list`; `emberfs config show` says where that file is).
+
+--meta, --storage, --disks and --replicas are decided once, when it is made. Servers are processes of this machine, and
+a disk is a directory in DIR: who loses what DIR lies on loses all copies.
 
 It waits for all that passes by itself, a server that starts, say. Exit status, once all runs, as of `emberfs status`:
 0 healthy; 1 degraded, or failed; 2 unavailable. What is wrong then is said.";
 
 const DOWN_NOTES: &str = "\
+Examples:
+  emberfs down                  the only cluster that is known
+  emberfs down --cluster big    that of this name
+  emberfs down --timeout 300    where a mount has much to write
+
 It is the cluster in --dir, or that which --cluster or $EMBERFS_CLUSTER names, or the only one that is known, where
-`emberfs up` has made that on this machine. All that `up --mount` has mounted is unmounted first; nothing is stopped
-where that fails.";
+`emberfs up` has made that on this machine. All that `up --mount` has mounted is unmounted first, and has --timeout to
+write what it has; where it is in use, or has not written all by then, nothing is stopped, and what to do is said. A
+mount made otherwise stays, and waits until the cluster is up again.
+
+A mount with `-o deadline` gives up by itself what does not get on for so long: that is lost, and named.
+
+Exit status: 0 stopped, or nothing ran; 1 not stopped, or not all of it, or bytes of a mount are lost.";
 
 const MOUNT_EXAMPLES: &str = "\
 Examples:
   emberfs mount ~/ember
-  emberfs mount /mnt/data -o ro,allow_other
+  emberfs --cluster host-1:7000 mount /mnt/data -o ro,allow_other
+  emberfs mount /mnt/data -o deadline=60
+
+It returns when it is mounted; a daemon serves it from then on. `emberfs umount PATH` ends both.
+
+Options, with commas between them:
+  ro                     nothing can be changed by it
+  allow_other            other users may use it too; root's mounts are always so
+  deadline=SECONDS       a call that waits for longer fails, and what does not get on for so long when it is unmounted is
+                         lost; without it both wait for as long as the cluster is away
+  direct_io              no page cache
+  noexec, noatime, …     as mount(8) has them; nosuid and nodev hold, unless root says `suid` or `dev`
+  log=FILE               where the daemon logs; else root's in /var/log/emberfs, others' in ~/.local/state/emberfs
+  log_level=LEVEL        how much: error, warn, info, debug, trace
+  remount                with others: changes `ro` and the like of a mount that is there
+
 Once /sbin/mount.emberfs is installed, also:
-  mount -t emberfs host-1:7000,host-2:7000:/ /mnt/data";
+  mount -t emberfs host-1:7000,host-2:7000:/ /mnt/data
+of which mount(8) hides `suid` and `dev`: there they are `allow_suid` and `allow_dev`.";
 
 const UMOUNT_NOTES: &str = "\
-The mount's daemon goes on until it has written all, also without this command: again, it waits for it again.
+Examples:
+  emberfs umount ~/ember
+  emberfs umount ~/ember --timeout 300    where it has much to write
+  emberfs umount ~/ember --force          also if programs use it; what it cannot write in 30 s is lost
+
+Where a program has something of it open, or its directory there, nothing is unmounted. Else nobody finds files by PATH
+any more, and the mount's daemon writes what it has. The daemon goes on until it has written all, also without this
+command: called again, that waits for it again. What it waits for is said. A mount with `-o deadline` gives up by
+itself what does not get on for so long: that is lost, and named.
 
 Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, as it is in
 use or no EmberFS, not all written yet, or bytes are lost.";
@@ -174,13 +214,13 @@ pub(crate) enum Command {
     /// Start a cluster on this machine, or what is missing of it
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
-    /// Stop a cluster that `up` started, once its mounts have written all; nothing is lost
+    /// Stop a cluster that `up` started, once its mounts have written all: every file is there at the next `up`
     #[command(after_help = DOWN_NOTES)]
     Down {
         /// Where it is kept; by default where clusters.toml says
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
-        /// Also if its mount is in use; what mounts cannot write in time is lost, and named
+        /// Also if its mount is in use; what mounts cannot write in --timeout is lost, and named
         #[arg(long)]
         force: bool,
     },
@@ -192,7 +232,7 @@ pub(crate) enum Command {
         /// Where; the directory is made if it is not there
         #[arg(value_hint = ValueHint::DirPath)]
         path: PathBuf,
-        /// Mount options, with commas between them: ro, allow_other, direct_io, deadline=SECONDS, log=FILE, …
+        /// Mount options, with commas between them: see below
         #[arg(short = 'o', value_name = "OPTIONS")]
         options: Vec<String>,
         /// Stay until it is unmounted, and log to standard error
@@ -205,7 +245,7 @@ pub(crate) enum Command {
         /// Where it is, or was, mounted
         #[arg(value_hint = ValueHint::DirPath)]
         path: PathBuf,
-        /// Also if it is in use; what it cannot write in time is lost, and named
+        /// Also if it is in use; what it cannot write in --timeout is lost, and named
         #[arg(long)]
         force: bool,
     },
@@ -430,6 +470,10 @@ mod tests {
         assert!(!parse(&["emberfs", "--help"]).use_stderr());
         assert!(parse(&["emberfs", "up", "--name", "a:1"]).to_string().contains("letters, digits"));
         assert!(parse(&["emberfs", "cat", "/local"]).to_string().contains("ember:/path"));
+        for wildcard in ["0.0.0.0:7000", "a:1,[::]:7000"] {
+            let said = parse(&["emberfs", "--cluster", wildcard, "status"]).to_string();
+            assert!(said.contains("where a server listens"), "{said}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-use emberfs_client::{Client, ClientOptions, Cluster, ClusterAddress, Directory};
+use anyhow::{Result, bail};
+use emberfs_client::{Client, ClientOptions, Cluster, ClusterAddress, Directory, DirectoryError};
 
 use crate::args::Named;
 
@@ -24,7 +24,20 @@ pub(crate) struct Connection {
 impl Connection {
     /// Where the cluster is.
     pub(crate) fn address(&self) -> Result<ClusterAddress> {
-        Ok(Directory::of_user()?.find(self.cluster.as_deref())?)
+        let directory = Directory::of_user()?;
+        match directory.find(self.cluster.as_deref()) {
+            Err(DirectoryError::Unnamed { path, known }) => {
+                let which = "which cluster? Say --cluster NAME or --cluster HOST:PORT, or set EMBERFS_CLUSTER";
+                let file = path.display();
+                match directory.list()?.is_empty() {
+                    true => {
+                        bail!("{which}; {file} knows none. `emberfs up` makes one on this machine")
+                    }
+                    false => bail!("{which}; known in {file}: {known}"),
+                }
+            }
+            found => Ok(found?),
+        }
     }
 
     /// Connects to ask and order.

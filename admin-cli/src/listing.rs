@@ -13,6 +13,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use emberfs_client::Time;
 use serde_json::{Map, Value, json};
 
+use crate::printable::printable;
+
 /// Number of the form of all JSON that is printed.
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -91,7 +93,7 @@ impl Listing {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.replace(char::is_control, "?"),
+        Value::String(text) => printable(text),
         Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TryMapValueParser, TypedValueParser, ValueParserFactory};
 
+use crate::printable::printable;
+
 /// What begins a path in the cluster.
 const SCHEME: &str = "ember:";
 
@@ -49,15 +51,11 @@ impl ValueParserFactory for ClusterPath {
 impl ClusterPath {
     /// The last name, of what is to be made, moved or removed by it.
     pub(crate) fn name(&self) -> Result<&OsStr, String> {
-        let bytes = self.0.as_os_str().as_bytes();
-        let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-        match bytes[..end].rsplit(|byte| *byte == b'/').next() {
-            None | Some(b"") => Err(format!("{self} is the root, which stays as it is")),
-            Some(last @ (b"." | b"..")) => {
-                Err(format!("{self} ends in `{}`: say its name", last.escape_ascii()))
-            }
-            Some(name) => Ok(OsStr::from_bytes(name)),
-        }
+        let last = last(&self.0);
+        own_name(&self.0).ok_or_else(|| match last.as_bytes() {
+            b"" => format!("{self} is the root, which stays as it is"),
+            dots => format!("{self} ends in `{}`: say its name", dots.escape_ascii()),
+        })
     }
 
     /// Whether it is written as only a directory is.
@@ -67,9 +65,10 @@ impl ClusterPath {
 
     /// The same without slashes at its end: of a symbolic link, the link itself.
     pub(crate) fn without_slashes(&self) -> &Path {
-        let bytes = self.0.as_os_str().as_bytes();
-        let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(1, |last| last + 1);
-        Path::new(OsStr::from_bytes(&bytes[..end.min(bytes.len())]))
+        match trimmed(&self.0) {
+            b"" => Path::new("/"),
+            path => Path::new(OsStr::from_bytes(path)),
+        }
     }
 
     /// As programs read it: nothing is left out but what is no text.
@@ -84,9 +83,27 @@ fn in_cluster(path: &OsStr) -> Option<PathBuf> {
     Some(Path::new("/").join(OsStr::from_bytes(path)))
 }
 
+/// Without slashes at its end; nothing is left of the root.
+fn trimmed(path: &Path) -> &[u8] {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    &bytes[..end]
+}
+
+/// What stands last in it, between slashes or behind one: nothing in the root.
+fn last(path: &Path) -> &OsStr {
+    let last = trimmed(path).rsplit(|byte| *byte == b'/').next();
+    OsStr::from_bytes(last.unwrap_or_default())
+}
+
+/// The last name of a path; `None` if that is not its own: the root's, or that of a directory by `.` or `..`.
+pub(crate) fn own_name(path: &Path) -> Option<&OsStr> {
+    Some(last(path)).filter(|last| !matches!(last.as_bytes(), b"" | b"." | b".."))
+}
+
 /// As people read it, who do not want it to move their terminal.
 pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string().replace(char::is_control, "?")
+    printable(&path.display().to_string())
 }
 
 impl fmt::Display for Location {
@@ -141,6 +158,17 @@ mod tests {
         assert_eq!(found("ember:/a/b//"), (true, "/a/b".into()));
         assert_eq!(found("ember:/a"), (false, "/a".into()));
         assert_eq!(found("ember:").1, Path::new("/"));
+    }
+
+    #[test]
+    fn a_name_is_told_from_a_way_to_it() {
+        let of = |path| own_name(Path::new(path)).and_then(OsStr::to_str);
+        for (path, name) in [("a", "a"), ("a/b", "b"), ("/a/b//", "b"), ("a/...", "...")] {
+            assert_eq!(of(path), Some(name));
+        }
+        for path in ["", "/", ".", "..", "a/.", "a/./", "a/..", "./"] {
+            assert_eq!(of(path), None, "{path}");
+        }
     }
 
     #[test]

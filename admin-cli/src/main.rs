@@ -7,14 +7,15 @@
 mod args;
 mod commands;
 mod connection;
-mod counted;
 mod exit;
 mod health;
 mod listing;
 mod local;
 mod location;
+mod log;
 mod mount_daemon;
 mod mountpoint;
+mod printable;
 mod spinner;
 
 use std::process::ExitCode;

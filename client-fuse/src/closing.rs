@@ -84,7 +84,9 @@ impl Closing<'_> {
             if left.is_less_than(&before) {
                 moved = now;
             }
-            self.presence.say(Said::Writing(left.to_string()));
+            let unwritten = left.unwritten(self.deadline);
+            let end = unwritten.end();
+            self.presence.say(Said::Writing(unwritten));
             if let Some(deadline) = self.deadline.filter(|deadline| now - moved >= *deadline) {
                 return Err(self.lost(format!("nothing got on for {} s", deadline.as_secs_f32())));
             }
@@ -95,7 +97,8 @@ impl Closing<'_> {
                     }
                     left => format!("still writing {left}"),
                 };
-                self.tell(&format!("{what}; a second signal gives it up"));
+                let end = end.map_or_else(String::new, |end| format!("; {end}"));
+                self.tell(&format!("{what}{end}; a second signal gives it up at once"));
                 next_line = now + pause;
                 pause = LAST_LINES.min(2 * pause);
             }

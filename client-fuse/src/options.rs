@@ -3,7 +3,9 @@
 //! | `-o` | what it does |
 //! | --- | --- |
 //! | `ro`, `rw` | changes nothing, or may |
-//! | `suid`, `nosuid`, `dev`, `nodev`, `exec`, `noexec` | as `mount(8)` has them; `nosuid` and `nodev` hold unless said otherwise |
+//! | `exec`, `noexec`, `nosuid`, `nodev` | as `mount(8)` has them; `nosuid` and `nodev` hold unless said otherwise |
+//! | `suid`, `dev` | root only: programs of others' rights, device files. `mount(8)` takes them for its defaults and does not pass them on: there, and in `/etc/fstab`, say `allow_suid`, `allow_dev` |
+//! | `allow_suid`, `allow_dev` | the same, also by way of `mount(8)`; a `remount` withdraws them where it does not say them again |
 //! | `noatime`, `relatime`, `dirsync`, … | as `mount(8)` has them |
 //! | `allow_other` | other users may use the mount; root's mounts are always so |
 //! | `direct_io` | no page cache |
@@ -64,6 +66,12 @@ pub enum OptionError {
         /// What is wrong with it.
         why: String,
     },
+    /// Something that only root may ask for.
+    #[error("-o {option}: only root may ask for it: other users' mounts are always nosuid,nodev")]
+    RootOnly {
+        /// What was given.
+        option: String,
+    },
     /// A part of a cluster, which cannot be mounted alone.
     #[error("{source_name}: only the root can be mounted: HOSTS:/ or NAME")]
     NotTheRoot {
@@ -81,7 +89,9 @@ const FLAGS: &[(&str, MountFlags, bool)] = &[
     ("rw", MountFlags::RDONLY, false),
     ("suid", MountFlags::NOSUID, false),
     ("nosuid", MountFlags::NOSUID, true),
+    ("allow_suid", MountFlags::NOSUID, false),
     ("dev", MountFlags::NODEV, false),
+    ("allow_dev", MountFlags::NODEV, false),
     ("nodev", MountFlags::NODEV, true),
     ("exec", MountFlags::NOEXEC, false),
     ("noexec", MountFlags::NOEXEC, true),
@@ -97,6 +107,9 @@ const FLAGS: &[(&str, MountFlags, bool)] = &[
     ("dirsync", MountFlags::DIRSYNC, true),
 ];
 
+/// Flags that hold unless root says otherwise: for others `fusermount3` sets them whatever is asked for.
+const ROOTS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
+
 /// Words of `/etc/fstab` that are for others to read.
 const ACCEPTED: &[&str] = &[
     "defaults", "_netdev", "auto", "noauto", "nofail", "user", "nouser", "users", "owner", "group",
@@ -109,6 +122,15 @@ impl MountOptions {
     /// # Errors
     /// [`OptionError`].
     pub fn new(source: &str, path: PathBuf, words: &[String]) -> Result<Self, OptionError> {
+        Self::of(source, path, words, rustix::process::geteuid().is_root())
+    }
+
+    fn of(
+        source: &str,
+        path: PathBuf,
+        words: &[String],
+        is_root: bool,
+    ) -> Result<Self, OptionError> {
         let (cluster, inside) = match source.split_once('/') {
             Some((cluster, inside)) => (cluster.strip_suffix(':').unwrap_or(cluster), inside),
             None => (source, ""),
@@ -123,8 +145,8 @@ impl MountOptions {
             source: source.to_owned(),
             cluster: cluster.to_owned(),
             path: std::path::absolute(&path).unwrap_or(path),
-            flags: MountFlags::NOSUID | MountFlags::NODEV,
-            allow_other: rustix::process::geteuid().is_root(),
+            flags: ROOTS,
+            allow_other: is_root,
             direct_io: false,
             remount: false,
             deadline: None,
@@ -133,12 +155,15 @@ impl MountOptions {
         };
         let words = words.iter().flat_map(|words| words.split(','));
         options.remount = words.clone().any(|word| word == "remount");
-        words.filter(|word| !word.is_empty()).try_for_each(|word| options.take(word))?;
+        words.filter(|word| !word.is_empty()).try_for_each(|word| options.take(word, is_root))?;
         Ok(options)
     }
 
-    fn take(&mut self, word: &str) -> Result<(), OptionError> {
+    fn take(&mut self, word: &str, is_root: bool) -> Result<(), OptionError> {
         if let Some((_, flag, set)) = FLAGS.iter().find(|(name, ..)| *name == word) {
+            if !is_root && !set && ROOTS.contains(*flag) {
+                return Err(OptionError::RootOnly { option: word.to_owned() });
+            }
             self.flags.set(*flag, *set);
             return Ok(());
         }
@@ -181,7 +206,25 @@ mod tests {
     use super::*;
 
     fn parsed(source: &str, words: &str) -> Result<MountOptions, OptionError> {
-        MountOptions::new(source, "/mnt".into(), &[words.to_owned()])
+        MountOptions::of(source, "/mnt".into(), &[words.to_owned()], true)
+    }
+
+    /// `mount(8)` has `suid` and `dev` for defaults, and so passes neither on.
+    #[test]
+    fn rights_and_devices_are_roots_to_allow_and_never_allowed_unsaid() {
+        let flags = |words: &str| parsed("c", words).expect("root may").flags;
+        let both = MountFlags::NOSUID | MountFlags::NODEV;
+        assert_eq!(flags("rw"), both);
+        for words in ["suid,dev", "allow_suid,allow_dev"] {
+            assert_eq!(flags(words), MountFlags::empty(), "{words}");
+            assert_eq!(flags(&format!("{words},nosuid,nodev")), both, "the last word counts");
+        }
+        let of_user = |word: &str| MountOptions::of("c", "/mnt".into(), &[word.to_owned()], false);
+        for word in ["suid", "dev", "allow_suid", "allow_dev"] {
+            let said = of_user(word).expect_err("root only").to_string();
+            assert!(said.starts_with(&format!("-o {word}: only root may")), "{said}");
+        }
+        assert_eq!(of_user("nosuid,nodev,exec").map(|options| options.flags), Ok(both));
     }
 
     #[test]

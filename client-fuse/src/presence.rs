@@ -1,7 +1,7 @@
 //! How `emberfs umount` and `emberfs down` find this daemon, and hear what it still has to do.
 //!
 //! It listens at a socket that every command can find; where, and what it says there, is described in
-//! `client-fuse/mounts/src/said.rs`.
+//! `client-fuse/mounts/src/socket.rs` and `said.rs`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -166,6 +166,8 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixStream as Stream};
 
+    use emberfs_client_fuse_mounts::Unwritten;
+
     use super::*;
 
     /// A name that no other test takes.
@@ -212,8 +214,9 @@ mod tests {
         presence.listen(bind(&name).expect("free"), "cluster /m\n".to_owned());
         let mut stream = knock(&name).expect("there");
         assert_eq!(heard(&mut stream, "mounted"), ["cluster /m", "mounted"]);
-        presence.say(Said::Writing("1 file".to_owned()));
-        assert_eq!(heard(&mut stream, "writing 1 file"), ["writing 1 file"]);
+        presence.say(Said::Writing(Unwritten { files: 1, ..Unwritten::default() }));
+        let writing = "writing files=1 bytes=0";
+        assert_eq!(heard(&mut stream, writing), [writing]);
         presence.end(Said::Lost("all".to_owned())).await;
         assert_eq!(heard(&mut stream, "lost all"), ["lost all"]);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use emberfs_client::{Client, ClientError, ClientOptions, Cluster, Directory};
-use emberfs_client_fuse_mounts::Said;
+use emberfs_client_fuse_mounts::{Said, Unwritten};
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
@@ -148,7 +148,7 @@ async fn unmount(session: &mut Session) -> Result<()> {
 /// Says how it ended, to all who want to know.
 async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> Result<()> {
     let Err(lost) = closed else {
-        presence.say(Said::Writing(String::new()));
+        presence.say(Said::Writing(Unwritten::default()));
         // Where no metadata server answers any more, the session ends by itself.
         match timeout(FAREWELL_MAX, client.close()).await {
             Ok(Ok(())) => tracing::info!("all is written"),

@@ -97,33 +97,42 @@ impl Fs {
         self.meta.make_node(position(path.as_ref())?, mode, NewNode::Directory).await
     }
 
-    /// Makes a directory and all above it that are not there; one that is there is no error.
+    /// Makes a directory and all above it that are not there; one that is there is no error. As `mkdir -p` has it, what
+    /// stands before a `..` is made too.
     ///
     /// # Errors
     /// [`FsError::NotADirectory`] if something else has one of the names, or another [`ClientError`].
     pub async fn mkdir_all(&self, path: impl AsRef<Path>) -> Result<(), ClientError> {
+        // Also what is too long by what says nothing: slashes at the end, or a `.` behind a name.
+        place(path.as_ref())?;
         // From the whole path upwards to what is there, then down again.
-        let mut missing = vec![path.as_ref()];
+        let mut missing = vec![path.as_ref().components().as_path()];
         while let Some(path) = missing.pop() {
-            if path.file_name().is_none() {
-                continue; // the root, or a path that ends in `..` and names what must be there
-            }
-            match self.mkdir(path).await {
-                Ok(_) => {}
-                Err(ClientError::Fs(FsError::Exists)) => {
-                    if self.stat(path).await?.kind != InodeKind::Directory {
-                        return Err(FsError::NotADirectory.into());
-                    }
-                }
+            let made = match path.file_name() {
+                Some(_) => self.mkdir(path).await.map(|_| ()),
+                // The root, or one that goes up again from what must be there.
+                None => self.must_be_directory(path).await,
+            };
+            match made {
+                Ok(()) => {}
+                Err(ClientError::Fs(FsError::Exists)) => self.must_be_directory(path).await?,
                 Err(ClientError::Fs(FsError::NotFound)) => {
-                    let parent = path.parent().filter(|parent| parent.file_name().is_some());
-                    let parent = parent.ok_or(FsError::NotFound)?;
+                    let can_be_made =
+                        |path: &&Path| path.file_name().is_some() || path.ends_with("..");
+                    let parent = path.parent().filter(can_be_made).ok_or(FsError::NotFound)?;
                     missing.extend([path, parent]);
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    async fn must_be_directory(&self, path: &Path) -> Result<(), ClientError> {
+        match self.stat(path).await?.kind {
+            InodeKind::Directory => Ok(()),
+            _ => Err(FsError::NotADirectory.into()),
+        }
     }
 
     /// Removes anything but a directory.

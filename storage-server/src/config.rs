@@ -64,7 +64,7 @@ described! {
         pub listen_beyond_loopback_without_authentication: bool,
         /// Its own directory, which remembers its number. Empty or missing at the first start.
         pub directory: PathBuf,
-        /// The directories of its disks, each formatted once by `emberfs-storage format-disk`.
+        /// The directories of its disks, each formatted once by `emberfs disk format`.
         pub disks: Vec<PathBuf>,
         /// Threads that own the disks. Default: as many as disks, at most as many as cores; more would wait
         /// for each other.
@@ -211,6 +211,7 @@ mod tests {
             ("memory_mib = 2000000000", "memory_mib: 2000000000, expected at most 1073741824"),
             ("disk_mib_max = 1", "disk_mib_max: 1, expected at least 64"),
             ("advertise = [\"nowhere\"]", "no port"),
+            ("advertise = [\"[::]:7100\"]", "`[::]:7100` is no address: a wildcard"),
             ("disk = 1", "unknown field `disk`"),
         ] {
             assert!(said(more).contains(words), "{more}: {}", said(more));

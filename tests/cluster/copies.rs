@@ -284,6 +284,8 @@ async fn an_interrupted_copy_ends_where_no_metadata_server_answers() {
             let (code, said) = copy.end().await;
             assert_eq!(code, Some(130), "{said}");
             assert!(said.contains("interrupted: nothing was copied"), "{said}");
+            let after = said.split_once("stopping: ").expect("it says so").1;
+            assert!(!after.contains("WARN"), "what it left behind is no news: {said}");
         }
         cluster.signal("meta-1", "CONT");
         cluster.up();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::local::LocalCluster;
-use crate::verbs::{SINGLE, hold};
+use crate::verbs::{SINGLE, hold, same};
 
 /// Runs `emberfs` under a mask, which must succeed.
 fn under(cluster: &LocalCluster, umask: &str, words: &[&str]) {
@@ -263,6 +263,34 @@ fn pipes_and_files_without_a_length_are_read_to_their_end() {
         &[
             (&["cp", "ember:/piped", "/dev/null"], 0, &[]),
             (&["cp", "ember:/piped", "/dev/full"], 1, &["piped to /dev/full: No space left"]),
+        ],
+    );
+    cluster.down();
+}
+
+/// What stands before a `..` is made too, and a `.` is nothing.
+#[test]
+fn directories_are_made_with_all_that_lead_to_them() {
+    let cluster = LocalCluster::start(&SINGLE);
+    let folder = cluster.folder();
+    for way in ["a/./b/../../c/.", "./d/e/..", "a/b", "..", "a/b/../b//"] {
+        let local = folder.path().join("top/in").join(way);
+        let made = Command::new("mkdir").arg("-p").arg(&local).status().expect("coreutils");
+        assert!(made.success(), "{way}");
+        cluster.must(&["mkdir", "-p", &format!("ember:/top/in/{way}")]);
+    }
+    let back = folder.path().join("back");
+    cluster.must(&["cp", "-r", "ember:/top", &back.to_string_lossy()]);
+    same(&folder.path().join("top"), &back);
+    let link = folder.path().join("link");
+    symlink("nowhere", &link).expect("a link");
+    cluster.must(&["cp", "-r", &link.to_string_lossy(), "ember:/link"]);
+    hold(
+        &cluster,
+        &[
+            (&["mkdir", "-p", "ember:/link"], 1, &["ember:/link: no such file"]),
+            (&["mkdir", "-p", "ember:/link/../d"], 1, &["no such file"]),
+            (&["mkdir", "ember:/top/."], 1, &["ends in `.`: say its name"]),
         ],
     );
     cluster.down();

@@ -21,10 +21,14 @@ const EMBERFS: Cases<'_> = &[
     (&["--cluster", "host:99999", "status"], "number up to 65535"),
     (&["--cluster", "host:port", "ls"], "host:port"),
     (&["--cluster", "a:1,b", "node", "list"], "`b` is no address"),
+    (
+        &["--cluster", "[::]:7000", "status"],
+        "`[::]:7000` is no address: a wildcard is where a server listens",
+    ),
     (&["status", "--timeout", "soon"], "number of seconds"),
     (&["status", "--timeout=-1"], "--timeout"),
     (&["status", "more"], "more"),
-    (&["up", "--dir", "new", "--replicas", "0"], "--replicas 0"),
+    (&["up", "--dir", "new", "--replicas", "0"], "--replicas 0: no copy keeps nothing"),
     (&["up", "--dir", "new", "--replicas", "4"], "--replicas 4"),
     (&["up", "--dir", "new", "--storage", "0"], "one storage server"),
     (&["up", "--dir", "new", "--disks", "0"], "one disk"),
@@ -73,6 +77,7 @@ const FUSE: Cases<'_> = &[
     (&["local", ".", "-o", "log_level=x=lowd"], "-o log_level=x=lowd"),
     (&["local:/sub", "."], "only the root can be mounted"),
     (&["host:99999:/", "."], "number up to 65535"),
+    (&["0.0.0.0:7000:/", "."], "a wildcard is where a server listens"),
 ];
 
 const SERVER: Cases<'_> = &[

@@ -19,7 +19,7 @@ fn make_tree(top: &Path) {
     std::os::unix::fs::symlink("a/one", top.join("link")).expect("a link");
 }
 
-fn same(one: &Path, other: &Path) {
+pub(crate) fn same(one: &Path, other: &Path) {
     let compared = Command::new("diff").arg("-r").args([one, other]).output().expect("diff");
     let said = String::from_utf8_lossy(&compared.stdout);
     assert!(compared.status.success(), "{said}");
@@ -38,7 +38,8 @@ fn files_go_in_and_out_and_stay() {
     assert_eq!(cluster.must(&["cat", "ember:/in/a/one"]), "1");
     assert_eq!(cluster.must(&["ls", "ember:/in"]), "a\nlink\nnothing\n");
 
-    cluster.must(&["mkdir", "-p", "ember:/x/y"]);
+    cluster.must(&["mkdir", "-p", "ember:/x/./no/../y/."]);
+    assert_eq!(cluster.must(&["ls", "ember:/x"]), "no\ny\n");
     cluster.must(&["mv", "ember:/in/a", "ember:/x/y"]);
     cluster.must(&["cp", "-r", "ember:/x/y/a", "ember:/copy"]);
     let stat = cluster.must(&["stat", "ember:/copy/b/large", "--json"]);

@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::local::LocalCluster;
-use crate::mounted::{Mounted, cluster, refused, until};
+use crate::mounted::{Mounted, cluster, refused, until, words};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 1 << 20;
@@ -70,5 +70,32 @@ async fn what_was_not_written_is_no_zeros_to_who_reads_a_removed_file() {
     drop(reader);
     until("it is given up", || !open());
     mount.leave();
+    cluster.down();
+}
+
+/// What a program was told of holds the end of the mount up: how that is ended is said at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_unmounts_is_told_that_there_is_no_space() {
+    let Some(cluster) = cluster("who_unmounts_is_told_that_there_is_no_space", &[]) else { return };
+    shrink(&cluster, 100);
+    let mut mount = Mounted::start(&cluster, "");
+    let writer = fs::File::create_new(mount.at("f")).expect("made");
+    fill(&cluster).await;
+    writer.write_all_at(&vec![2; 4 * CHUNK], 0).expect("gathered");
+    refused(writer.sync_all(), Errno::NOSPC.raw_os_error());
+    drop(writer);
+    let path = mount.path().display().to_string();
+    let output = cluster.emberfs(&["umount", "--timeout", "3", &path]);
+    let said = words(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let step = format!(
+        "The cluster has no space: delete files, or `emberfs umount {path} --force` (loses "
+    );
+    let waiting: Vec<_> = said.lines().filter(|line| line.starts_with("waiting: ")).collect();
+    assert_eq!(waiting.len(), 1, "numbers do not change: {said}");
+    assert!(waiting[0].contains(&step) && said.contains("after 3 s "), "{said}");
+    cluster.must(&["rm", "ember:/filler"]);
+    cluster.must(&["umount", &path]);
+    assert!(mount.wait().success(), "{}", mount.log());
     cluster.down();
 }

@@ -178,6 +178,23 @@ fn a_deadline_gives_up_what_waits() {
     end(&cluster);
 }
 
+/// It hears that the daemon will not wait for as long as it takes, and then what is lost.
+#[test]
+fn who_unmounts_is_told_of_the_deadline() {
+    let Some(cluster) = cluster("who_unmounts_is_told_of_the_deadline", &[]) else { return };
+    let mut mount = Mounted::start(&cluster, "deadline=5");
+    fs::create_dir(mount.at("d")).expect("made");
+    cluster.signal("storage-1", "STOP");
+    let _holder = Holder::start(&mount.at("d/f"));
+    let path = mount.path().display().to_string();
+    let end = "It gives up once nothing gets on for 5 s (-o deadline): then 1 file loses what is unwritten";
+    let umount = ["umount", "--force", "--timeout", "60", &path];
+    fails(&cluster, &umount, &[STILL_WRITES, end, "nothing got on for 5 s", "lost: d/f ["]);
+    gives_up(&mut mount, &["nothing got on for 5 s before all was"]);
+    assert!(mount.log().contains("gives up once nothing gets on for 5 s"), "{}", mount.log());
+    self::end(&cluster);
+}
+
 #[test]
 fn who_unmounts_waits_until_all_is_written() {
     let Some(stuck) = Stuck::start("who_unmounts_waits_until_all_is_written") else { return };

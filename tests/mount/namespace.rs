@@ -69,7 +69,8 @@ fn who_is_not_root_mounts_too() {
          kill -9 $fuse; no wait $fuse; no $user ls m; no $user emberfs umount m/none
          $user emberfs umount --force m; no grep $PWD/m /proc/self/mountinfo
          no $user emberfs-fuse local m -o log=log,allow_other --foreground
-         grep 'user_allow_other' said",
+         grep 'user_allow_other' said
+         no $user emberfs-fuse local m -o log=log,suid --foreground; grep 'only root may' said",
     );
     cluster.down();
 }
@@ -96,7 +97,11 @@ fn mount_finds_it_and_remounts_it() {
          echo \"local $PWD/m emberfs defaults,ro,_netdev,nofail,log=$PWD/log 0 0\" > fstab
          mount -T fstab m; no touch m/f; cat m/f; mount -T fstab -o remount,rw m; touch m/f; umount m
          mount -t fuse.emberfs -o log=$PWD/log local:/ m; cat m/f; umount m
-         no cat m/f",
+         no cat m/f
+         flags() { mount -t emberfs -o log=$PWD/log,$1 local:/ m
+                   grep \" $PWD/m \" /proc/self/mountinfo | cut -d ' ' -f 6; umount m; }
+         case $(flags suid,dev) in *nosuid,nodev*) ;; *) exit 1 ;; esac
+         case $(flags allow_suid,allow_dev) in *nosuid* | *nodev*) exit 1 ;; rw*) ;; esac",
     );
     cluster.down();
 }

@@ -1,7 +1,7 @@
 //! Where a server listens: `host:port`, `192.0.2.1:port` or `[2001:db8::1]:port`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -55,6 +55,9 @@ impl FromStr for Address {
         if host.is_empty() || !host.chars().all(named) {
             return Err(error("no valid host name"));
         }
+        if host.parse::<IpAddr>().is_ok_and(|host| host.is_unspecified()) {
+            return Err(error("a wildcard is where a server listens, and leads others nowhere"));
+        }
         Ok(Self { host: host.to_owned(), port })
     }
 }
@@ -86,6 +89,9 @@ mod tests {
         assert_eq!(why("::1:80"), "an IPv6 address needs brackets");
         assert_eq!(why("[::g]:80"), "what stands in brackets is no IPv6 address");
         assert_eq!(why(":80"), "no valid host name");
+        for wildcard in ["0.0.0.0:80", "[::]:80", "[0::0]:80"] {
+            assert!(why(wildcard).starts_with("a wildcard"), "{wildcard}");
+        }
         assert_eq!(why("a b:80"), "no valid host name");
     }
 }

@@ -1,18 +1,48 @@
 //! `cluster init|list`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
 use emberfs_client::Directory;
+use emberfs_layout::ClusterId;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::listing::Listing;
 use crate::local::process;
 
-/// Formats the first metadata member, by its own command; it prints the cluster's id.
+/// What is gone by of the member's file.
+#[derive(Default, Deserialize)]
+struct Member {
+    listen: Vec<SocketAddr>,
+}
+
+/// Formats the first metadata member, by its own command; it prints the cluster's id, and says what comes next.
 pub(super) fn init(config: &Path) -> Result<()> {
-    println!("{}", process::format_meta(config)?);
+    let id = process::format_meta(config)?;
+    println!("{id}");
+    // The member's own command has read it.
+    let member = std::fs::read_to_string(config).ok().and_then(|text| toml::from_str(&text).ok());
+    eprintln!("{}", next_steps(id, config, &member.unwrap_or_default()));
     Ok(())
+}
+
+/// From a member that is formatted to files.
+fn next_steps(id: ClusterId, config: &Path, member: &Member) -> String {
+    // Where it listens everywhere, nobody here knows how others call its machine.
+    let named = member.listen.iter().find(|at| !at.ip().is_unspecified());
+    let port = member.listen.first().map_or_else(|| "PORT".to_owned(), |at| at.port().to_string());
+    let at = named.map_or_else(|| format!("HOST:{port}"), ToString::to_string);
+    let config = config.display();
+    format!(
+        "next: `emberfs-meta --config {config}` starts it. Then, for each storage server, on its machine:\n  \
+         emberfs --cluster {at} disk format DIR     each disk; it prints the disk's id\n  \
+         emberfs-storage --config FILE     with cluster = \"{id}\" and meta = [\"{at}\"] in it\n\
+         and once they run:\n  \
+         emberfs --cluster {at} disk add IDS\n  \
+         emberfs --cluster {at} chain-table create"
+    )
 }
 
 pub(super) fn list(json: bool) -> Result<()> {
@@ -27,4 +57,27 @@ pub(super) fn list(json: bool) -> Result<()> {
         ]);
     }
     Ok(listing.print(json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_cluster_is_told_what_comes_next() {
+        let of = |listen: &[&str]| {
+            let listen = listen.iter().map(|at| at.parse().expect("an address")).collect();
+            next_steps(ClusterId(7), Path::new("/etc/m.toml"), &Member { listen })
+        };
+        let said = of(&["127.0.0.1:7000"]);
+        assert!(said.starts_with("next: `emberfs-meta --config /etc/m.toml` starts it"), "{said}");
+        assert!(said.contains("emberfs --cluster 127.0.0.1:7000 disk format DIR"), "{said}");
+        let id = format!("cluster = \"{}\"", ClusterId(7));
+        assert!(said.contains(&id) && said.contains("chain-table create"), "{said}");
+        // A wildcard is where it listens, and no address for others.
+        assert!(of(&["[::]:7000"]).contains("--cluster HOST:7000 disk add"));
+        assert!(
+            of(&["0.0.0.0:7000", "10.0.0.1:7001"]).contains("--cluster 10.0.0.1:7001 disk add")
+        );
+    }
 }

@@ -8,7 +8,6 @@ mod files;
 mod lists;
 mod status;
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::connection::Connection;
 use crate::exit::End;
 use crate::local::place::Asked;
 use crate::mount_daemon::Waiting;
-use crate::{local, mountpoint};
+use crate::{local, log, mountpoint};
 
 /// How long a mount may take to write what it has, where nothing else is said: more than a healthy one
 /// needs for all that it may gather.
@@ -34,21 +33,12 @@ pub(crate) fn run(args: Args, named: Named) -> Result<End> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
     let Args { cluster, json, timeout, command } = args;
-    log_to_stderr();
+    log::start();
     let connection = Connection { cluster, named, timeout };
     let end = runtime.block_on(dispatch(&connection, json, command));
     // What still runs waits for nobody who matters: a resolver that hangs, say.
     runtime.shutdown_background();
     end
-}
-
-/// What a call waits for, and other warnings, go to standard error; `RUST_LOG` asks for more.
-fn log_to_stderr() {
-    let level = tracing_subscriber::filter::LevelFilter::WARN.into();
-    let filter = tracing_subscriber::EnvFilter::builder().with_default_directive(level);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy());
-    let lines = lines.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    lines.with_target(false).compact().init();
 }
 
 async fn dispatch(connection: &Connection, json: bool, command: Command) -> Result<End> {

@@ -5,11 +5,11 @@ use std::io::Write;
 use anyhow::Result;
 use emberfs_client::RoutingTable;
 use emberfs_client::disk::{self, RawSpace};
-use emberfs_client::{ByteLen, ClientError, GetStatusReply, PublicState};
+use emberfs_client::{ByteLen, ClientError, GetStatusReply};
+use emberfs_client_fuse_mounts::counted;
 use serde_json::json;
 
 use crate::connection::Connection;
-use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;
@@ -90,14 +90,11 @@ fn to_json(status: &GetStatusReply, problems: &[Problem], counts: &Counts) -> se
 }
 
 fn counts(status: &GetStatusReply, routing: &RoutingTable) -> Counts {
-    let whole = |chain: &&emberfs_client::Chain| {
-        chain.members.iter().all(|member| member.state == PublicState::Serving)
-    };
     Counts {
         nodes: routing.nodes().count(),
         disks: routing.disks().count(),
         chains: routing.chains().count(),
-        whole_chains: routing.chains().filter(whole).count(),
+        whole_chains: health::whole_chains(status, routing),
         space: disk::space(status.nodes.iter().flat_map(|node| &node.disks)),
         sessions: status.sessions,
     }

@@ -17,9 +17,9 @@ use emberfs_client::disk::DiskDamage;
 use emberfs_client::{
     Disk, DiskReport, GetStatusReply, Hindrance, Node, NodeStatus, RoutingTable, TargetReport,
 };
+use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::{NodeId, TargetId};
 
-use crate::counted::counted;
 use chains::{Broken, worst};
 
 /// A server that was not heard for so long is missing, in milliseconds, where the leader does not say after
@@ -73,6 +73,12 @@ pub(crate) fn problems(status: &GetStatusReply, routing: &RoutingTable) -> Vec<P
     found.extend(broken.iter().map(|broken| picture.of_chain(broken)));
     found.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
     found
+}
+
+/// Chains of which every replica serves, as [`problems`] sees it (a count).
+pub(crate) fn whole_chains(status: &GetStatusReply, routing: &RoutingTable) -> usize {
+    let picture = Picture { status, routing };
+    routing.chains().filter(|chain| picture.broken(chain).is_none()).count()
 }
 
 /// The worst of them.

@@ -89,6 +89,18 @@ fn report(disk: u128, used: u64) -> DiskReport {
     DiskReport { disk: DiskId(disk), capacity, used, growth: None, damage: None }
 }
 
+/// A server that was just started has not said yet what its targets can do: no summary contradicts that.
+#[test]
+fn a_chain_is_whole_only_where_nothing_is_wrong_with_it() {
+    let mut example = Example::new([Serving; 3]);
+    let whole = |example: &Example| whole_chains(&example.status, &example.routing);
+    assert_eq!(whole(&example), 1);
+    for node in &mut example.status.nodes {
+        node.targets.clear();
+    }
+    assert_eq!((whole(&example), example.only().verdict), (0, Verdict::Unavailable));
+}
+
 #[test]
 fn a_chain_is_judged_by_who_serves_and_those_who_do_not_are_named() {
     use Verdict::{Degraded, Unavailable};

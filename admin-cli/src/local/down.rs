@@ -1,4 +1,4 @@
-//! `emberfs down`: stops a local cluster; nothing is lost.
+//! `emberfs down`: stops a local cluster, once its mounts have written all.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -75,7 +75,7 @@ impl Places {
             (None, several) => {
                 let (file, known) = (self.known.path().display(), several.join(", "));
                 bail!(
-                    "which cluster? --cluster names one, --dir where it is kept; known in {file}: {known}"
+                    "which cluster? Say --cluster NAME, or --dir DIR where it is kept; known in {file}: {known}"
                 )
             }
         }

@@ -58,7 +58,12 @@ impl Shape {
             format!("--meta {meta}: only one metadata member yet")
         } else if storage == 0 || disks == 0 {
             "at least one storage server and one disk".to_owned()
-        } else if !(1..=storage).contains(&u16::from(replicas)) {
+        } else if replicas == 0 {
+            format!(
+                "--replicas 0: no copy keeps nothing; say 1 for one copy of each chunk, up to {storage}, one on each \
+                 storage server"
+            )
+        } else if u16::from(replicas) > storage {
             format!(
                 "--replicas {replicas}: copies lie on different servers, and there are {storage}: \
                  add --storage, or lower --replicas"
@@ -204,7 +209,7 @@ mod tests {
     fn a_shape_that_cannot_be_is_refused_in_words() {
         let refused = |shape: Shape| shape.check().expect_err("refused").to_string();
         assert!(refused(Shape { storage: 2, ..SHAPE }).contains("lower --replicas"));
-        assert!(refused(Shape { replicas: 0, ..SHAPE }).contains("--replicas 0"));
+        assert!(refused(Shape { replicas: 0, ..SHAPE }).contains("up to 3, one on each"));
         assert!(refused(Shape { disks: 0, ..SHAPE }).contains("one disk"));
         assert!(Shape { storage: 1, replicas: 1, ..SHAPE }.check().is_ok());
     }

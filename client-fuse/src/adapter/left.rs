@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use emberfs_client::ByteLen;
+use emberfs_client_fuse_mounts::{Unwritten, counted};
 
 use super::Adapter;
 use super::files::Unsettled;
@@ -27,7 +29,10 @@ struct LeftFile {
     path: String,
     /// None, where only its length or its end is not reported.
     bytes: ByteLen,
+    /// What it waits for; empty where that is not known.
     why: String,
+    /// Whether the cluster had no space for it.
+    is_full: bool,
     /// Whether its attributes are being changed.
     changes: bool,
 }
@@ -37,8 +42,8 @@ impl Adapter {
     #[must_use]
     pub fn left(&self) -> Left {
         let file = |left| {
-            let Unsettled { inode, bytes, why, changes } = left;
-            LeftFile { path: self.paths.of(inode), bytes, why, changes }
+            let Unsettled { inode, bytes, why, is_full, changes } = left;
+            LeftFile { path: self.paths.of(inode), bytes, why, is_full, changes }
         };
         let mut files: Vec<_> = self.inodes.unsettled().into_iter().map(file).collect();
         files.sort_by(|one, other| other.bytes.cmp(&one.bytes).then(one.path.cmp(&other.path)));
@@ -50,7 +55,25 @@ impl Left {
     /// Bytes that only this mount has.
     #[must_use]
     pub fn bytes(&self) -> ByteLen {
-        ByteLen(self.files.iter().map(|file| file.bytes.get()).sum())
+        sum(self.files.iter())
+    }
+
+    /// The same for whoever listens, by a daemon that gives up after `deadline`.
+    #[must_use]
+    pub fn unwritten(&self, deadline: Option<Duration>) -> Unwritten {
+        let full = sum(self.files.iter().filter(|file| file.is_full)).get();
+        let (files, bytes) = (self.files.len() as u64, self.bytes().get());
+        Unwritten { files, bytes, full, deadline, why: self.reasons() }
+    }
+
+    fn reasons(&self) -> String {
+        let reasons = self.files.iter().map(|file| file.why.as_str());
+        let reasons: BTreeSet<_> = reasons.filter(|why| !why.is_empty()).collect();
+        let given: Vec<_> = reasons.iter().copied().take(REASONS_MAX).collect();
+        match reasons.len().saturating_sub(REASONS_MAX) {
+            0 => given.join("; "),
+            more => format!("{}; and {more} more reasons", given.join("; ")),
+        }
     }
 
     /// Whether some of it is done since.
@@ -63,7 +86,8 @@ impl Left {
     #[must_use]
     pub fn names(&self) -> String {
         let full = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO);
-        let named = full.map(|file| format!("{} ({})", file.path, counted(file.bytes)));
+        let named =
+            full.map(|file| format!("{} ({})", file.path, counted(file.bytes.get(), "byte")));
         listed(&named.collect::<Vec<_>>())
     }
 
@@ -84,30 +108,13 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (files, bytes) = match (self.files.len(), self.bytes()) {
-            (0, _) => return Ok(()),
-            (1, bytes) => ("1 file".to_owned(), bytes),
-            (count, bytes) => (format!("{count} files"), bytes),
-        };
-        write!(f, "{files}, {}", counted(bytes))?;
-        let reasons: BTreeSet<_> = self.files.iter().map(|file| file.why.as_str()).collect();
-        let given: Vec<_> = reasons.iter().copied().take(REASONS_MAX).collect();
-        match reasons.len().saturating_sub(REASONS_MAX) {
-            _ if given.is_empty() => Ok(()),
-            0 => write!(f, ": {}", given.join("; ")),
-            more => write!(f, ": {}; and {more} more reasons", given.join("; ")),
-        }
-    }
+fn sum<'a>(files: impl Iterator<Item = &'a LeftFile>) -> ByteLen {
+    ByteLen(files.map(|file| file.bytes.get()).sum())
 }
 
-/// `no bytes` are left of a file of which only the length is to be told.
-fn counted(bytes: ByteLen) -> String {
-    match bytes.get() {
-        0 => "no bytes".to_owned(),
-        1 => "1 byte".to_owned(),
-        more => format!("{more} bytes"),
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unwritten(None).fmt(f)
     }
 }
 
@@ -120,6 +127,7 @@ mod tests {
             path: format!("d/f{number}"),
             bytes: ByteLen(number as u64),
             why: format!("chain-{}", number % 5),
+            is_full: number == 2,
             changes: number == 1,
         };
         Left { files: (0..files).rev().map(file).collect() }
@@ -131,6 +139,9 @@ mod tests {
         assert_eq!(left(3).to_string(), "3 files, 3 bytes: chain-0; chain-1; chain-2");
         assert_eq!(left(3).names(), "d/f2 (2 bytes), d/f1 (1 byte)");
         assert_eq!(left(3).changing(), "d/f1");
+        let deadline = Some(Duration::from_secs(5));
+        let said = left(3).unwritten(deadline);
+        assert_eq!((said.files, said.bytes, said.full, said.deadline), (3, 3, 2, deadline));
         assert_eq!((left(0).to_string(), left(0).changing()), (String::new(), String::new()));
     }
 

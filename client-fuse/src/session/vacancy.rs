@@ -7,8 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use emberfs_client_fuse_mounts::{MountTable, SOCKETS, Taken, Way, unheard};
-use rustix::process::Pid;
+use emberfs_client_fuse_mounts::{MountTable, Taken, Way, sockets, unheard};
 
 use super::mount_point::{MountError, topmost};
 
@@ -69,44 +68,13 @@ fn served(path: PathBuf) -> Taken {
     let Some(device) = topmost(&path).map(|mount| mount.device) else {
         return Taken::Served { path };
     };
-    let table = std::fs::read("/proc/net/unix").unwrap_or_default();
-    let heard = heard(&String::from_utf8_lossy(&table));
-    if heard.iter().any(|(of, _)| *of == device) {
+    let sockets = sockets();
+    if sockets.iter().any(|socket| socket.device == device) {
         return Taken::Served { path };
     }
-    let processes: Vec<_> = heard.into_iter().map(|(_, process)| process).collect();
+    let processes: Vec<_> = sockets.into_iter().map(|socket| socket.process).collect();
     match unheard(&device, &processes) {
         Some(unheard) => Taken::Unheard { path, process: unheard.number },
         None => Taken::Dead { path },
-    }
-}
-
-/// The devices of which daemons listen, and these.
-fn heard(table: &str) -> Vec<(String, Pid)> {
-    let names = table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7));
-    let ours = names.filter_map(|name| name.strip_prefix('@')?.strip_prefix(SOCKETS));
-    let heard = ours.filter_map(|name| {
-        let mut parts = name.split('/');
-        let (device, process) = (parts.next()?, parts.next()?.parse().ok()?);
-        Some((device.to_owned(), Pid::from_raw(process)?))
-    });
-    heard.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_listens_is_told_by_the_names_of_sockets() {
-        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
-            0000: 00000002 00000000 00010000 0001 01 11 @emberfs-mount/0:57/7\n\
-            0000: 00000002 00000000 00010000 0001 01 12 @emberfs-mount/0:58/8/8f3e0c6b52a97d14\n\
-            0000: 00000003 00000000 00000000 0001 03 13\n\
-            0000: 00000002 00000000 00010000 0001 01 14 /run/emberfs-mount/0:57/7\n\
-            0000: 00000002 00000000 00010000 0001 01 15 @emberfs-mount/0:59\n";
-        let process = |number| Pid::from_raw(number).expect("not 0");
-        let listed = [("0:57".to_owned(), process(7)), ("0:58".to_owned(), process(8))];
-        assert_eq!(heard(table), listed);
     }
 }

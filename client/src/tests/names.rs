@@ -48,6 +48,9 @@ async fn names_are_made_listed_moved_and_removed() {
     let taken = filled(&client, "file", &pattern(3, 0)).await;
     assert_eq!(fs.mkdir_all("file").await, Err(FsError::NotADirectory.into()));
     drop(taken);
+    fs.mkdir_all("p/q/.").await.expect("made");
+    assert_eq!(fs.stat("p/q").await.expect("there").kind, InodeKind::Directory);
+    fs.mkdir_all("/").await.expect("it is there");
     assert!(fs.space().await.expect("told").free.get() > 0);
 }
 

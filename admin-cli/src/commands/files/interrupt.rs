@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::this_process;
 use crate::exit::{INTERRUPTED, say};
+use crate::log;
 
 /// Whether somebody wants it to end.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ impl Interrupt {
         let wanted = self.0.clone();
         tokio::spawn(async move {
             any(ends.iter_mut().chain(&mut hangup)).await;
+            log::hush();
             say("stopping: what is under way is taken back; once more leaves it as it is");
             wanted.send_replace(true);
             any(ends.iter_mut()).await;

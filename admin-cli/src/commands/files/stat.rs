@@ -12,6 +12,7 @@ use super::list::kind;
 use crate::commands::lists::member;
 use crate::listing::{SCHEMA, bytes_of, time};
 use crate::location::ClusterPath;
+use crate::printable::printable;
 
 /// Fields that people need not see.
 const JSON_ONLY: [&str; 3] = ["schema", "path_bytes", "target_bytes"];
@@ -116,5 +117,5 @@ fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), |text| text.replace(char::is_control, "?"))
+    value.as_str().map_or_else(|| value.to_string(), printable)
 }

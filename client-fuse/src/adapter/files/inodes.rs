@@ -58,8 +58,10 @@ pub(in crate::adapter) struct Unsettled {
     pub(in crate::adapter) inode: InodeId,
     /// Those that only this mount has.
     pub(in crate::adapter) bytes: ByteLen,
-    /// What it waits for.
+    /// What it waits for; empty where that is not known.
     pub(in crate::adapter) why: String,
+    /// Whether the cluster had no space for them when they were tried last.
+    pub(in crate::adapter) is_full: bool,
     /// Whether its attributes are being changed.
     pub(in crate::adapter) changes: bool,
 }

@@ -135,27 +135,25 @@ impl Inode {
 
     /// What is left of it, if something is.
     pub(super) fn unsettled(&self) -> Option<Unsettled> {
-        let (bytes, changes) = {
+        let (bytes, changes, is_full) = {
             let state = self.state();
-            (ByteLen(state.gather.len() as u64), state.kept > 0)
+            let is_full = matches!(state.logged, Some(Errno::NOSPC | Errno::DQUOT));
+            (ByteLen(state.gather.len() as u64), state.kept > 0, is_full)
         };
         let (inode, left) = (self.id, changes || self.is_dirty());
-        left.then(|| Unsettled { inode, bytes, why: self.why(), changes })
+        let why = || self.why().unwrap_or_default();
+        left.then(|| Unsettled { inode, bytes, why: why(), is_full, changes })
     }
 
-    /// What it waits for, else why the last try failed.
-    fn why(&self) -> String {
+    /// What it waits for, else why the last try failed; `None`: neither is known.
+    fn why(&self) -> Option<String> {
         let state = self.state();
         let files = state.writers.iter().chain(&state.let_go).map(|writer| writer.file());
         let waits = files.filter_map(|file| file.waiting_for()).next();
-        waits.map_or_else(
-            || match state.failure {
-                _ if state.kept > 0 => "a change of its attributes".to_owned(),
-                Some(error) => error.to_string(),
-                None => "their turn".to_owned(),
-            },
-            |what| what.to_string(),
-        )
+        waits.map(|what| what.to_string()).or_else(|| match state.failure {
+            _ if state.kept > 0 => Some("a change of its attributes".to_owned()),
+            failure => failure.map(|error| error.to_string()),
+        })
     }
 
     /// Waits for its turn.
@@ -402,7 +400,7 @@ impl Inode {
     ) -> Result<T, Errno> {
         let Some(deadline) = self.of_mount.deadline else { return call.await };
         timeout(deadline, call).await.unwrap_or_else(|_| {
-            tracing::warn!(inode = %self.id, waits_for = self.why(), "a call waited in vain");
+            tracing::warn!(inode = %self.id, waits_for = self.why().unwrap_or_else(|| "its turn".to_owned()), "a call waited in vain");
             Err(Errno::TIMEDOUT)
         })
     }

@@ -29,13 +29,13 @@ use emberfs_client::{ClientError, Fs, FsError};
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::plan::{Errand, Job, Plan, name};
+use self::plan::{Errand, Job, Plan};
 use self::side::{Kind, Side};
 use self::transfer::{fill, piece};
 use super::failures::Failures;
 use super::interrupt::Interrupt;
 use crate::exit::{End, say, words};
-use crate::location::Location;
+use crate::location::{Location, own_name};
 
 /// Files that move at a time: small ones wait for round trips, not for bytes.
 const FILES_AT_ONCE: usize = 16;
@@ -73,7 +73,8 @@ pub(super) async fn run(
     let mut taken = HashSet::new();
     for source in sources {
         let (origin, source) = side(fs, source);
-        let own = name(source).filter(|_| into);
+        // One without goes there with all that is in it.
+        let own = own_name(source).filter(|_| into);
         let top = own.map_or_else(|| to.to_owned(), |name| to.join(name));
         let is_there = into && own.is_none();
         let target = &copying.target;

@@ -3,7 +3,6 @@
 //! So a copy into itself, also by a way that is not seen, has an end. What cannot be read is said and passed over.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -208,17 +207,6 @@ async fn entries(origin: &Side, from: &Path, to: &Path, is_there: bool) -> Vec<R
     found.chain(end).collect()
 }
 
-/// The last name of a source, by which it goes into a directory; `None` if that is not its own: then all that is in
-/// it goes there.
-pub(super) fn name(path: &Path) -> Option<&OsStr> {
-    let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    match bytes[..end].rsplit(|byte| *byte == b'/').next()? {
-        b"" | b"." | b".." => None,
-        name => Some(OsStr::from_bytes(name)),
-    }
-}
-
 /// A directory cannot be copied into itself: where it should have gone, and what.
 #[derive(Debug)]
 struct IntoItself(String, String);
@@ -245,16 +233,5 @@ mod tests {
         let errand = Errand { origin, source, target, top, is_there: false, recursive: true };
         let (mut taken, failures) = (HashSet::new(), Failures::new());
         assert!(Plan::of(&errand, &mut taken, &failures).now_or_never().is_none());
-    }
-
-    #[test]
-    fn what_goes_into_a_directory_has_a_name_of_its_own() {
-        let of = |path| name(Path::new(path)).and_then(OsStr::to_str);
-        for (path, name) in [("a", "a"), ("a/b", "b"), ("/a/b//", "b"), ("a/...", "...")] {
-            assert_eq!(of(path), Some(name));
-        }
-        for path in ["", "/", ".", "..", "a/.", "a/./", "a/..", "./"] {
-            assert_eq!(of(path), None, "{path}");
-        }
     }
 }

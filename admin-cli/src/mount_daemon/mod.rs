@@ -1,16 +1,16 @@
 //! The daemons of this machine's mounts: found, listened to, ended.
 //!
 //! Each has a socket in the abstract name space; where, and what it says there, is described in
-//! `client-fuse/mounts/src/said.rs`. A daemon outlives its mount for as long as it writes what is left, so one that is
-//! waited for may be of a path where nothing is mounted any more.
+//! `client-fuse/mounts/src/socket.rs` and `said.rs`. A daemon outlives its mount for as long as it writes what is left,
+//! so one that is waited for may be of a path where nothing is mounted any more.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod outlook;
+
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use emberfs_client_fuse_mounts::{SOCKETS, Said, Unheard, has_ended, is_daemon};
+use emberfs_client_fuse_mounts::{Said, Socket, Unheard, has_ended, is_daemon, sockets};
 use futures_util::future::join_all;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::exit::words;
+use crate::printable::printable;
 use crate::spinner::Spinner;
 
 /// How long one may take to say what it does, before it is taken for hung.
@@ -69,9 +70,8 @@ pub(crate) struct Daemons {
 impl Daemons {
     /// Asks them.
     pub(crate) async fn find() -> Self {
-        let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
         // Side by side: those that hang are waited for once.
-        let found = join_all(names(&table).into_iter().map(Daemon::connect)).await;
+        let found = join_all(sockets().into_iter().map(Daemon::connect)).await;
         let left: Vec<_> = found.into_iter().flatten().collect();
         let processes = left.iter().map(|daemon| daemon.pid).collect();
         Self { left, processes }
@@ -99,15 +99,6 @@ impl Daemons {
     pub(crate) fn processes(&self) -> &[Pid] {
         &self.processes
     }
-}
-
-/// The names of their sockets behind the byte 0, which is shown as `@`; each once: connections have them too.
-fn names(table: &str) -> BTreeSet<&str> {
-    let names = table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7));
-    names
-        .filter_map(|name| name.strip_prefix('@'))
-        .filter(|name| name.starts_with(SOCKETS))
-        .collect()
 }
 
 /// Waits until these are gone: then all that was written to their mounts is safe. All of them have the same time.
@@ -148,8 +139,8 @@ pub(crate) async fn until_ended(unheard: Vec<Unheard>, how: Waiting<'_>) -> Resu
 
 impl Daemon {
     /// That of this socket. Anybody may take any name: those of other users are believed by root only.
-    async fn connect(name: &str) -> Option<Self> {
-        let stream = UnixStream::connect(format!("\0{name}")).await.ok()?;
+    async fn connect(at: Socket) -> Option<Self> {
+        let stream = UnixStream::connect(format!("\0{}", at.name)).await.ok()?;
         let peer = stream.peer_cred().ok()?;
         let ours = geteuid();
         if !ours.is_root() && peer.uid() != 0 && peer.uid() != ours.as_raw() {
@@ -162,9 +153,9 @@ impl Daemon {
             return None;
         }
         let mut daemon = Self {
-            device: name.split('/').nth(1)?.to_owned(),
+            device: at.device,
             cluster: String::new(),
-            path: name.to_owned(),
+            path: at.name,
             pid,
             process,
             lines: BufReader::new(stream).lines(),
@@ -219,16 +210,11 @@ impl Daemon {
         if how.gives_up && self.serves() {
             self.signal()?;
         }
-        if !self.ends_before(deadline, spinner).await {
+        if !self.ends_before(deadline, how, spinner).await {
             if !how.gives_up {
-                let (seconds, again) = (how.time.as_secs_f32(), how.command);
-                bail!(
-                    "after {seconds} s {self}. It goes on, and loses nothing while it lives: \
-                     `{again} --timeout SECONDS` waits for longer, `{again} --force` gives up \
-                     what is not written"
-                );
+                bail!("after {} s {}", how.time.as_secs_f32(), self.in_vain(how.command));
             }
-            self.end(spinner).await?;
+            self.end(how, spinner).await?;
         }
         match &self.said {
             Some(Said::Done) => Ok(()),
@@ -242,12 +228,19 @@ impl Daemon {
     }
 
     /// Listens until its process is gone; `false` if it is not at `deadline`.
-    async fn ends_before(&mut self, deadline: Instant, spinner: &Spinner) -> bool {
+    async fn ends_before(
+        &mut self,
+        deadline: Instant,
+        how: Waiting<'_>,
+        spinner: &Spinner,
+    ) -> bool {
         let first_line = deadline.min(Instant::now() + FIRST_LINE);
+        let mut shown = None;
         loop {
             let is_early = Instant::now() < first_line;
-            if !is_early {
-                spinner.say(format!("waiting: {self}"));
+            if !is_early && shown.as_ref().is_none_or(|shown| self.has_news(shown)) {
+                spinner.say(format!("waiting: {}", self.outlook(how)));
+                shown = Some(self.said.clone());
             }
             let until = if is_early { first_line } else { deadline };
             match timeout_at(until, self.lines.next_line()).await {
@@ -268,10 +261,10 @@ impl Daemon {
     }
 
     /// Ends it, whatever it holds.
-    async fn end(&mut self, spinner: &Spinner) -> Result<()> {
+    async fn end(&mut self, how: Waiting<'_>, spinner: &Spinner) -> Result<()> {
         for _ in 0..SIGNALS_MAX {
             self.signal()?;
-            if self.ends_before(Instant::now() + GIVES_UP, spinner).await {
+            if self.ends_before(Instant::now() + GIVES_UP, how, spinner).await {
                 return Ok(());
             }
         }
@@ -289,49 +282,14 @@ impl Daemon {
     }
 }
 
-impl fmt::Display for Daemon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: its daemon (process {}) ", self.path, self.pid.as_raw_nonzero())?;
-        match &self.said {
-            None => f.write_str("does not answer"),
-            Some(Said::Mounted) => {
-                f.write_str("still serves: it is in use, or mounted elsewhere too")
-            }
-            Some(Said::Writing(nothing)) if nothing.is_empty() => {
-                f.write_str("has written all, and takes its leave")
-            }
-            Some(Said::Writing(what)) => write!(f, "still writes {what}"),
-            Some(Said::Done) => f.write_str("has written all, and ends"),
-            Some(Said::Lost(what)) => write!(f, "ends: {what}"),
-        }
-    }
-}
-
-/// Without what would move the terminal.
-fn printable(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command};
 
     use super::*;
 
-    #[test]
-    fn sockets_of_daemons_are_found_once_each() {
-        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
-            0000: 00000002 00000000 00010000 0001 01 11 @emberfs-mount/0:57/7\n\
-            0000: 00000003 00000000 00000000 0001 03 12 @emberfs-mount/0:57/7\n\
-            0000: 00000003 00000000 00000000 0001 03 13\n\
-            0000: 00000002 00000000 00010000 0001 01 14 /run/emberfs-mount/0:57/7\n\
-            0000: 00000002 00000000 00010000 0001 01 15 @emberfs-mount/0:58/9\n";
-        let found: Vec<_> = names(table).into_iter().collect();
-        assert_eq!(found, ["emberfs-mount/0:57/7", "emberfs-mount/0:58/9"]);
-    }
-
     /// One that has said nothing yet.
-    fn daemon(pid: Pid, path: &str, stream: UnixStream) -> Daemon {
+    pub(super) fn daemon(pid: Pid, path: &str, stream: UnixStream) -> Daemon {
         Daemon {
             device: "0:57".to_owned(),
             cluster: String::new(),
@@ -354,7 +312,7 @@ mod tests {
         daemon.hear("writing");
         assert!(daemon.is_of("0:57", "/a") && !daemon.is_of("0:57", "/b"));
         assert!(daemon.to_string().ends_with("has written all, and takes its leave"), "{daemon}");
-        daemon.hear("writing 1 file, 7 bytes");
+        daemon.hear("writing files=1 bytes=7");
         assert!(daemon.to_string().ends_with("still writes 1 file, 7 bytes"), "{daemon}");
     }
 
@@ -404,17 +362,12 @@ mod tests {
     async fn all_are_waited_for_and_ended_together() {
         let all = ["/waits", "/loses", "/hangs"].map(Silent::start);
         let (_processes, mut daemons): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        daemons[0].hear("writing 1 file, 7 bytes: chain-1");
+        daemons[0].hear("writing files=1 bytes=7 why=chain-1");
         daemons[1].hear("lost all");
         let how = Waiting { time: Duration::from_millis(50), gives_up: true, command: "emberfs" };
         let said = until_gone(daemons, how).await.expect_err("all is lost").to_string();
         for words in ["/waits: its daemon", "/loses: all", "/hangs: its daemon", "died before it"] {
             assert!(said.contains(words), "{words}: {said}");
         }
-    }
-
-    #[test]
-    fn words_move_no_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\r"), "a?[2Jb?");
     }
 }

@@ -1,0 +1,34 @@
+//! Warnings of the client library, on standard error: what a call waits for, say.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// What asks for more, or for less.
+const ASKED_BY: &str = "RUST_LOG";
+
+/// Whether nothing is written any more. Of the process, as who logs is.
+static IS_HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// Logs from now on: warnings, unless `RUST_LOG` says otherwise.
+pub(crate) fn start() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    let filter = filter.with_env_var(ASKED_BY).from_env_lossy();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out);
+    lines.with_ansi(io::stderr().is_terminal()).with_target(false).compact().init();
+}
+
+/// Logs no more: what a command that is ended leaves behind is warned of, and is no news to who ended it. Who asked for
+/// a log has it to the end.
+pub(crate) fn hush() {
+    IS_HUSHED.store(std::env::var_os(ASKED_BY).is_none(), Ordering::Relaxed);
+}
+
+fn out() -> Box<dyn Write> {
+    match IS_HUSHED.load(Ordering::Relaxed) {
+        true => Box::new(io::sink()),
+        false => Box::new(io::stderr()),
+    }
+}
