@@ -69,6 +69,14 @@ pub(crate) fn say(line: &str) {
     let _nobody = writeln!(io::stderr(), "{line}");
 }
 
+/// Prints a line of what was asked for.
+///
+/// # Errors
+/// The system's, as when a pipe is closed.
+pub(crate) fn print(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
 /// An error and what caused it, each said once: many an error's own words have its cause in them.
 pub(crate) fn words(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, words| {

@@ -16,7 +16,9 @@ static IS_HUSHED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn start() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     let filter = filter.with_env_var(ASKED_BY).from_env_lossy();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out);
+    // By default a line that cannot be written is said on standard error, with a panic where that is closed.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_writer(out);
     lines.with_ansi(io::stderr().is_terminal()).with_target(false).compact().init();
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use emberfs_client::ClusterAddress;
 use emberfs_client_fuse_mounts::{Mount, MountTable, Taken, Unheard, Way, escaped, unheard};
 
-use crate::exit::{USAGE, Usage};
+use crate::exit::{USAGE, Usage, say};
 use crate::local::process;
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 
@@ -168,9 +168,9 @@ pub(crate) fn leave(found: Found, path: &Path, lazily: bool) -> Result<Left> {
         _ => "it is dead, or another user's".to_owned(),
     };
     let at = path.display();
-    eprintln!(
+    say(&format!(
         "{at}: unmounted. No daemon of it is found: {why}. Its log says whether all was written"
-    );
+    ));
     Ok(left)
 }
 

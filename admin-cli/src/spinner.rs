@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::exit;
+
 /// How often it turns.
 const TURN_EVERY: Duration = Duration::from_millis(100);
 
@@ -23,7 +25,7 @@ impl Spinner {
     /// Says what goes on: on the line, or as a line of its own where no line can change.
     pub(crate) fn say(&self, what: String) {
         if self.0.is_hidden() && self.0.message() != what {
-            eprintln!("{what}");
+            exit::say(&what);
         }
         self.0.set_message(what);
     }

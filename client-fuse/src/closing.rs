@@ -3,6 +3,7 @@
 //! It takes as long as it takes, unless the user said otherwise: a second signal, or no byte got on for as
 //! long as `-o deadline` allows. Then what is left is lost, and named.
 
+use std::io::{self, Write};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,7 @@ impl Closing<'_> {
     fn tell(&self, words: &str) {
         tracing::warn!("{words}");
         if self.aloud {
-            eprintln!("emberfs-fuse: {words}");
+            let _unheard = writeln!(io::stderr(), "emberfs-fuse: {words}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | 75 | ended before all was written: bytes are lost (sysexits' EX_TEMPFAIL) |
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -56,7 +57,7 @@ impl Caller {
     #[must_use]
     pub fn exit_of(self, done: Result<ExitCode>) -> ExitCode {
         done.unwrap_or_else(|error| {
-            eprintln!("emberfs-fuse: {}", words(&error));
+            let _unheard = writeln!(io::stderr(), "emberfs-fuse: {}", words(&error));
             self.status(&error).into()
         })
     }

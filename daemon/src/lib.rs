@@ -5,8 +5,8 @@
 //!
 //! * [`program`]: the command line.
 //! * [`config`]: one file, one struct; unknown keys are refused.
-//! * [`mod@reference`]: the table of its keys, taken from the struct.
-//! * [`logging`]: structured lines to a file that is rotated and bounded, or to standard error.
+//! * [`mod@reference`]: the table of its keys, taken from the struct; [`sample`]: a file to start from.
+//! * [`logging`]: structured lines to a file that is bounded (`rotation.rs`), or to standard error.
 //! * [`identity`]: the small file that says whose a data directory is; `lock.rs`: the lock on it.
 //! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
@@ -25,6 +25,8 @@ mod lock;
 pub mod logging;
 pub mod program;
 pub mod reference;
+mod rotation;
+pub mod sample;
 pub mod shutdown;
 pub mod sync_point;
 

@@ -3,9 +3,11 @@
 //! Until peers prove who they are, whoever reaches a port may read and change everything. So a server
 //! listens on loopback, and elsewhere only if its operator says so by a key that names the danger.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -43,6 +45,37 @@ pub enum ListenError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Reads the addresses to listen at: a list of texts, each an IP address and a port. For
+/// `#[serde(deserialize_with = "…")]`.
+///
+/// # Errors
+/// Which is none, and what one looks like.
+pub fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    from.deserialize_seq(Addresses)
+}
+
+struct Addresses;
+
+impl<'de> Visitor<'de> for Addresses {
+    type Value = Vec<SocketAddr>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a list of IP addresses with ports, such as ["127.0.0.1:7000"]"#)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Self::Value, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(text) = texts.next_element::<String>()? {
+            addresses.push(text.parse().map_err(|_| {
+                A::Error::custom(format_args!(
+                    "`{text}` is nothing to listen at: expected IP:PORT, such as 127.0.0.1:7000 or [::1]:7000"
+                ))
+            })?);
+        }
+        Ok(addresses)
+    }
 }
 
 fn by(holder: &Option<String>) -> String {
@@ -83,6 +116,26 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Example {
+        #[serde(deserialize_with = "addresses")]
+        listen: Vec<SocketAddr>,
+    }
+
+    #[test]
+    fn what_is_nothing_to_listen_at_is_told_what_is() {
+        let read = |text: &str| toml::from_str::<Example>(&format!("listen = {text}"));
+        let good = read(r#"["127.0.0.1:1", "[::1]:2"]"#).expect("two addresses");
+        assert_eq!(good.listen.len(), 2);
+        for wrong in ["localhost:7000", "127.0.0.1", "::1:7000", "127.0.0.1:70000"] {
+            let error = read(&format!("[\"{wrong}\"]")).expect_err("no address").to_string();
+            assert!(error.contains(&format!("`{wrong}`")), "{error}");
+            assert!(error.contains("such as 127.0.0.1:7000"), "{error}");
+        }
+        let error = read("\"127.0.0.1:7000\"").expect_err("no list").to_string();
+        assert!(error.contains("such as [\"127.0.0.1:7000\"]"), "{error}");
+    }
 
     #[tokio::test]
     async fn a_taken_port_names_its_holder() {

@@ -3,16 +3,17 @@
 //! A line is: time (UTC), level, module, message, fields. `level` takes the directives of
 //! `tracing-subscriber`, such as `info,emberfs_transport=debug`. A panic is logged too, before it takes
 //! its course.
+//!
+//! A line that cannot be written, as the disk is full or nobody reads standard error, is lost; the process goes on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+
+use crate::rotation::RotatedFile;
 
 crate::described! {
     least = "";
@@ -49,14 +50,17 @@ pub enum LogError {
         /// What is wrong with it.
         text: String,
     },
-    /// The file's directory cannot be made.
-    #[error("log.file: {}: {source}", file.display())]
+    /// The file cannot be written.
+    #[error("log.file: cannot open {}: {source}; name a file that this user may write", file.display())]
     File {
         /// Which file.
         file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// A file would be full before its first line.
+    #[error("log.file_mib_max: 0, expected at least 1")]
+    NoLength,
     /// Logging runs already.
     #[error("logging was started twice")]
     Twice,
@@ -67,7 +71,9 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.level)?).with_ansi(false);
+    // By default a line that cannot be written is said on standard error, with a panic where that is closed.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter(&config.level)?).with_ansi(false);
     let started = match &config.file {
         None => lines.with_writer(std::io::stderr).try_init(),
         Some(file) => lines.with_writer(Mutex::new(rotated(config, file)?)).try_init(),
@@ -93,14 +99,13 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::builder().parse(level).map_err(wrong)
 }
 
-fn rotated(config: &LogConfig, file: &PathBuf) -> Result<FileRotate<AppendCount>, LogError> {
-    if let Some(directory) = file.parent() {
-        let failed = |source| LogError::File { file: file.clone(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
+fn rotated(config: &LogConfig, file: &Path) -> Result<RotatedFile, LogError> {
+    let len_max = u64::from(config.file_mib_max) << 20;
+    if len_max == 0 {
+        return Err(LogError::NoLength);
     }
-    let limit = ContentLimit::BytesSurpassed((config.file_mib_max as usize) << 20);
-    let kept = AppendCount::new(config.files_kept);
-    Ok(FileRotate::new(file, kept, limit, Compression::None, None))
+    let failed = |source| LogError::File { file: file.to_owned(), source };
+    RotatedFile::open(file, len_max, config.files_kept).map_err(failed)
 }
 
 fn log_panics() {
@@ -114,29 +119,24 @@ fn log_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn files_are_bounded_in_size_and_number() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = directory.path().join("deep/server.log");
-        let config = LogConfig { file_mib_max: 1, files_kept: 2, ..LogConfig::default() };
-        let mut log = rotated(&config, &file).expect("a writable directory");
-        for _ in 0..64 {
-            log.write_all(&[b'x'; 128 << 10]).expect("room for some MiB");
-        }
-        let sizes: Vec<u64> = std::fs::read_dir(file.parent().expect("in a directory"))
-            .expect("made")
-            .map(|entry| entry.and_then(|entry| entry.metadata()).expect("there").len())
-            .collect();
-        assert_eq!(sizes.len(), 3);
-        assert!(sizes.iter().all(|size| *size <= (1 << 20) + (128 << 10)), "{sizes:?}");
-    }
 
     #[test]
     fn a_wrong_level_is_named() {
         let config = LogConfig { level: "info,x=lowd".to_owned(), ..LogConfig::default() };
         let error = start(&config).expect_err("no such level");
         assert!(error.to_string().contains("x=lowd"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = |name: &str| {
+            let file = Some(directory.path().join(name));
+            LogConfig { file, ..LogConfig::default() }
+        };
+        let error = start(&config("")).expect_err("no file");
+        assert!(error.to_string().contains(&*directory.path().to_string_lossy()), "{error}");
+        let none = LogConfig { file_mib_max: 0, ..config("a.log") };
+        assert!(matches!(start(&none), Err(LogError::NoLength)));
     }
 }

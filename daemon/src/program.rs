@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 use crate::config::{self, ConfigError, Validate};
 use crate::ending;
 use crate::reference::{self, Described};
+use crate::sample;
 
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments<V: Subcommand> {
-    /// Serve, by this configuration.
+    /// Serve, by this configuration; `sample-config` prints one to start from.
     #[arg(long, required = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -28,6 +29,8 @@ enum Verb<V: Subcommand> {
     Own(V),
     /// Check a configuration file, and print every key: its value, default, unit and meaning.
     Config(Checked),
+    /// Print a configuration file to start from, with every key explained.
+    SampleConfig,
 }
 
 #[derive(Args)]
@@ -55,15 +58,20 @@ where
         Ok(arguments) => arguments,
         Err(error) => return ending::of_usage(&error),
     };
-    ending::of(match verb {
+    let answer = match verb {
         None => {
             let file = config.expect("required without a verb");
-            config::load(&file).map_err(E::from).and_then(serve)
+            return ending::of(config::load(&file).map_err(E::from).and_then(serve));
         }
-        Some(Verb::Own(verb)) => carry_out(verb).map(|said| println!("{said}")),
+        Some(Verb::Own(verb)) => carry_out(verb),
         Some(Verb::Config(Checked { file })) => {
             let config = config::load::<C>(&file).map_err(E::from);
-            config.map(|config| println!("{}", reference::to_text(&config)))
+            config.map(|config| reference::to_text(&config))
         }
-    })
+        Some(Verb::SampleConfig) => Ok(sample::text::<C>(name)),
+    };
+    match answer {
+        Ok(answer) => ending::of_answer(answer.trim_end()),
+        Err(error) => ending::of(Err(error)),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! directory = "/var/lib/emberfs/meta"   # formatted by `emberfs-meta format`
-//! listen = ["127.0.0.1:7700"]
+//! listen = ["127.0.0.1:7000"]
 //! ```
 //!
 //! Everything else has a default that suits most clusters.
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
+use emberfs_daemon::listen::addresses;
 use emberfs_daemon::logging::LogConfig;
 use emberfs_layout::NodeId;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ const LEASE_MS_MIN: u32 = 500;
 const LEASE_MS_MAX: u32 = 60_000;
 
 described! {
-    least = "directory = \"/var/lib/emberfs/meta\"\nlisten = [\"127.0.0.1:7700\"]";
+    least = "directory = \"/var/lib/emberfs/meta\"\nlisten = [\"127.0.0.1:7000\"]";
     /// What a member is told.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -31,6 +32,7 @@ described! {
         /// Where it keeps everything: a directory of its own, on a disk that honours syncs.
         pub directory: PathBuf,
         /// Where it listens, each an IP address and a port.
+        #[serde(deserialize_with = "addresses")]
         pub listen: Vec<SocketAddr>,
         /// Whether `listen` may have addresses that other machines reach. Until there is authentication,
         /// whoever reaches them may read and change everything.
@@ -101,6 +103,10 @@ mod tests {
         };
         let config = said("").expect("all the others have defaults");
         let rows = emberfs_daemon::reference::rows(&config);
+        let sample = emberfs_daemon::sample::text::<Config>("emberfs-meta");
+        std::fs::write(&file, sample).expect("written");
+        let sample = emberfs_daemon::config::load::<Config>(&file).expect("valid");
+        assert_eq!(sample.storage_lease_ms, config.storage_lease_ms);
         let required = rows.iter().filter(|row| row.required).map(|row| &*row.key);
         assert_eq!(required.collect::<Vec<_>>(), ["directory", "listen"]);
         assert_eq!((config.node(), config.storage_lease_ms), (NodeId(1), 3_000));

@@ -17,6 +17,7 @@ use std::thread::available_parallelism;
 
 use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
+use emberfs_daemon::listen::addresses;
 use emberfs_daemon::logging::LogConfig;
 use emberfs_daemon::reference::{text, texts};
 use emberfs_layout::{ByteLen, ClusterId};
@@ -46,7 +47,8 @@ described! {
     #[derive(Clone, Debug, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct Config {
-        /// Which cluster it serves: disks and peers of another are refused.
+        /// Which cluster it serves, as `emberfs cluster init` printed it: disks and peers of another are
+        /// refused.
         #[serde(with = "text")]
         pub cluster: ClusterId,
         /// What its operator calls it; no two servers of a cluster share a name.
@@ -54,7 +56,8 @@ described! {
         /// Where the members of the metadata group listen.
         #[serde(with = "texts")]
         pub meta: Vec<Address>,
-        /// Where it listens.
+        /// Where it listens, each an IP address and a port.
+        #[serde(deserialize_with = "addresses")]
         pub listen: Vec<SocketAddr>,
         /// Where clients and servers reach it, if that differs from `listen`: behind a wildcard or a name.
         #[serde(default, with = "texts")]
@@ -227,6 +230,17 @@ mod tests {
         assert_eq!(twice.validate(), Err("disks: /d/1 stands there twice".to_owned()));
         let anywhere = Config { listen: vec!["0.0.0.0:1".parse().expect("an address")], ..config };
         assert!(anywhere.validate().expect_err("a wildcard").contains("advertise"));
+    }
+
+    #[test]
+    fn the_sample_is_a_configuration() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("storage.toml");
+        let text = emberfs_daemon::sample::text::<Config>("emberfs-storage");
+        std::fs::write(&file, &text).expect("written");
+        let config = emberfs_daemon::config::load::<Config>(&file).expect("valid");
+        assert_eq!(config.disks.len(), 2, "{text}");
+        assert!(text.contains("# memory_mib = 2048\n"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use emberfs_tests::{load, local, process, replicas, tree};
 
 mod all_killed;
 mod bad_blocks;
+mod by_hand;
 mod bytes;
 mod chaos;
 mod clients;
@@ -19,6 +20,8 @@ mod lengths;
 mod restart;
 mod small_writes;
 mod stopped;
+mod unread;
 mod up;
 mod usage;
 mod verbs;
+mod versions;

@@ -1,10 +1,13 @@
 //! A local cluster in a directory of its own, stopped and gone when it is dropped or the test is killed.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use emberfs_client::{Client, ClientError, ClientOptions, Directory};
+use emberfs_client_fuse_mounts::has_ended;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
 
 use crate::scratch::{self, Scratch};
@@ -15,6 +18,8 @@ pub struct LocalCluster {
     shape: Vec<String>,
     /// Variables of all that is started, and their values.
     environment: Vec<(&'static str, String)>,
+    /// Processes that were killed.
+    dying: Mutex<Vec<OwnedFd>>,
 }
 
 impl LocalCluster {
@@ -30,7 +35,8 @@ impl LocalCluster {
         let directory = Arc::new(Scratch::new());
         let shape = shape.iter().map(|word| (*word).to_owned()).collect();
         let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
-        Self { directory, shape, environment: environment.iter().map(own).collect() }
+        let environment = environment.iter().map(own).collect();
+        Self { directory, shape, environment, dying: Mutex::default() }
     }
 
     /// Has `up` mount it too; where.
@@ -124,10 +130,29 @@ impl LocalCluster {
     pub fn kill_all(&self) {
         let processes = self.processes();
         assert!(!processes.is_empty(), "there is something to kill");
+        self.hold(&processes);
         kill(&processes);
-        while !self.processes().is_empty() || is_any_ending() {
+        while !self.are_gone() {
             std::thread::yield_now();
         }
+    }
+
+    /// Processes that are about to be killed: whose one was it says no more then, while its ports and files are still
+    /// its own.
+    pub(crate) fn hold(&self, processes: &[u32]) {
+        let held = |number: &u32| {
+            let number = Pid::from_raw(i32::try_from(*number).ok()?)?;
+            // One that ended by itself meanwhile is gone.
+            pidfd_open(number, PidfdFlags::empty()).ok()
+        };
+        self.dying.lock().expect("no panic").extend(processes.iter().filter_map(held));
+    }
+
+    /// Whether all that were killed are gone.
+    pub(crate) fn are_gone(&self) -> bool {
+        let mut dying = self.dying.lock().expect("no panic");
+        dying.retain(|process| !has_ended(process));
+        dying.is_empty()
     }
 
     /// Where `up` enters it.
@@ -164,23 +189,6 @@ impl LocalCluster {
             }
         }
     }
-}
-
-/// Whether a server of whatever cluster is about to end: whose it is it says no more, and its ports and files are still
-/// its own.
-pub(crate) fn is_any_ending() -> bool {
-    let listed = std::fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
-    listed.map(|entry| entry.path()).any(|process| {
-        let of = |file| std::fs::read(process.join(file)).unwrap_or_default();
-        if !of("comm").starts_with(b"emberfs-") || !of("cmdline").is_empty() {
-            return false;
-        }
-        let state = text(&of("stat"));
-        let is_dead =
-            state.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']));
-        let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
-        !is_dead || threads > 1
-    })
 }
 
 fn kill(processes: &[u32]) {

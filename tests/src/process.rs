@@ -7,7 +7,7 @@ use std::time::Duration;
 use emberfs_client::{ClientOptions, Cluster, Directory, PublicState};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::local::{LocalCluster, is_any_ending};
+use crate::local::LocalCluster;
 
 /// Far beyond what anything that is waited for takes: who is still waiting then waits for ever.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -43,6 +43,9 @@ impl LocalCluster {
     /// Sends a server a signal, such as `KILL`.
     pub fn signal(&self, server: &str, signal: &str) {
         let process = self.process(server).expect("it runs");
+        if signal == "KILL" {
+            self.hold(&[process]);
+        }
         let sent = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
         assert!(sent.expect("there is a kill").success(), "{signal} to {server}");
     }
@@ -62,7 +65,7 @@ impl LocalCluster {
         let mut command = self.command(&format!("emberfs-{kind}"));
         command.arg("--config").arg(config);
         let mut child = command.stdout(Stdio::null()).stderr(said).spawn().expect("it starts");
-        // For a moment it shows no command line yet: from here on one that shows none has ended.
+        // For a moment it shows no command line yet, by which it is known.
         while self.process(server).is_none() && child.try_wait().expect("it is ours").is_none() {
             std::thread::yield_now();
         }
@@ -70,9 +73,9 @@ impl LocalCluster {
         std::thread::spawn(move || child.wait());
     }
 
-    /// Waits until a killed server's process is gone.
+    /// Waits until a killed server's process is gone, and those of all others that were killed.
     pub async fn until_gone(&self, server: &str) {
-        let is_gone = async || self.process(server).is_none() && !is_any_ending();
+        let is_gone = async || self.process(server).is_none() && self.are_gone();
         until("the killed server is gone", is_gone).await;
     }
 

@@ -2,20 +2,20 @@
 //!
 //! [`Dial`] says whom to connect to and as whom; the driver (from [`Link::new`]) dials, runs the connection
 //! until it ends, and dials again, after pauses that grow from 50 ms to 2 s with jitter, so that the
-//! peers of a server that comes back do not all come at once. Everybody else waits in
-//! [`Link::peer`] for the connection that stands.
+//! peers of a server that comes back do not all come at once. Where only an upgrade helps the pauses are longer, and
+//! the log says it once. Everybody else waits in [`Link::peer`] for the connection that stands.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use emberfs_buffer::Pool;
-use emberfs_wire::handshake::{Hello, Welcome};
+use emberfs_wire::handshake::{Hello, Refusal, Welcome};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::address::Address;
 use crate::call::Peer;
-use crate::error::HandshakeError;
+use crate::error::{Closed, HandshakeError};
 use crate::handshake::connect;
 use crate::limits::Limits;
 use crate::network::Network;
@@ -25,6 +25,9 @@ use crate::serving::Handler;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause: how long after its return a server may stand unused.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The pauses while the peer speaks no version that this side does: nothing but an upgrade helps, and thousands may ask.
+const UPGRADE_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 
 /// Whom to connect to, and as whom.
 #[derive(Clone, Debug)]
@@ -96,43 +99,56 @@ async fn drive<N: Network, H: Handler + Clone>(
     handler: H,
     tell: watch::Sender<LinkState>,
 ) {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(PAUSE_MIN)
-        .with_max_delay(PAUSE_MAX)
-        .with_jitter()
-        .without_max_times();
-    let mut pause = pauses.build();
+    let usual = pauses(PAUSE_MIN, PAUSE_MAX);
+    let (first, longest) = UPGRADE_PAUSES;
+    let upgrade = pauses(first, longest);
+    let (mut pause, mut upgrade_pause) = (usual.build(), upgrade.build());
+    let mut said = String::new();
     loop {
         let start = Instant::now();
-        let why = dial_once(&dial, handler.clone(), &tell).await;
-        tracing::debug!(address = %dial.address, %why, "not connected");
+        let ended = dial_once(&dial, handler.clone(), &tell).await;
+        let address = &dial.address;
+        let why = match &ended {
+            Ok(closed) => closed.to_string(),
+            Err(HandshakeError::Refused(refusal)) => format!("{address} refuses: {refusal}"),
+            Err(error) => error.to_string(),
+        };
+        match &ended {
+            Err(HandshakeError::Refused(refusal)) if said != why => {
+                tracing::warn!(%address, %refusal, "refused");
+            }
+            _ => tracing::debug!(%address, %why, "not connected"),
+        }
+        said.clone_from(&why);
         tell.send_replace(LinkState::Down { why: Some(why) });
+        if matches!(ended, Err(HandshakeError::Refused(Refusal::NoCommonProtocol { .. }))) {
+            sleep(upgrade_pause.next().unwrap_or(longest)).await;
+            continue;
+        }
+        upgrade_pause = upgrade.build();
         // A peer that accepts and closes at once is not hammered: only a connection that has lasted
         // starts the pauses afresh.
         if start.elapsed() > PAUSE_MAX {
-            pause = pauses.build();
+            pause = usual.build();
         }
         sleep(pause.next().unwrap_or(PAUSE_MAX)).await;
     }
 }
 
-/// Connects and runs the connection to its end; says why it ended or never began.
+fn pauses(first: Duration, longest: Duration) -> ExponentialBuilder {
+    let pauses = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest);
+    pauses.with_jitter().without_max_times()
+}
+
+/// Connects and runs the connection to its end; why it ended or never began.
 async fn dial_once<N: Network, H: Handler>(
     dial: &Dial<N>,
     handler: H,
     tell: &watch::Sender<LinkState>,
-) -> String {
+) -> Result<Closed, HandshakeError> {
     let Dial { network, address, hello, pool, limits } = dial;
-    match connect(network, address, hello, pool, *limits).await {
-        Ok((connection, welcome)) => {
-            let peer = connection.peer();
-            tell.send_replace(LinkState::Up { peer, welcome });
-            connection.run(handler).await.to_string()
-        }
-        Err(HandshakeError::Refused(refusal)) => {
-            tracing::warn!(%address, %refusal, "refused");
-            refusal.to_string()
-        }
-        Err(error) => error.to_string(),
-    }
+    let (connection, welcome) = connect(network, address, hello, pool, *limits).await?;
+    let peer = connection.peer();
+    tell.send_replace(LinkState::Up { peer, welcome });
+    Ok(connection.run(handler).await)
 }

@@ -4,6 +4,8 @@
 //! before. A peer that does not fit is refused with a [`Refusal`] that says in words what is wrong,
 //! and the connection is closed. Afterwards either side may start requests.
 
+use std::fmt;
+
 use emberfs_layout::{BootNumber, ClientId, ClusterId, NodeId, TargetId};
 use minicbor::{Decode, Encode};
 use thiserror::Error;
@@ -25,6 +27,16 @@ pub enum Role {
     /// A client library: a mount, a tool, an application.
     #[n(2)]
     Client,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Meta => "a metadata server",
+            Self::Storage => "a storage server",
+            Self::Client => "a client",
+        })
+    }
 }
 
 /// One of a server's shards, numbered from 0: a thread that owns some of its disks.
@@ -133,7 +145,10 @@ pub enum Refusal {
     },
     /// No protocol version is known to both.
     #[n(1)]
-    #[error("no common protocol version: {ours} here, {theirs} there; upgrade the older side")]
+    #[error(
+        "no common protocol version: who listens speaks {ours}, who connects speaks {theirs}: upgrade {}",
+        older(*ours, *theirs)
+    )]
     NoCommonProtocol {
         /// The answering side's.
         #[n(0)]
@@ -144,7 +159,7 @@ pub enum Refusal {
     },
     /// Something else listens here than the peer takes it for.
     #[n(2)]
-    #[error("a {ours:?} process listens here, not a {expected:?} one")]
+    #[error("{ours} listens here, not {expected}: check the address")]
     OtherRole {
         /// What it is.
         #[n(0)]
@@ -183,6 +198,10 @@ pub enum Refusal {
         #[n(0)]
         text: String,
     },
+}
+
+fn older(ours: ProtocolRange, theirs: ProtocolRange) -> &'static str {
+    if ours.newest < theirs.newest { "the server that listens" } else { "the side that connects" }
 }
 
 fn shown(node: Option<NodeId>) -> String {
@@ -301,11 +320,19 @@ mod tests {
             let next = ProtocolVersion(ProtocolRange::OURS.newest.0 + 1);
             h.protocol = ProtocolRange { oldest: next, newest: next };
         });
-        assert!(newer.starts_with("no common protocol version"), "{newer}");
+        let words = "who listens speaks 1, who connects speaks 2: upgrade the server that listens";
+        assert!(newer.ends_with(words), "{newer}");
+        let (ours, theirs) = (ProtocolVersion(2), ProtocolVersion(1));
+        let ours = ProtocolRange { oldest: ours, newest: ProtocolVersion(3) };
+        let theirs = ProtocolRange { oldest: theirs, newest: theirs };
+        let older = Refusal::NoCommonProtocol { ours, theirs }.to_string();
+        let words =
+            "who listens speaks 2 to 3, who connects speaks 1: upgrade the side that connects";
+        assert!(older.ends_with(words), "{older}");
         let cluster = refused(|h| h.identity.cluster = Some(ClusterId(8)));
         assert!(cluster.contains("check the address"), "{cluster}");
         let role = refused(|h| h.expected_role = Role::Meta);
-        assert_eq!(role, "a Storage process listens here, not a Meta one");
+        assert_eq!(role, "a storage server listens here, not a metadata server: check the address");
         let node = refused(|h| h.expected_node = Some(NodeId(4)));
         assert!(node.contains("not node-4"), "{node}");
     }

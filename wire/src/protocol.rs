@@ -66,7 +66,8 @@ impl fmt::Display for ProtocolVersion {
 
 impl fmt::Display for ProtocolRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.oldest, self.newest)
+        let Self { oldest, newest } = self;
+        if oldest == newest { write!(f, "{newest}") } else { write!(f, "{oldest} to {newest}") }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::lists::member;
 use crate::connection::Connection;
-use crate::exit::Usage;
+use crate::exit::{Usage, say};
 use crate::listing::Listing;
 
 /// Makes a table over all free targets.
@@ -23,7 +23,7 @@ pub(crate) async fn create(
     match cluster.administer(order).await? {
         AdministerReply::TableCreated(table) => {
             let chains = counted(table.chains.len(), "chain");
-            eprintln!("{}: {chains} of {}", table.id, counted(replicas, "replica"));
+            say(&format!("{}: {chains} of {}", table.id, counted(replicas, "replica")));
             Ok(())
         }
         AdministerReply::Refused { text } => bail!("no chain table was made: {text}"),

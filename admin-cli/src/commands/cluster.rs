@@ -9,6 +9,7 @@ use emberfs_layout::ClusterId;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::exit::{print, say};
 use crate::listing::Listing;
 use crate::local::process;
 
@@ -21,10 +22,10 @@ struct Member {
 /// Formats the first metadata member, by its own command; it prints the cluster's id, and says what comes next.
 pub(super) fn init(config: &Path) -> Result<()> {
     let id = process::format_meta(config)?;
-    println!("{id}");
+    print(&id.to_string())?;
     // The member's own command has read it.
     let member = std::fs::read_to_string(config).ok().and_then(|text| toml::from_str(&text).ok());
-    eprintln!("{}", next_steps(id, config, &member.unwrap_or_default()));
+    say(&next_steps(id, config, &member.unwrap_or_default()));
     Ok(())
 }
 

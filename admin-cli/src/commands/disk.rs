@@ -8,6 +8,7 @@ use emberfs_client::{AdminOrder, AdministerReply};
 use emberfs_layout::DiskId;
 
 use crate::connection::Connection;
+use crate::exit::{print, say};
 use crate::local::process;
 
 /// Formats a directory of this machine, by the storage server's own command.
@@ -20,7 +21,7 @@ pub(super) async fn format(connection: &Connection, directory: &Path) -> Result<
         Some(cluster) => cluster,
         None => connection.cluster().await?.id(),
     };
-    println!("{}", process::format_disk(directory, cluster)?);
+    print(&process::format_disk(directory, cluster)?.to_string())?;
     Ok(())
 }
 
@@ -30,7 +31,7 @@ pub(crate) async fn add(cluster: &Cluster, disks: &[DiskId], targets: u16) -> Re
         match cluster.administer(AdminOrder::AddDisk { disk: *disk, targets }).await? {
             AdministerReply::DiskAdded(added) => {
                 let targets: Vec<_> = added.targets.iter().map(ToString::to_string).collect();
-                eprintln!("disk {disk} is in use on {}: {}", added.node, targets.join(", "));
+                say(&format!("disk {disk} is in use on {}: {}", added.node, targets.join(", ")));
             }
             AdministerReply::Refused { text } => bail!("disk {disk}: {text}"),
             other @ AdministerReply::TableCreated(_) => {

@@ -8,6 +8,7 @@ mod files;
 mod lists;
 mod status;
 
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,8 +88,9 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         }
         Command::ChainTable(ChainTableCommand::Show) => chain_table::show(connection, json).await?,
         Command::Completions { shell } => {
-            let mut command = Args::command();
-            clap_complete::generate(shell, &mut command, "emberfs", &mut std::io::stdout());
+            let (mut command, mut script) = (Args::command(), Vec::new());
+            clap_complete::generate(shell, &mut command, "emberfs", &mut script);
+            std::io::stdout().write_all(&script)?;
         }
         files => return files::run(connection, json, files).await,
     }

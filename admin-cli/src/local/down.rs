@@ -10,7 +10,7 @@ use futures_util::future::join;
 use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
-use crate::exit::words;
+use crate::exit::{print, say, words};
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mountpoint::{self, Found};
 
@@ -46,14 +46,14 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
     let mut stopped = 0;
     for server in servers {
         if server.stop(PATIENCE)? {
-            eprintln!("stopped {}", server.name);
+            say(&format!("stopped {}", server.name));
             stopped += 1;
         }
     }
     let up = plan.command("emberfs up");
     match stopped {
-        0 => println!("cluster {}: nothing was running", plan.name),
-        _ => println!("cluster {}: stopped; `{up}` brings it back", plan.name),
+        0 => print(&format!("cluster {}: nothing was running", plan.name))?,
+        _ => print(&format!("cluster {}: stopped; `{up}` brings it back", plan.name))?,
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let ours = all.into_rest().filter(is_ours);
     let (serving, ending): (Vec<_>, Vec<_>) = ours.partition(Daemon::serves);
     for daemon in serving {
-        eprintln!("{} stays mounted, and waits until the cluster is up again", daemon.path);
+        say(&format!("{} stays mounted, and waits until the cluster is up again", daemon.path));
     }
     left.extend(ending);
     // What is unmounted is waited for, also where another is busy.
@@ -108,7 +108,7 @@ impl Unmounted {
         let mut all = Self::default();
         for (path, found) in mounts {
             if matches!(found, Found::Other) {
-                eprintln!("{}; it stays as it is", found.words(path));
+                say(&format!("{}; it stays as it is", found.words(path)));
             }
             if matches!(found, Found::Nothing | Found::Other) {
                 continue;
@@ -118,7 +118,7 @@ impl Unmounted {
                     all.left.extend(left.daemons);
                     all.unheard.extend(left.unheard);
                     all.paths.push(path.display().to_string());
-                    eprintln!("unmounted {}", path.display());
+                    say(&format!("unmounted {}", path.display()));
                 }
                 Err(error) => return (all, Err(error)),
             }

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::process::{Server, Started};
 use super::{configs, process};
 use crate::commands::{chain_table, disk};
+use crate::exit;
 use crate::health::{self, Problem};
 use crate::spinner::Spinner;
 
@@ -105,7 +106,7 @@ impl Launch {
         let (status, routing) = self.arrived(cluster, arrivals).await?;
         let left_out: Vec<_> = disks::left_out(&disks, &status).map(LocalDisk::left_out).collect();
         if routing.tables().next().is_some() {
-            left_out.iter().for_each(|words| eprintln!("{words}"));
+            left_out.iter().for_each(|words| exit::say(words));
             return Ok(());
         }
         ensure!(left_out.is_empty(), "{}", left_out.join("\n"));

@@ -23,7 +23,7 @@ use super::launch::Launch;
 use super::place::{Asked, NAME, Places};
 use super::plan::{Plan, Shape};
 use crate::args::UpArgs;
-use crate::exit::{End, Usage};
+use crate::exit::{End, Usage, print, say};
 use crate::health::{self, Verdict};
 use crate::mount_daemon::Daemons;
 use crate::mountpoint::{self, Found};
@@ -48,7 +48,7 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<End> {
     let mounted = mount(&mut launch, &address, new_mount).await?;
     let plan = launch.end();
     for problem in &problems {
-        println!("{}: {}", problem.verdict.word(), problem.text);
+        print(&format!("{}: {}", problem.verdict.word(), problem.text))?;
     }
     let verdict = health::verdict(&problems);
     let state = match verdict {
@@ -56,14 +56,14 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<End> {
         Verdict::Degraded => "is up, and degraded",
         Verdict::Unavailable => "runs, and is unavailable",
     };
-    println!("cluster {} {state}: {id} in {}", plan.name, plan.directory.display());
+    print(&format!("cluster {} {state}: {id} in {}", plan.name, plan.directory.display()))?;
     for path in mounted {
-        println!("mounted at {}", path.display());
+        print(&format!("mounted at {}", path.display()))?;
     }
     let (which, down) = (places.which(&plan.name)?, places.down(&plan)?);
-    println!(
+    print(&format!(
         "try: emberfs{which} status; emberfs{which} cp -r DIR ember:/; emberfs{which} ls ember:/; {down}"
-    );
+    ))?;
     Ok(End::Status(verdict))
 }
 
@@ -122,7 +122,7 @@ fn lock(directory: &Path) -> Result<File> {
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     let locked = file.try_lock().or_else(|error| match error {
         TryLockError::WouldBlock => {
-            eprintln!("another `emberfs up` is at work in {at}: this one goes on after it");
+            say(&format!("another `emberfs up` is at work in {at}: this one goes on after it"));
             file.lock()
         }
         TryLockError::Error(error) => Err(error),
@@ -167,11 +167,11 @@ async fn mount(
                 continue;
             }
             Found::Served(daemon, _) => {
-                eprintln!("{daemon}");
+                say(&daemon.to_string());
                 continue;
             }
             Found::Other | Found::Unheard(_) => {
-                eprintln!("{}; it stays as it is", found.words(path));
+                say(&format!("{}; it stays as it is", found.words(path)));
                 continue;
             }
         }

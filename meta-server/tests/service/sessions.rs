@@ -24,7 +24,7 @@ async fn a_stranger_is_refused_in_words() {
     assert!(other.contains("check the address"), "{other}");
     let mut lost = hello(None, Role::Client);
     lost.expected_role = Role::Storage;
-    assert!(said(lost).await.contains("a Meta process listens here"));
+    assert!(said(lost).await.contains("a metadata server listens here, not a storage server"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

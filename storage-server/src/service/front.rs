@@ -92,7 +92,17 @@ impl Door {
             .and_then(|permit| Ok((permit, self.judge(pending.hello())?)));
         match judged {
             Ok((permit, welcome)) => self.hand_over(pending, welcome, permit).await,
-            Err(refusal) => pending.refuse(refusal).await,
+            Err(refusal) => {
+                let peer = pending.hello().identity;
+                match refusal {
+                    // They pass, and come often.
+                    Refusal::Unavailable { .. } | Refusal::OtherNode { .. } => {
+                        tracing::debug!(?peer, %refusal, "refused a connection");
+                    }
+                    _ => tracing::warn!(?peer, %refusal, "refused a connection"),
+                }
+                pending.refuse(refusal).await
+            }
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) const INBOX: usize = 1024;
 /// How long a clean stop waits for what is under way: longer than any disk and any healthy chain takes.
 /// What is cut off then was not acknowledged.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long a disk may take to close, once nobody asks it for anything: far longer than the syncs of a slow one.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long commits may wait for a batch to ride with: what they free is seen within this, and a steady
 /// trickle of writes costs few syncs more.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -184,7 +186,7 @@ pub(crate) async fn run(
             }
         }
     }
-    shard.targets.flush().await;
+    shard.targets.close(CLOSE_MAX).await;
 }
 
 impl Shard {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use emberfs_buffer::Pool;
 use emberfs_chain_replication::target::{EndedSessions, Input, Target};
@@ -17,6 +18,7 @@ use emberfs_wire::cluster::{
 };
 use emberfs_wire::limits::MARKS_MAX;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::driver::{Driver, Surroundings};
 use super::store::Store;
@@ -177,11 +179,16 @@ impl Targets {
         self.disks.iter().for_each(|disk| disk.engine.settle_idle());
     }
 
-    /// Makes all durable, for a clean end.
-    pub(crate) async fn flush(&self) {
+    /// Stops every disk in order, for a clean end: all is durable then, and nothing goes on. One that takes longer is
+    /// left as it is, which the next start recovers.
+    pub(crate) async fn close(&self, time: Duration) {
         for disk in &self.disks {
-            if let Err(error) = disk.engine.flush().await {
-                tracing::error!(disk = %disk.id, %error, "a disk could not be flushed at the end");
+            match timeout(time, disk.engine.clone().close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(disk = %disk.id, %error, "a disk could not be flushed at the end");
+                }
+                Err(_) => tracing::error!(disk = %disk.id, "a disk is still at work at the end"),
             }
         }
     }

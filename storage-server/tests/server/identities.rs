@@ -35,9 +35,9 @@ async fn strangers_are_refused_with_words() {
     let protocol = ProtocolRange { oldest: newest, newest };
     for (hello, words) in [
         (other_cluster, "check the address or the configuration"),
-        (Hello { expected_role: Role::Meta, ..plain.clone() }, "not a Meta one"),
+        (Hello { expected_role: Role::Meta, ..plain.clone() }, "not a metadata server"),
         (Hello { expected_node: Some(NodeId(77)), ..plain.clone() }, "not node-77"),
-        (Hello { protocol, ..plain.clone() }, "upgrade the older side"),
+        (Hello { protocol, ..plain.clone() }, "upgrade the server that listens"),
     ] {
         let refused = Client::connect_as(&hello, &host).await.err().expect("refused").to_string();
         assert!(refused.contains(words), "{refused}");

@@ -1,24 +1,31 @@
 //! Handshakes and links over loopback.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use bytes::Bytes;
 use emberfs_layout::{BootNumber, ClusterId, NodeId};
-use emberfs_wire::handshake::{Hello, HelloReply, Refusal};
+use emberfs_wire::handshake::{Hello, HelloReply, Refusal, Welcome};
 use emberfs_wire::header::RequestId;
+use emberfs_wire::protocol::{ProtocolRange, ProtocolVersion};
 use emberfs_wire::{FrameKind, Request, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::spawn;
+use tokio::time::timeout;
 
 use super::{Echo, Service, hello, pool, request_bytes, welcome};
 use crate::frame::Draft;
 use crate::link::LinkState;
 use crate::{
-    Address, CallOptions, Closed, Dial, HandshakeError, Limits, Link, NoService, Pending, Tcp,
-    connect,
+    Address, CallOptions, Closed, Dial, HandshakeError, Limits, Link, Network, NoService, Pending,
+    Tcp, connect,
 };
 
 /// A listener on a free port, and its address with `host` for the machine.
-async fn listen(host: &str) -> std::io::Result<(TcpListener, Address)> {
+async fn listen(host: &str) -> io::Result<(TcpListener, Address)> {
     let listener = TcpListener::bind((host.trim_matches(['[', ']']), 0)).await?;
     let port = listener.local_addr()?.port();
     Ok((listener, format!("{host}:{port}").parse().expect("an address")))
@@ -94,6 +101,80 @@ async fn a_wrong_peer_is_refused_with_words() {
     let error = met.expect_err("refused").to_string();
     assert!(error.starts_with("refused: this is cluster 0"), "{error}");
     server.await.expect("no panic").expect("sent");
+}
+
+/// Versions that no build of this protocol speaks.
+fn future() -> ProtocolRange {
+    let next = ProtocolVersion(ProtocolRange::OURS.newest.0 + 1);
+    ProtocolRange { oldest: next, newest: ProtocolVersion(next.0 + 1) }
+}
+
+#[tokio::test]
+async fn a_peer_of_the_future_is_told_who_is_too_old() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let server = spawn(async move {
+        let pending = pending(&listener).await;
+        let refusal = pending.hello().judge(&welcome().identity).expect_err("too new");
+        pending.refuse(refusal).await
+    });
+    let newer = Hello { protocol: future(), ..hello() };
+    let met = connect(&Tcp, &address, &newer, &pool(), Limits::default()).await;
+    let error = met.expect_err("refused").to_string();
+    assert!(error.contains("who listens speaks 1, who connects speaks 2 to 3"), "{error}");
+    assert!(error.ends_with("upgrade the server that listens"), "{error}");
+    server.await.expect("no panic").expect("sent");
+}
+
+#[tokio::test]
+async fn a_server_of_the_future_is_refused_though_it_welcomes() {
+    let (listener, address) = listen("127.0.0.1").await.expect("loopback");
+    let server = spawn(async move {
+        let newer = Welcome { protocol: future().newest, ..welcome() };
+        pending(&listener).await.welcome(newer, &pool()).await.expect("sent")
+    });
+    let met = connect(&Tcp, &address, &hello(), &pool(), Limits::default()).await;
+    let error = met.expect_err("too new").to_string();
+    assert!(error.contains("who listens speaks 3, who connects speaks 1"), "{error}");
+    assert!(error.ends_with("upgrade the side that connects"), "{error}");
+    server.await.expect("no panic");
+}
+
+/// A server that refuses everybody so, in memory, and counts them.
+#[derive(Clone)]
+struct Refusing(Refusal, Arc<AtomicUsize>);
+
+impl Network for Refusing {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &Address) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let refusal = self.0.clone();
+        spawn(async move {
+            let pending = Pending::accept(theirs, Limits::default()).await.expect("a hello");
+            pending.refuse(refusal).await.expect("sent");
+        });
+        Ok(ours)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_needs_an_upgrade_does_not_storm() {
+    let upgrade = Refusal::NoCommonProtocol { ours: future(), theirs: ProtocolRange::OURS };
+    let passing = Refusal::Unavailable { text: "no lease yet".to_owned() };
+    for (refusal, expected) in [(upgrade, 20..130), (passing, 150..1300)] {
+        let network = Refusing(refusal.clone(), Arc::default());
+        let address = "[2001:db8::1]:1".parse().expect("an address");
+        let (hello, pool, limits) = (hello(), pool(), Limits::default());
+        let dial = Dial { network: network.clone(), address, hello, pool, limits };
+        let (link, driver) = Link::new(dial, NoService);
+        let ten_minutes = Duration::from_secs(600);
+        assert!(timeout(ten_minutes, driver).await.is_err(), "it dials for ever");
+        let dialled = network.1.load(Ordering::SeqCst);
+        assert!(expected.contains(&dialled), "{dialled} times");
+        let LinkState::Down { why: Some(why) } = link.state() else { panic!("{:?}", link.state()) };
+        assert_eq!(why, format!("[2001:db8::1]:1 refuses: {refusal}"));
+    }
 }
 
 #[tokio::test]

@@ -269,7 +269,7 @@ pub enum MutationReply {
         /// Its attributes.
         #[n(0)]
         attributes: Attributes,
-        /// Whether it was made by this.
+        /// Whether it was made by this. No client of ours reads it yet.
         #[n(1)]
         created: bool,
     },

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::commands::lists::public;
 use crate::connection::Connection;
-use crate::exit::{End, words};
+use crate::exit::{End, say, words};
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::{ClusterPath, shown};
 
@@ -137,7 +137,7 @@ impl Totals {
     /// Something could not be checked, which is said at once.
     fn fail(&mut self, why: &Error, bar: &ProgressBar) {
         let why = words(why);
-        bar.suspend(|| eprintln!("error: {why}"));
+        bar.suspend(|| say(&format!("error: {why}")));
         self.failed += 1;
         self.why.get_or_insert(why);
     }

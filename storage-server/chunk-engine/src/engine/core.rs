@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::Options;
 use super::bad_blocks::Found;
+use super::promise::Promises;
 use super::snapshot::Snapshot;
 use super::state::{State, piece_count};
 use crate::disk::Disk;
@@ -39,8 +40,8 @@ pub(super) struct Core<D, R> {
     pub(super) bad: RefCell<Found>,
     /// Chunks that a version is being made of.
     locks: RefCell<HashMap<ChunkKey, Rc<Mutex<()>>>>,
-    /// Bytes of blocks that puts under way may take.
-    pub(super) promised: Rc<Cell<u64>>,
+    /// Blocks that puts under way may take.
+    pub(super) promised: Rc<Promises>,
     /// Held while the file grows.
     pub(super) growth: Mutex<()>,
     /// Whether the task that grows ahead runs.

@@ -4,13 +4,13 @@
 //! only a write that comes when there is none waits. Growth stops short of the file system's end, so that
 //! the records never run out of room, and with them removals.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use emberfs_layout::{BlockSize, ByteLen};
 use tokio::sync::Notify;
 
 use super::core::Core;
+use super::promise::Promise;
 use super::state::State;
 use crate::disk::{Disk, DiskError};
 use crate::error::EngineError;
@@ -50,37 +50,10 @@ impl State {
     }
 }
 
-/// Blocks that a put under way may take, until it took them.
-#[derive(Debug)]
-pub(super) struct Promise {
-    all: Rc<Cell<u64>>,
-    bytes: u64,
-    open: Cell<bool>,
-}
-
-impl Promise {
-    /// The blocks are taken, or have been given back.
-    pub(super) fn set_open(&self, open: bool) {
-        if self.open.replace(open) != open {
-            let all = self.all.get();
-            self.all.set(if open { all + self.bytes } else { all - self.bytes });
-        }
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        self.set_open(false);
-    }
-}
-
 impl<D: Disk, R: Records> Core<D, R> {
     /// So many bytes of blocks are about to be taken.
-    pub(super) fn promise(&self, room: ByteLen) -> Promise {
-        let (all, bytes) = (Rc::clone(&self.promised), room.get());
-        let promise = Promise { all, bytes, open: Cell::new(false) };
-        promise.set_open(true);
-        promise
+    pub(super) fn promise(&self, room: ByteLen, block: BlockSize) -> Promise {
+        self.promised.promise(room, self.has_room(room, block))
     }
 
     /// Whether a put of so many bytes of blocks finds them, beside those that are promised.
@@ -92,7 +65,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         if left_on_disk.is_some_and(|left| self.is_short(left)) {
             return false;
         }
-        let others = self.promised.get() + REGIONS_OPENED * self.region.get() + CUT_ROOM;
+        let others = self.promised.bytes() + REGIONS_OPENED * self.region.get() + CUT_ROOM;
         let wanted = others + room.get();
         if self.state.borrow().allocator.room(block).get() >= wanted {
             return true;

@@ -1,7 +1,8 @@
 //! The engine: chunks of one disk, their versions and their blocks.
 //!
 //! * [`put`](Engine::put) and [`install`](Engine::install) make versions (`put.rs`, `draft.rs`,
-//!   `plan.rs`); blocks come from `growth.rs`, records go to the disk through `journal.rs`.
+//!   `plan.rs`); blocks come from `growth.rs`, where `promise.rs` says whose turn it is; records go to the disk through
+//!   `journal.rs`.
 //! * [`read`](Engine::read) reads one version (`snapshot.rs`).
 //! * `bad_blocks.rs`: what was found damaged.
 //! * `core.rs`: what handles and tasks share. What is known in memory, and how a chunk goes from one state to the next, is `state.rs`; how that is
@@ -40,6 +41,7 @@ mod draft;
 mod growth;
 mod journal;
 mod plan;
+mod promise;
 mod put;
 mod recovery;
 mod snapshot;
@@ -148,7 +150,7 @@ impl<D: Disk, R: Records> Engine<D, R> {
 
     async fn make(&self, key: ChunkKey, order: Order) -> Result<PutResult, EngineError> {
         let core = Rc::clone(&self.0);
-        let promise = core.promise(order.room());
+        let promise = core.promise(order.room(), order.block());
         let work = async move { core.locked(key, core.make_version(key, order, promise)).await };
         self.0.whole(work).await
     }

@@ -15,15 +15,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c, PoolError};
 use emberfs_layout::{
-    ByteLen, ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
+    BlockSize, ByteLen, ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
 };
 use tokio::time::sleep;
 
 use super::core::{Core, no_bytes};
 use super::draft::{Draft, Source};
-use super::growth::Promise;
 use super::journal::JournalEntry;
 use super::plan::{Changed, affected, change};
+use super::promise::Promise;
 use super::snapshot::Snapshot;
 use crate::disk::{Disk, DiskWrite};
 use crate::error::EngineError;
@@ -137,6 +137,11 @@ impl Order {
         ByteLen(bytes.map(u64::from).sum())
     }
 
+    /// In blocks of this size.
+    pub(super) fn block(&self) -> BlockSize {
+        self.chunk_size.block_size()
+    }
+
     /// Whether it only cuts and removes.
     fn shrinks(&self) -> bool {
         !self.changes.iter().any(|change| matches!(change, Change::Write(_)))
@@ -163,6 +168,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         order: Order,
         promise: Promise,
     ) -> Result<PutResult, EngineError> {
+        promise.turn().await;
         loop {
             match self.try_version(key, &order, &promise).await {
                 Err(EngineError::Memory(PoolError::Exhausted { .. })) => {

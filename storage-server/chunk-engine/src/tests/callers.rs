@@ -5,7 +5,7 @@ use emberfs_layout::{ByteLen, ChunkOffset, ChunkVersion};
 use super::models::{KEY, ModelEngine, OTHER, model, models, read_all, write};
 use super::reference::PlainChange;
 use super::steps::{bytes, new_version, observe};
-use super::{CHUNKS, open, options, run};
+use super::{CHUNKS, open, open_directory, options, run};
 use crate::{Engine, EngineError, Options, Syncs, Which};
 
 /// Begins something, and leaves it at its first wait.
@@ -114,16 +114,12 @@ fn a_dropped_put_is_finished() {
 fn a_dropped_put_is_through_when_its_engine_is_closed() {
     let directory = tempfile::tempdir().expect("a directory");
     run(async {
-        let open = async || {
-            let opened = crate::open_directory(directory.path(), options(Syncs::all())).await;
-            opened.expect("opens")
-        };
-        let engine = open().await;
+        let engine = open_directory(directory.path()).await;
         let mut put = Box::pin(engine.put(KEY, write(1, 0, bytes(1, 9000), true)));
         begin(&mut put).await;
         drop(put);
         engine.close().await.expect("nothing fails");
-        let engine = open().await;
+        let engine = open_directory(directory.path()).await;
         let read = engine.read(KEY, Which::Committed, ChunkOffset(0), ChunkOffset(9000)).await;
         assert_eq!(read.expect("readable").data.bytes()[..], bytes(1, 9000));
         engine.close().await.expect("nothing fails");

@@ -7,7 +7,7 @@ use emberfs_layout::{ByteLen, ChunkOffset};
 use super::models::{KEY, ModelEngine, SIZE, model, models, read_all, remove, write};
 use super::reference::{PlainChange, narrow};
 use super::steps::{bytes, new_version};
-use super::{open, options, run};
+use super::{open, open_directory, options, run};
 use crate::disk::DiskOffset;
 use crate::records::{RecordChange, Records};
 use crate::{BadBlocks, Damage, Engine, EngineError, NewVersion, Syncs, Which};
@@ -75,11 +75,7 @@ fn a_corrupt_block_that_is_written_in_part_stays_corrupt() {
 fn a_corrupt_block_on_a_real_disk_is_an_error() {
     let directory = tempfile::tempdir().expect("a directory");
     run(async {
-        let open = async || {
-            let opened = crate::open_directory(directory.path(), options(Syncs::all())).await;
-            opened.expect("opens")
-        };
-        let engine = open().await;
+        let engine = open_directory(directory.path()).await;
         engine.put(KEY, write(1, 0, bytes(5, 20_000), true)).await.expect("room");
         engine.close().await.expect("nothing fails");
         let path = directory.path().join("blocks");
@@ -88,7 +84,7 @@ fn a_corrupt_block_on_a_real_disk_is_an_error() {
         file.read_exact_at(&mut byte, 9000).expect("readable");
         file.write_all_at(&[!byte[0]], 9000).expect("writable");
         file.sync_all().expect("synced");
-        let engine = open().await;
+        let engine = open_directory(directory.path()).await;
         let all = engine.read(KEY, Which::Committed, ChunkOffset(0), ChunkOffset(20_000)).await;
         assert!(matches!(all, Err(EngineError::Corrupt { .. })), "{all:?}");
         let rest = engine.read(KEY, Which::Committed, ChunkOffset(12_288), ChunkOffset(9)).await;

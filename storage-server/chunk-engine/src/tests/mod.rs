@@ -4,7 +4,7 @@
 //! * `contract.rs`: one test of what a disk and records promise, for models and real ones.
 //! * `random.rs`: random operations compared with the reference.
 //! * `crash.rs`: a crash at every step, with every subset of what was not synced.
-//! * `models.rs`: engines on models. `room.rs`: full disks, room that comes and goes. `damage.rs`: corrupt blocks
+//! * `models.rs`: engines on models. `room.rs`: full disks, room that comes and goes; `promises.rs`: room that is promised. `damage.rs`: corrupt blocks
 //!   and records. `refusals.rs`: failing disks, and what does not fit. `callers.rs`: dropped futures, and two at once.
 
 mod callers;
@@ -12,6 +12,7 @@ mod contract;
 mod crash;
 mod damage;
 mod models;
+mod promises;
 mod random;
 mod reference;
 mod refusals;
@@ -19,6 +20,7 @@ mod room;
 mod steps;
 
 use std::future::Future;
+use std::path::Path;
 
 use emberfs_buffer::Pool;
 use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkSize, DataId, TargetId};
@@ -27,7 +29,7 @@ use tokio::task::LocalSet;
 
 use crate::disk::Disk;
 use crate::records::Records;
-use crate::{ChunkKey, Engine, Options, Syncs};
+use crate::{ChunkKey, Engine, FileEngine, Options, Syncs};
 
 /// Small regions, so that there are many.
 const REGION: ByteLen = ByteLen(256 << 10);
@@ -48,6 +50,12 @@ fn options(syncs: Syncs) -> Options {
 
 async fn open<D: Disk, R: Records>(disk: D, records: R) -> Engine<D, R> {
     let opened = Engine::open(disk, records, options(Syncs::all())).await;
+    opened.expect("what an engine left can be opened")
+}
+
+/// One on a real disk.
+async fn open_directory(directory: &Path) -> FileEngine {
+    let opened = crate::open_directory(directory, options(Syncs::all())).await;
     opened.expect("what an engine left can be opened")
 }
 

@@ -16,21 +16,21 @@ use crate::model::{ModelDisk, ModelRecords};
 use crate::{ChunkKey, Engine, EngineError, Options, Syncs};
 
 /// So large that the blocks that are kept for cuts fit in a region.
-const REGION: ByteLen = ByteLen(2 << 20);
+pub(super) const REGION: ByteLen = ByteLen(2 << 20);
 
-async fn opened(disk: ModelDisk, records: ModelRecords, region: ByteLen) -> ModelEngine {
+pub(super) async fn opened(disk: ModelDisk, records: ModelRecords, region: ByteLen) -> ModelEngine {
     let options = Options { region, ..options(Syncs::all()) };
     Engine::open(disk, records, options).await.expect("opens")
 }
 
-fn key(index: u32) -> ChunkKey {
+pub(super) fn key(index: u32) -> ChunkKey {
     let mut key = KEY;
     key.chunk.index = ChunkIndex(index);
     key
 }
 
 /// Lets tasks run until something is so.
-async fn until(so: impl Fn() -> bool) {
+pub(super) async fn until(so: impl Fn() -> bool) {
     for _ in 0..10_000 {
         if so() {
             return;
@@ -40,7 +40,7 @@ async fn until(so: impl Fn() -> bool) {
     panic!("it does not come to that");
 }
 
-fn has(engine: &ModelEngine, kib: u64) -> bool {
+pub(super) fn has(engine: &ModelEngine, kib: u64) -> bool {
     engine.has_room(ByteLen(kib << 10), BlockSize::MIN)
 }
 

@@ -1,0 +1,54 @@
+//! Puts that may not find room, beside those that must.
+
+use emberfs_buffer::Pool;
+use emberfs_layout::ByteLen;
+use tokio::task::yield_now;
+
+use super::models::models;
+use super::reference::PlainChange;
+use super::room::{REGION, key, until};
+use super::steps::new_version;
+use super::{options, run, size_of};
+use crate::{Engine, EngineError, Options, Syncs};
+
+/// A block of chunks of 64 MiB.
+const BLOCK: usize = 64 << 10;
+
+#[test]
+fn what_may_not_find_room_takes_none_that_was_promised() {
+    run(async {
+        let (disk, records) = models(64 << 20);
+        let pool = Pool::new(ByteLen(1 << 20));
+        let capacity = Some(ByteLen(4 * REGION.get()));
+        let options =
+            Options { pool: pool.clone(), capacity, region: REGION, ..options(Syncs::all()) };
+        let engine = Engine::open(disk, records, options).await.expect("opens");
+        let begin = |index, version, start, len, aligned| {
+            let change = PlainChange::Write { start, bytes: vec![1; len], aligned };
+            let new = new_version(None, version, size_of(26), &[change], true);
+            let engine = engine.clone();
+            tokio::task::spawn_local(async move { engine.put(key(index), new).await })
+        };
+        let has = |len: usize| engine.has_room(ByteLen(len as u64), size_of(26).block_size());
+        begin(0, 1, 0, BLOCK, true).await.expect("no panic").expect("room");
+        until(|| has(BLOCK)).await;
+        let all: Vec<_> = std::iter::from_fn(|| pool.take(BLOCK).ok()).collect();
+        // It needs memory for the rest of its block.
+        let promised = begin(0, 2, 100, 10, false);
+        yield_now().await;
+        // With it on the disk there is no room but for cuts: four regions, less two blocks, less those for cuts.
+        let large = (4 * 32 - 1 - 16) * BLOCK;
+        assert!(!has(large));
+        let large = begin(1, 1, 0, large, true);
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+        let small = begin(2, 1, 0, BLOCK, true);
+        drop(all);
+        promised.await.expect("no panic").expect("it was promised");
+        let large = large.await.expect("no panic");
+        assert!(matches!(large, Ok(_) | Err(EngineError::NoSpace { .. })), "{large:?}");
+        let small = small.await.expect("no panic");
+        assert!(large.is_ok() || small.is_ok(), "{small:?}");
+    });
+}
