@@ -58,7 +58,8 @@ It is the cluster in --dir, or that which --cluster or $EMBERFS_CLUSTER names, o
 write what it has; where it is in use, or has not written all by then, nothing is stopped, and what to do is said. A
 mount made otherwise stays, and waits until the cluster is up again.
 
-A mount with `-o deadline` gives up by itself what does not get on for so long: that is lost, and named.
+Bytes of a mount are lost where --force or its own `-o deadline` gives them up, or its daemon has died. That is said,
+and holds nothing up: the servers are stopped all the same, and the exit status is 1.
 
 Exit status: 0 stopped, or nothing ran; 1 not stopped, or not all of it, or bytes of a mount are lost.";
 
@@ -91,9 +92,9 @@ Examples:
   emberfs umount ~/ember --timeout 300    where it has much to write
   emberfs umount ~/ember --force          also if programs use it; what it cannot write in 30 s is lost
 
-Where a program has something of it open, or its directory there, nothing is unmounted. Else nobody finds files by PATH
-any more, and the mount's daemon writes what it has. The daemon goes on until it has written all, also without this
-command: called again, that waits for it again. What it waits for is said. A mount with `-o deadline` gives up by
+Where a program has something of it open, or works in a directory of it, nothing is unmounted. Else nobody finds files
+by PATH any more, and the mount's daemon writes what it has. The daemon goes on until it has written all, also without
+this command: called again, that waits for it again. What it waits for is said. A mount with `-o deadline` gives up by
 itself what does not get on for so long: that is lost, and named.
 
 Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, as it is in

@@ -18,7 +18,7 @@ pub(crate) fn start() {
     let filter = filter.with_env_var(ASKED_BY).from_env_lossy();
     // By default a line that cannot be written is said on standard error, with a panic where that is closed.
     let lines = tracing_subscriber::fmt().log_internal_errors(false);
-    let lines = lines.with_env_filter(filter).with_writer(out);
+    let lines = lines.with_env_filter(filter).with_writer(|| Out);
     lines.with_ansi(io::stderr().is_terminal()).with_target(false).compact().init();
 }
 
@@ -28,9 +28,21 @@ pub(crate) fn hush() {
     IS_HUSHED.store(std::env::var_os(ASKED_BY).is_none(), Ordering::Relaxed);
 }
 
-fn out() -> Box<dyn Write> {
-    match IS_HUSHED.load(Ordering::Relaxed) {
-        true => Box::new(io::sink()),
-        false => Box::new(io::stderr()),
+/// Standard error, until it is hushed. That is asked with standard error held: a line that comes through comes before
+/// all that is said after [`hush`].
+#[derive(Debug)]
+struct Out;
+
+impl Write for Out {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut out = io::stderr().lock();
+        match IS_HUSHED.load(Ordering::Relaxed) {
+            true => Ok(line.len()),
+            false => out.write(line),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }

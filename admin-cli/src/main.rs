@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod connection;
+mod counted;
 mod exit;
 mod health;
 mod listing;

@@ -144,7 +144,7 @@ pub(crate) async fn unmount(path: &Path, how: Waiting<'_>) -> Result<()> {
         Found::Nothing => {}
         found => daemons.extend(leave(found, path, how.gives_up)?.daemons),
     }
-    mount_daemon::until_gone(daemons, how).await
+    mount_daemon::until_gone(daemons, how).await.safely()
 }
 
 /// Unmounts what was found, `lazily` also what is in use; who goes on until all is written.

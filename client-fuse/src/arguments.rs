@@ -29,7 +29,7 @@ pub struct Arguments {
     /// How long the cluster may take to answer before the mount fails, in seconds.
     #[arg(long, hide = true, value_name = "SECONDS", value_parser = seconds)]
     pub connect_timeout: Option<Duration>,
-    /// Do all but mount.
+    /// Check the options and the directory; ask no cluster, and mount nothing.
     #[arg(short = 'f')]
     pub fake: bool,
     /// Of `mount(8)`, without meaning here: unknown options are errors.

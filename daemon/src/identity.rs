@@ -130,7 +130,11 @@ pub enum IdentityError {
         text: String,
     },
     /// A newer build wrote it.
-    #[error("{} has format {found}, this build knows {FORMAT}: upgrade it", directory.display())]
+    #[error(
+        "{} has format {found}, this program knows {FORMAT} at most: a newer one wrote it; start a newer version of \
+         this program",
+        directory.display()
+    )]
     Newer {
         /// Which directory.
         directory: PathBuf,
@@ -530,7 +534,7 @@ mod tests {
     fn a_newer_or_damaged_file_is_refused() {
         let directory = empty();
         for (text, said) in [
-            ("format = 2\nnew = true\n", "upgrade"),
+            ("format = 2\nnew = true\n", "start a newer version of this program"),
             ("kind = \"disk\"\n", "no `format`"),
             ("format = 1\nkind = \"disk\"\ncluster = \"7\"\n", "cluster"),
             ("\u{0}", "emberfs-identity.toml"),

@@ -29,6 +29,14 @@ pub enum ListenError {
         /// Which address.
         address: SocketAddr,
     },
+    /// Another address of the list leaves it no port.
+    #[error(
+        "listen: {address} stands there twice, or beside a wildcard with its port: leave one out"
+    )]
+    Twice {
+        /// Which address.
+        address: SocketAddr,
+    },
     /// The port is taken.
     #[error("listen: {address} is taken{}: stop what holds it, or choose another port", by(.holder))]
     Taken {
@@ -82,19 +90,40 @@ fn by(holder: &Option<String>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
 }
 
+/// What can be said of `addresses` before anything listens on them.
+///
+/// # Errors
+/// [`ListenError`] for the first address that others reach and should not, or that another one covers.
+pub fn check(addresses: &[SocketAddr], beyond_loopback: bool) -> Result<(), ListenError> {
+    for (place, &address) in addresses.iter().enumerate() {
+        if !address.ip().is_loopback() && !beyond_loopback {
+            return Err(ListenError::BeyondLoopback { address });
+        }
+        if addresses[..place].iter().any(|earlier| excludes(*earlier, address)) {
+            return Err(ListenError::Twice { address });
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody can listen on both. Port 0 is any that is free.
+fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let alike = one.port() == other.port() && one.is_ipv4() == other.is_ipv4();
+    one.port() != 0 && (one == other || alike && is_wide)
+}
+
 /// Listens on each of `addresses`.
 ///
 /// # Errors
-/// [`ListenError`] for the first address that cannot be had.
+/// [`ListenError`] for the first address that cannot be had, or as of [`check`].
 pub fn bind(
     addresses: &[SocketAddr],
     beyond_loopback: bool,
 ) -> Result<Vec<TcpListener>, ListenError> {
+    check(addresses, beyond_loopback)?;
     let bind = |address: &SocketAddr| {
         let address = *address;
-        if !address.ip().is_loopback() && !beyond_loopback {
-            return Err(ListenError::BeyondLoopback { address });
-        }
         bind_one(address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => {
                 ListenError::Taken { address, holder: holder::of_port(address.port()) }
@@ -135,6 +164,32 @@ mod tests {
         }
         let error = read("\"127.0.0.1:7000\"").expect_err("no list").to_string();
         assert!(error.contains("such as [\"127.0.0.1:7000\"]"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_another_one_covers_is_named() {
+        let said = |texts: &[&str]| {
+            let addresses = texts.iter().map(|text| text.parse().expect("an address"));
+            check(&addresses.collect::<Vec<_>>(), true).map_err(|error| error.to_string())
+        };
+        for right in [
+            &["127.0.0.1:1", "127.0.0.1:2"][..],
+            &["127.0.0.1:0", "127.0.0.1:0"],
+            &["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"],
+            &["0.0.0.0:1", "[::1]:1", "127.0.0.1:2"],
+        ] {
+            assert_eq!(said(right), Ok(()), "{right:?}");
+        }
+        for wrong in [
+            &["127.0.0.1:1", "[::1]:1", "127.0.0.1:1"][..],
+            &["0.0.0.0:1", "127.0.0.1:1"],
+            &["127.0.0.2:1", "0.0.0.0:1"],
+            &["[::]:1", "[::1]:1"],
+        ] {
+            let last = wrong.last().expect("some");
+            let begin = format!("listen: {last} stands there twice");
+            assert!(said(wrong).expect_err("twice").starts_with(&begin), "{wrong:?}");
+        }
     }
 
     #[tokio::test]

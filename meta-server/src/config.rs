@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
-use emberfs_daemon::listen::addresses;
+use emberfs_daemon::listen::{self, addresses};
 use emberfs_daemon::logging::LogConfig;
 use emberfs_layout::NodeId;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ impl Config {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
+        if self.directory.as_os_str().is_empty() {
+            return Err("directory: an empty path".to_owned());
+        }
         if self.listen.is_empty() {
             return Err("listen: at least one address".to_owned());
         }
@@ -84,7 +87,9 @@ impl Validate for Config {
         if !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(&self.storage_lease_ms) {
             return Err(format!("storage_lease_ms: from {LEASE_MS_MIN} to {LEASE_MS_MAX}"));
         }
-        Ok(())
+        let beyond = self.listen_beyond_loopback_without_authentication;
+        listen::check(&self.listen, beyond).map_err(|error| error.to_string())?;
+        self.log.validate()
     }
 }
 
@@ -97,7 +102,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("meta.toml");
         let said = |more: &str| {
-            let text = format!("directory = \"m\"\nlisten = [\"[::1]:7700\"]\n{more}");
+            let text = format!("directory = \"m\"\nlisten = [\"[::1]:7000\"]\n{more}");
             std::fs::write(&file, text).expect("written");
             emberfs_daemon::config::load::<Config>(&file).map_err(|error| error.to_string())
         };
@@ -112,6 +117,20 @@ mod tests {
         assert_eq!((config.node(), config.storage_lease_ms), (NodeId(1), 3_000));
         assert!(said("node = 0").expect_err("no such member").contains("numbered from 1"));
         assert!(said("storage_lease_ms = 1").expect_err("too short").contains("from 500"));
+        let many = said("[log]\nfiles_kept = 1001").expect_err("too many");
+        assert!(many.contains("log.files_kept: 1001, expected at most 1000"), "{many}");
+        let loud = said("[log]\nlevel = \"loud\"").expect_err("no level");
+        assert!(loud.contains("log.level: `loud` is none of off, error,"), "{loud}");
         assert!(said("storage_lease = 1").expect_err("no such key").contains("unknown field"));
+        let listening = |texts: &[&str]| {
+            let listen = texts.iter().map(|text| text.parse().expect("an address")).collect();
+            Config { listen, ..config.clone() }.validate().expect_err("refused")
+        };
+        let twice = listening(&["[::1]:7000", "127.0.0.1:7000", "[::1]:7000"]);
+        assert!(twice.starts_with("listen: [::1]:7000 stands there twice"), "{twice}");
+        let reached = listening(&["0.0.0.0:7000"]);
+        assert!(reached.starts_with("listen: 0.0.0.0:7000 can be reached"), "{reached}");
+        let nowhere = Config { directory: "".into(), ..config };
+        assert_eq!(nowhere.validate(), Err("directory: an empty path".to_owned()));
     }
 }

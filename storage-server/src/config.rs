@@ -17,13 +17,13 @@ use std::thread::available_parallelism;
 
 use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
-use emberfs_daemon::listen::addresses;
+use emberfs_daemon::listen::{self, addresses};
 use emberfs_daemon::logging::LogConfig;
 use emberfs_daemon::reference::{text, texts};
 use emberfs_layout::{ByteLen, ClusterId};
 use emberfs_transport::Address;
 use emberfs_wire::cluster::DomainId;
-use emberfs_wire::limits::{ADDRESSES_MAX, DISKS_MAX, SHARDS_MAX};
+use emberfs_wire::limits::{ADDRESSES_MAX, DISKS_MAX, DOMAINS_MAX, NAME_BYTES_MAX, SHARDS_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Buffers of one shard must hold at least this, in MiB: a chunk of the largest size that comes from a
@@ -33,6 +33,8 @@ const SHARD_MEMORY_MIB_MIN: u64 = 256;
 const MEMORY_MIB_MAX: u64 = 1 << 30;
 /// The smallest disk that is worth an index, in MiB.
 const DISK_MIB_MIN: u64 = 64;
+/// More than any disk has, in MiB: it is said in another unit by mistake.
+const DISK_MIB_MAX: u64 = 1 << 40;
 
 described! {
     least = r#"
@@ -105,6 +107,17 @@ impl Config {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
+        self.check_counts()?;
+        self.check_registration()?;
+        self.check_directories()?;
+        self.check_listen()?;
+        self.check_sizes()?;
+        self.log.validate()
+    }
+}
+
+impl Config {
+    fn check_counts(&self) -> Result<(), String> {
         let counted = [
             ("meta", self.meta.len(), 1..=ADDRESSES_MAX),
             ("listen", self.listen.len(), 1..=ADDRESSES_MAX),
@@ -118,19 +131,57 @@ impl Validate for Config {
                 return Err(format!("{key}: {count}, expected {least} to {most}"));
             }
         }
+        Ok(())
+    }
+
+    /// What the metadata group would not take in.
+    fn check_registration(&self) -> Result<(), String> {
         if self.name.is_empty() {
             return Err("name: empty".to_owned());
         }
+        if self.name.len() > NAME_BYTES_MAX {
+            let len = self.name.len();
+            return Err(format!("name: {len} bytes, expected at most {NAME_BYTES_MAX}"));
+        }
+        match self.domain {
+            Some(DomainId(large)) if large >= DOMAINS_MAX => {
+                Err(format!("domain: {large}, expected less than {DOMAINS_MAX}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_directories(&self) -> Result<(), String> {
+        let named = [("directory", &self.directory)];
+        let disks = self.disks.iter().map(|disk| ("disks", disk));
+        if let Some((key, _)) =
+            named.into_iter().chain(disks).find(|(_, path)| path.as_os_str().is_empty())
+        {
+            return Err(format!("{key}: an empty path"));
+        }
+        if self.disks.contains(&self.directory) {
+            let both = self.directory.display();
+            return Err(format!("disks: {both} is `directory`: a disk has one of its own"));
+        }
         let mut disks = self.disks.clone();
         disks.sort();
-        if let Some(twice) = disks.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("disks: {} stands there twice", twice[0].display()));
+        match disks.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(twice) => Err(format!("disks: {} stands there twice", twice[0].display())),
+            None => Ok(()),
         }
+    }
+
+    fn check_listen(&self) -> Result<(), String> {
         if self.advertise.is_empty() && self.listen.iter().any(|at| at.ip().is_unspecified()) {
             return Err(
                 "listen: a wildcard is no address that others can use: say `advertise`".into()
             );
         }
+        let beyond = self.listen_beyond_loopback_without_authentication;
+        listen::check(&self.listen, beyond).map_err(|error| error.to_string())
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
         let (memory, shards) = (self.memory_mib, self.shard_count() as u64);
         let least = SHARD_MEMORY_MIB_MIN * shards;
         if memory < least {
@@ -145,6 +196,9 @@ impl Validate for Config {
         match self.disk_mib_max {
             Some(small) if small < DISK_MIB_MIN => {
                 Err(format!("disk_mib_max: {small}, expected at least {DISK_MIB_MIN}"))
+            }
+            Some(large) if large > DISK_MIB_MAX => {
+                Err(format!("disk_mib_max: {large}, expected at most {DISK_MIB_MAX}"))
             }
             _ => Ok(()),
         }
@@ -213,11 +267,52 @@ mod tests {
             ),
             ("memory_mib = 2000000000", "memory_mib: 2000000000, expected at most 1073741824"),
             ("disk_mib_max = 1", "disk_mib_max: 1, expected at least 64"),
+            ("disk_mib_max = 17592186044480", "disk_mib_max: 17592186044480, expected at most"),
+            ("domain = 3000000000", "domain: 3000000000, expected less than 2147483648"),
+            ("domain = 2147483648", "domain: 2147483648, expected less than 2147483648"),
             ("advertise = [\"nowhere\"]", "no port"),
             ("advertise = [\"[::]:7100\"]", "`[::]:7100` is no address: a wildcard"),
             ("disk = 1", "unknown field `disk`"),
+            ("[log]\nfiles_kept = 1001", "log.files_kept: 1001, expected at most 1000"),
+            ("[log]\nlevel = \"x=lowd\"", "log.level: `x=lowd`"),
+            ("[log]\nlevel = \"warning\"", "log.level: `warning` is none of off, error, warn,"),
+            ("[log]\nlevel = \"\"", "log.level: `` is none of"),
+            ("[log]\nfile = \"\"", "log.file: empty"),
         ] {
             assert!(said(more).contains(words), "{more}: {}", said(more));
+        }
+        assert_eq!(said("domain = 2147483647"), said(""));
+    }
+
+    #[test]
+    fn what_a_start_would_refuse_is_refused_before() {
+        let least = toml_of("");
+        let said = |change: &dyn Fn(&mut Config)| {
+            let mut config = least.clone();
+            change(&mut config);
+            config.validate().expect_err("refused")
+        };
+        let listen = |config: &mut Config, texts: &[&str]| {
+            config.listen = texts.iter().map(|text| text.parse().expect("an address")).collect();
+        };
+        let cases: [(String, &str); 8] = [
+            (said(&|c| c.name = String::new()), "name: empty"),
+            (said(&|c| c.name = "a".repeat(256)), "name: 256 bytes, expected at most 255"),
+            (said(&|c| c.directory = "".into()), "directory: an empty path"),
+            (said(&|c| c.disks[1] = "".into()), "disks: an empty path"),
+            (said(&|c| c.disks[1] = "/d/1/".into()), "disks: /d/1 stands there twice"),
+            (said(&|c| c.directory = "/d/2/".into()), "disks: /d/2/ is `directory`"),
+            (
+                said(&|c| listen(c, &["192.0.2.1:7100"])),
+                "listen: 192.0.2.1:7100 can be reached from other machines",
+            ),
+            (
+                said(&|c| listen(c, &["127.0.0.1:7100", "127.0.0.1:7100"])),
+                "listen: 127.0.0.1:7100 stands there twice",
+            ),
+        ];
+        for (said, words) in cases {
+            assert!(said.starts_with(words), "{said}");
         }
     }
 

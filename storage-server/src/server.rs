@@ -4,11 +4,17 @@
 //!   start:  directory, disks (identity, lock) ─► shards open engines ─► listen ─► heartbeats
 //!   stop:   listener closed ─► shards drain, flush, close ─► heartbeats end (the lease is needed till then)
 //! ```
+//!
+//! A disk that does not answer must not keep the process from its end: the thread of its shard, which cannot let go of
+//! memory that the disk may still use, is left behind after `STOP_MAX`, and ends with the process. It holds the disk's
+//! lock till then; the next start recovers the disk as after a crash.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use emberfs_layout::DiskId;
 use emberfs_wire::handshake::ShardIndex;
@@ -24,7 +30,11 @@ use crate::error::{Fault, StartError};
 use crate::heartbeat;
 use crate::news::{News, ShardReport};
 use crate::service::front::Front;
-use crate::shard::{self, INBOX, Opened};
+use crate::shard::{self, CLOSE_MAX, DRAIN_MAX, INBOX, Opened};
+
+/// How long a stop waits for threads: for what they may take, and some more to let go of their memory and files.
+const STOP_MAX: Duration =
+    DRAIN_MAX.saturating_add(CLOSE_MAX).saturating_add(Duration::from_secs(5));
 
 /// A server that runs. Dropped, it stops as by [`Server::stop`].
 #[derive(Debug)]
@@ -40,6 +50,8 @@ pub struct Server {
 #[derive(Debug)]
 struct Thread {
     stop: oneshot::Sender<()>,
+    /// Nothing is sent by it: its sender goes when the work has ended.
+    ended: std::sync::mpsc::Receiver<()>,
     handle: JoinHandle<()>,
 }
 
@@ -99,16 +111,16 @@ impl Server {
     }
 
     /// Takes no more connections, finishes what is under way (for a bounded time), makes everything
-    /// durable, and ends all threads.
+    /// durable, and ends all threads, except one whose disk does not answer.
     pub fn stop(mut self) {
         self.stop_threads();
     }
 
     fn stop_threads(&mut self) {
         let shards = std::mem::take(&mut self.shards);
-        self.front.take().into_iter().for_each(|front| join_all(vec![front]));
-        join_all(shards);
-        self.heartbeat.take().into_iter().for_each(|heartbeat| join_all(vec![heartbeat]));
+        self.front.take().into_iter().for_each(|front| join_all(vec![front], STOP_MAX));
+        join_all(shards, STOP_MAX);
+        self.heartbeat.take().into_iter().for_each(|heartbeat| join_all(vec![heartbeat], STOP_MAX));
     }
 
     fn start_shards(
@@ -212,20 +224,34 @@ impl Thread {
         work: impl FnOnce(oneshot::Receiver<()>) + Send + 'static,
     ) -> Result<Self, StartError> {
         let (stop, stopped) = oneshot::channel();
+        let (at_work, ended) = std::sync::mpsc::channel();
         let thread = thread::Builder::new().name(name.to_owned());
-        let handle = thread.spawn(move || work(stopped))?;
-        Ok(Self { stop, handle })
+        let handle = thread.spawn(move || {
+            let _at_work = at_work;
+            work(stopped);
+        })?;
+        Ok(Self { stop, ended, handle })
     }
 }
 
-/// Tells all to stop, then waits for all.
-fn join_all(threads: Vec<Thread>) {
-    let (stops, handles): (Vec<_>, Vec<_>) =
-        threads.into_iter().map(|t| (t.stop, t.handle)).unzip();
-    for stop in stops {
+/// Tells all to stop, then waits for all, so long; who takes longer is left behind.
+fn join_all(threads: Vec<Thread>, time: Duration) {
+    let deadline = Instant::now() + time;
+    let stop = |Thread { stop, ended, handle }: Thread| {
         let _ended = stop.send(());
-    }
-    for handle in handles {
+        (ended, handle)
+    };
+    let stopping: Vec<_> = threads.into_iter().map(stop).collect();
+    for (ended, handle) in stopping {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            let thread = handle.thread().name().unwrap_or_default();
+            tracing::error!(
+                thread,
+                "a thread does not end: it is left behind, until the process has ended"
+            );
+            continue;
+        }
         // A thread that panicked has logged it.
         let _panicked = handle.join();
     }
@@ -246,4 +272,31 @@ pub fn die_of_panics() {
         before(panic);
         std::process::abort();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_does_not_end_is_left_behind() {
+        let (disk, answer) = std::sync::mpsc::channel::<()>();
+        let (tell, ended) = std::sync::mpsc::channel();
+        let tells = tell.clone();
+        let stuck = Thread::spawn("stuck", move |stop| {
+            stop.blocking_recv().expect("told to stop");
+            answer.recv().expect_err("it never answers");
+            tell.send("stuck").expect("the test waits");
+        });
+        let well = Thread::spawn("well", move |stop| {
+            stop.blocking_recv().expect("told to stop");
+            tells.send("well").expect("the test waits");
+        });
+        join_all(vec![well.expect("a thread")], STOP_MAX);
+        assert_eq!(ended.try_recv(), Ok("well"), "it has ended");
+        join_all(vec![stuck.expect("a thread")], Duration::ZERO);
+        assert!(ended.try_recv().is_err(), "it has not");
+        drop(disk);
+        assert_eq!(ended.recv(), Ok("stuck"));
+    }
 }

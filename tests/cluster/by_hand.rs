@@ -1,6 +1,7 @@
 //! A cluster that is made server by server, from sample configurations, as README has it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -26,13 +27,20 @@ fn sample(cluster: &LocalCluster, program: &str, directory: &Path, keys: &[(&str
 fn serve(cluster: &LocalCluster, program: &str, directory: &Path) -> Child {
     let mut command: Command = cluster.command(program);
     command.arg("--config").arg(directory.join(format!("{program}.toml")));
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+    // Where a test that fails finds it.
+    let logs = directory.join("logs");
+    fs::create_dir_all(&logs).expect("made");
+    let log = File::create(logs.join(format!("{program}.log"))).expect("made");
+    command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
 }
 
-/// A loopback address of this process's own: nobody else's port or connection is in the way.
-fn host() -> String {
+/// Two free ports, of a loopback address of this process's own: no connection of others comes from there, and nobody
+/// else listens there, but for who listens at all addresses.
+fn addresses() -> [String; 2] {
     let [_, a, b, c] = std::process::id().to_be_bytes();
-    format!("127.{}.{b}.{c}", 64 + a)
+    let host = format!("127.{}.{b}.{c}", 64 + a);
+    let both = [(); 2].map(|()| TcpListener::bind((&*host, 0)).expect("a free port"));
+    both.map(|one| one.local_addr().expect("bound").to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +50,7 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     let directory = &cluster.directory();
     fs::create_dir(directory).expect("made");
     let quoted = |name: &str| format!("{:?}", directory.join(name));
-    let (meta, storage) = (format!("{}:7000", host()), format!("{}:7100", host()));
+    let [meta, storage] = addresses();
     let listed = |address: &str| format!("[{address:?}]");
     let keys = [("directory", quoted("meta")), ("listen", listed(&meta))];
     sample(&cluster, "emberfs-meta", directory, &keys);
@@ -50,22 +58,32 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     let id = cluster.must(&["cluster", "init", "--config", &config]);
     let mut meta_server = serve(&cluster, "emberfs-meta", directory);
     let must = |words: &[&str]| cluster.must(&[&["--cluster", &meta], words].concat());
-    let disk = must(&["disk", "format", &directory.join("disk").to_string_lossy()]);
+    let disks = ["disk-1", "disk-2"].map(|name| {
+        let at = directory.join(name);
+        must(&["disk", "format", &at.to_string_lossy()]).trim().to_owned()
+    });
     let keys = [
         ("cluster", format!("{:?}", id.trim())),
         ("meta", listed(&meta)),
         ("listen", listed(&storage)),
         ("directory", quoted("storage")),
-        ("disks", format!("[{}]", quoted("disk"))),
+        ("disks", format!("[{}, {}]", quoted("disk-1"), quoted("disk-2"))),
     ];
     sample(&cluster, "emberfs-storage", directory, &keys);
     let mut storage_server = serve(&cluster, "emberfs-storage", directory);
-    until("the server is there", async || must(&["node", "list"]).contains("storage-1")).await;
-    until("its disk is there", async || {
-        let add = ["--cluster", &meta, "disk", "add", disk.trim()];
-        cluster.emberfs(&add).status.success()
+    until("the next step is said", async || {
+        let output = cluster.emberfs(&["--cluster", &meta, "status"]);
+        let said = String::from_utf8(output.stdout).expect("text");
+        disks.iter().all(|disk| said.contains(&format!("`emberfs disk add {disk}`")))
     })
     .await;
+    let output = cluster.emberfs(&["--cluster", &meta, "disk", "add", &disks[0], &disks[1]]);
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{said}");
+    for disk in &disks {
+        let words = format!("disk {disk} is in use on storage-1 (node-1): ");
+        assert!(said.contains(&words), "{words}: {said}");
+    }
     must(&["chain-table", "create", "--replicas", "1"]);
     until("it is healthy", async || {
         cluster.emberfs(&["--cluster", &meta, "status"]).status.success()
@@ -73,9 +91,10 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     .await;
     must(&["cp", &config, "ember:/config"]);
     assert_eq!(must(&["cat", "ember:/config"]), fs::read_to_string(&config).expect("there"));
-    for (server, name) in [(&mut storage_server, "storage"), (&mut meta_server, "meta")] {
-        let sent = Command::new("kill").arg(server.id().to_string()).status();
-        assert!(sent.expect("there is a kill").success());
+    let processes = [&meta_server, &storage_server].map(|server| server.id().to_string());
+    let sent = Command::new("kill").args(processes).status();
+    assert!(sent.expect("there is a kill").success());
+    for (server, name) in [(&mut meta_server, "meta"), (&mut storage_server, "storage")] {
         assert!(server.wait().expect("it is a child").success(), "{name}");
     }
 }

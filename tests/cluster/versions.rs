@@ -5,7 +5,7 @@ use std::process::Command;
 use emberfs_transport::{Limits, Pending};
 use emberfs_wire::handshake::Refusal;
 use emberfs_wire::protocol::{ProtocolRange, ProtocolVersion};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::local::program;
 
@@ -16,14 +16,20 @@ async fn metadata_server_of_the_future() -> String {
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.expect("a peer");
-            let pending = Pending::accept(stream, Limits::default()).await.expect("a hello");
-            let theirs = pending.hello().protocol;
-            let next = ProtocolVersion(theirs.newest.0 + 1);
-            let ours = ProtocolRange { oldest: next, newest: ProtocolVersion(next.0 + 1) };
-            pending.refuse(Refusal::NoCommonProtocol { ours, theirs }).await.expect("sent");
+            // A peer that leaves, or takes its time, is in nobody else's way.
+            tokio::spawn(refuse(stream));
         }
     });
     address
+}
+
+/// Refuses one; `None` if it has gone before.
+async fn refuse(stream: TcpStream) -> Option<()> {
+    let pending = Pending::accept(stream, Limits::default()).await.ok()?;
+    let theirs = pending.hello().protocol;
+    let next = ProtocolVersion(theirs.newest.0 + 1);
+    let ours = ProtocolRange { oldest: next, newest: ProtocolVersion(next.0 + 1) };
+    pending.refuse(Refusal::NoCommonProtocol { ours, theirs }).await.ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,10 +38,10 @@ async fn whoever_is_too_old_is_told_so() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (path, log) = (directory.path().join("mount"), directory.path().join("mount.log"));
     std::fs::create_dir(&path).expect("made");
-    let (path, log) = (path.to_string_lossy(), format!("deadline=1,log={}", log.display()));
+    let (path, log) = (path.to_string_lossy(), format!("deadline=5,log={}", log.display()));
     for (name, words, code) in [
-        ("emberfs", &["--cluster", &address, "--timeout", "1", "status"][..], 3),
-        ("emberfs", &["--cluster", &address, "--timeout", "1", "ls"], 1),
+        ("emberfs", &["--cluster", &address, "--timeout", "5", "status"][..], 3),
+        ("emberfs", &["--cluster", &address, "--timeout", "5", "ls"], 1),
         ("emberfs-fuse", &[&address, &path, "-o", &log], 32),
     ] {
         let mut command = Command::new(program(name));

@@ -236,6 +236,8 @@ fn force_gives_up_what_waits_and_says_what() {
     let lost = ["before all was written", "lost: d/f [", "(100000 bytes)"];
     fails(&stuck.cluster, &umount, &lost);
     assert_eq!(stuck.ended().and_then(|status| status.code()), Some(75));
+    let clients = stuck.cluster.must(&["client", "list", "--json"]);
+    assert!(!clients.contains(&path), "its session holds nothing any more: {clients}");
     end(&stuck.cluster);
 }
 
@@ -251,10 +253,44 @@ fn down_gives_up_all_that_wait_at_once() {
     until("it says what it waits for", || other.0.log().contains(STILL));
     let directory = stuck.cluster.directory().display().to_string();
     let down = ["down", "--force", "--timeout", "1", "--dir", &directory];
-    fails(&stuck.cluster, &down, &["nothing is stopped", "lost: d/f [", "lost: d/g ["]);
+    stops_with_losses(&stuck.cluster, &down, &[&stuck.mount, &other.0], &["d/f [", "d/g ["]);
     let ended = [stuck.ended(), other.0.ended()].map(|status| status.and_then(|s| s.code()));
     assert_eq!(ended, [Some(75); 2]);
-    end(&stuck.cluster);
+}
+
+/// Nobody has any more what a mount gave up by itself: it holds no server up.
+#[test]
+fn down_goes_on_once_a_deadline_gave_up() {
+    let Some(cluster) = cluster("down_goes_on_once_a_deadline_gave_up", &[]) else { return };
+    let mut mount = Mounted::start(&cluster, "deadline=5");
+    fs::create_dir(mount.at("d")).expect("made");
+    cluster.signal("storage-1", "STOP");
+    let _holder = Holder::start(&mount.at("d/f"));
+    mount.signal("TERM");
+    until("it says what it waits for", || mount.log().contains(STILL));
+    let directory = cluster.directory().display().to_string();
+    let down = ["down", "--timeout", "60", "--dir", &directory];
+    stops_with_losses(&cluster, &down, &[&mount], &["nothing got on for 5 s", "d/f ["]);
+    gives_up(&mut mount, &["nothing got on for 5 s before all was"]);
+}
+
+/// Stops all of a cluster whose server hangs until these mounts have given up, says that these are lost, and fails.
+#[track_caller]
+fn stops_with_losses(cluster: &LocalCluster, down: &[&str], mounts: &[&Mounted], lost: &[&str]) {
+    let output = std::thread::scope(|scope| {
+        let down = scope.spawn(|| cluster.emberfs(down));
+        for mount in mounts {
+            until("it gives up", || mount.log().contains("lost: ") || down.is_finished());
+        }
+        cluster.signal("storage-1", "CONT");
+        down.join().expect("no panic")
+    });
+    let said = words(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in lost.iter().chain(&["error: ", "lost: ", "brings it back, without what is lost"]) {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(cluster.processes(), [], "{said}");
 }
 
 /// The deadline of who waits is not that of the bytes: they are on their way, and are sent once.

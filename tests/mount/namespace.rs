@@ -101,7 +101,7 @@ fn mount_finds_it_and_remounts_it() {
          flags() { mount -t emberfs -o log=$PWD/log,$1 local:/ m
                    grep \" $PWD/m \" /proc/self/mountinfo | cut -d ' ' -f 6; umount m; }
          case $(flags suid,dev) in *nosuid,nodev*) ;; *) exit 1 ;; esac
-         case $(flags allow_suid,allow_dev) in *nosuid* | *nodev*) exit 1 ;; rw*) ;; esac",
+         case $(flags allow_suid,allow_dev) in *nosuid* | *nodev*) exit 1 ;; rw*) ;; *) exit 1 ;; esac",
     );
     cluster.down();
 }

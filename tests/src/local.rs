@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use emberfs_client::{Client, ClientError, ClientOptions, Directory};
 use emberfs_client_fuse_mounts::has_ended;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
 
@@ -141,9 +142,13 @@ impl LocalCluster {
     /// its own.
     pub(crate) fn hold(&self, processes: &[u32]) {
         let held = |number: &u32| {
-            let number = Pid::from_raw(i32::try_from(*number).ok()?)?;
-            // One that ended by itself meanwhile is gone.
-            pidfd_open(number, PidfdFlags::empty()).ok()
+            let number = i32::try_from(*number).ok().and_then(Pid::from_raw).expect("a process");
+            match pidfd_open(number, PidfdFlags::empty()) {
+                Ok(process) => Some(process),
+                // It has ended by itself meanwhile, and is gone.
+                Err(Errno::SRCH) => None,
+                Err(error) => panic!("process {}: {error}", number.as_raw_nonzero()),
+            }
         };
         self.dying.lock().expect("no panic").extend(processes.iter().filter_map(held));
     }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use emberfs_client::{ClientOptions, Cluster, Directory, PublicState};
+use emberfs_layout::BootNumber;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::local::LocalCluster;
@@ -101,14 +102,16 @@ impl LocalCluster {
 
     /// Starts a server, and waits until it is registered.
     pub async fn start_registered(&self, server: &str) {
-        let cluster = self.observer().await;
-        let boot = async || {
-            let routing = cluster.routing().await.expect("the metadata server lives");
-            routing.nodes().find(|node| node.name == server).expect("registered before").boot
-        };
-        let before = boot().await;
+        let before = self.boot(server).await;
         self.start_one(server);
-        until("the started server is registered", async || boot().await != before).await;
+        let is_new = async || self.boot(server).await != before;
+        until("the started server is registered", is_new).await;
+    }
+
+    /// Which start of a storage server the cluster has heard of last: another, once a new one is registered.
+    pub async fn boot(&self, server: &str) -> BootNumber {
+        let routing = self.observer().await.routing().await.expect("the metadata server lives");
+        routing.nodes().find(|node| node.name == server).expect("registered before").boot
     }
 
     /// How the replicas of a server stand.

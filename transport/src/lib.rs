@@ -37,6 +37,7 @@ pub mod link;
 pub mod network;
 mod outbox;
 mod reader;
+pub mod refusals;
 mod serving;
 
 #[cfg(test)]
@@ -51,4 +52,5 @@ pub use landing::{Ground, Owned, Room, Spot, lend};
 pub use limits::Limits;
 pub use link::{Dial, Link};
 pub use network::{Network, Tcp};
+pub use refusals::Refusals;
 pub use serving::{Answer, Handler, IncomingCall, NoService};

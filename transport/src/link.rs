@@ -1,9 +1,10 @@
 //! A connection that is made again whenever it ends.
 //!
 //! [`Dial`] says whom to connect to and as whom; the driver (from [`Link::new`]) dials, runs the connection
-//! until it ends, and dials again, after pauses that grow from 50 ms to 2 s with jitter, so that the
-//! peers of a server that comes back do not all come at once. Where only an upgrade helps the pauses are longer, and
-//! the log says it once. Everybody else waits in [`Link::peer`] for the connection that stands.
+//! until it ends, and dials again, after pauses that grow from 50 ms to 2 s. Jitter lengthens each by up to
+//! as much again, so that the peers of a server that comes back do not all come at once. Where only an upgrade helps
+//! the pauses are longer, and the log says it once. Everybody else waits in [`Link::peer`] for the connection that
+//! stands.
 
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ use crate::limits::Limits;
 use crate::network::Network;
 use crate::serving::Handler;
 
-/// The first pause: a restarting server is back within some of these.
+/// The first pause, before jitter, which at most doubles it: a restarting server is back within some of these.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// The longest pause: how long after its return a server may stand unused.
+/// The longest pause, before jitter, which at most doubles it: how long after its return a server may stand unused is
+/// 4 s.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// The pauses while the peer speaks no version that this side does: nothing but an upgrade helps, and thousands may ask.
+/// The first and the longest pause while the peer speaks no version that this side does, before jitter too: nothing but
+/// an upgrade helps, and thousands may ask.
 const UPGRADE_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 
 /// Whom to connect to, and as whom.

@@ -283,9 +283,15 @@ mod tests {
         }
     }
 
+    /// Versions that no build of this protocol speaks.
+    fn future() -> ProtocolRange {
+        let next = ProtocolVersion(ProtocolRange::OURS.newest.0 + 1);
+        ProtocolRange { oldest: next, newest: ProtocolVersion(next.0 + 1) }
+    }
+
     #[test]
     fn a_peer_that_fits_is_welcome() {
-        assert_eq!(hello().judge(&server()), Ok((ProtocolVersion(1), Features(0))));
+        assert_eq!(hello().judge(&server()), Ok((ProtocolRange::OURS.newest, Features::OURS)));
         let mut unsure = hello();
         unsure.identity.cluster = None;
         unsure.expected_node = None;
@@ -294,18 +300,19 @@ mod tests {
 
     #[test]
     fn a_welcome_from_somebody_else_is_refused() {
-        let welcome = |identity, version| Welcome {
-            protocol: ProtocolVersion(version),
+        let ours = ProtocolRange::OURS.newest;
+        let welcome = |identity, protocol| Welcome {
+            protocol,
             features: Features::default(),
             identity,
             shard: ShardIndex(0),
             shards: Vec::new(),
         };
-        assert_eq!(hello().judge_welcome(&welcome(server(), 1)), Ok(()));
-        let newer = hello().judge_welcome(&welcome(server(), 2)).expect_err("newer");
+        assert_eq!(hello().judge_welcome(&welcome(server(), ours)), Ok(()));
+        let newer = hello().judge_welcome(&welcome(server(), future().newest)).expect_err("newer");
         assert!(matches!(newer, Refusal::NoCommonProtocol { .. }), "{newer}");
         let other = Identity { cluster: Some(ClusterId(8)), ..server() };
-        let other = hello().judge_welcome(&welcome(other, 1)).expect_err("other");
+        let other = hello().judge_welcome(&welcome(other, ours)).expect_err("other");
         assert!(matches!(other, Refusal::OtherCluster { .. }), "{other}");
     }
 
@@ -316,19 +323,17 @@ mod tests {
             edit(&mut hello);
             hello.judge(&server()).expect_err("refused").to_string()
         };
-        let newer = refused(|h| {
-            let next = ProtocolVersion(ProtocolRange::OURS.newest.0 + 1);
-            h.protocol = ProtocolRange { oldest: next, newest: next };
-        });
-        let words = "who listens speaks 1, who connects speaks 2: upgrade the server that listens";
-        assert!(newer.ends_with(words), "{newer}");
-        let (ours, theirs) = (ProtocolVersion(2), ProtocolVersion(1));
-        let ours = ProtocolRange { oldest: ours, newest: ProtocolVersion(3) };
-        let theirs = ProtocolRange { oldest: theirs, newest: theirs };
-        let older = Refusal::NoCommonProtocol { ours, theirs }.to_string();
-        let words =
-            "who listens speaks 2 to 3, who connects speaks 1: upgrade the side that connects";
-        assert!(older.ends_with(words), "{older}");
+        let (ours, theirs) = (ProtocolRange::OURS, future());
+        let newer = refused(|h| h.protocol = future());
+        let words = format!(
+            "who listens speaks {ours}, who connects speaks {theirs}: upgrade the server that listens"
+        );
+        assert!(newer.ends_with(&words), "{newer}");
+        let older = Refusal::NoCommonProtocol { ours: theirs, theirs: ours }.to_string();
+        let words = format!(
+            "who listens speaks {theirs}, who connects speaks {ours}: upgrade the side that connects"
+        );
+        assert!(older.ends_with(&words), "{older}");
         let cluster = refused(|h| h.identity.cluster = Some(ClusterId(8)));
         assert!(cluster.contains("check the address"), "{cluster}");
         let role = refused(|h| h.expected_role = Role::Meta);

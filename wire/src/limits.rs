@@ -35,6 +35,8 @@ pub const CHUNKS_PAGE_MAX: usize = 4096;
 pub const ADDRESSES_MAX: usize = 16;
 /// Disks of one server (a count).
 pub const DISKS_MAX: usize = 256;
+/// Failure domains that operators number (a count), from 0: numbers from here on are of nodes that fail alone.
+pub const DOMAINS_MAX: u32 = 1 << 31;
 /// Targets of one disk (a count).
 pub const TARGETS_PER_DISK_MAX: usize = 256;
 /// Members of one chain (a count): more replicas than anyone keeps, with those that wait to join.

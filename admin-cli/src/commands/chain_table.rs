@@ -3,12 +3,12 @@
 use anyhow::{Result, bail};
 use emberfs_client::Cluster;
 use emberfs_client::{AdminOrder, AdministerReply};
-use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::ChunkSize;
 use serde_json::json;
 
 use super::lists::member;
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::exit::{Usage, say};
 use crate::listing::Listing;
 

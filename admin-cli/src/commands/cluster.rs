@@ -13,7 +13,7 @@ use crate::exit::{print, say};
 use crate::listing::Listing;
 use crate::local::process;
 
-/// What is gone by of the member's file.
+/// What is read of the member's file.
 #[derive(Default, Deserialize)]
 struct Member {
     listen: Vec<SocketAddr>,

@@ -27,11 +27,17 @@ pub(super) async fn format(connection: &Connection, directory: &Path) -> Result<
 
 /// Admits disks, one after the other.
 pub(crate) async fn add(cluster: &Cluster, disks: &[DiskId], targets: u16) -> Result<()> {
+    let routing = cluster.routing().await?;
     for disk in disks {
         match cluster.administer(AdminOrder::AddDisk { disk: *disk, targets }).await? {
             AdministerReply::DiskAdded(added) => {
                 let targets: Vec<_> = added.targets.iter().map(ToString::to_string).collect();
-                say(&format!("disk {disk} is in use on {}: {}", added.node, targets.join(", ")));
+                let server = routing.nodes().find(|node| node.id == added.node);
+                let at = match server {
+                    Some(server) => format!("{} ({})", server.name, added.node),
+                    None => added.node.to_string(),
+                };
+                say(&format!("disk {disk} is in use on {at}: {}", targets.join(", ")));
             }
             AdministerReply::Refused { text } => bail!("disk {disk}: {text}"),
             other @ AdministerReply::TableCreated(_) => {

@@ -52,7 +52,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         }
         Command::Down { dir, force } => {
             let how = local::down::How { force, time: unmount_time };
-            local::down::run(place(connection, dir.as_deref()), how).await?;
+            return local::down::run(place(connection, dir.as_deref()), how).await;
         }
         Command::Mount { path, options, foreground } => {
             let path = mountpoint::prepared(&path)?;

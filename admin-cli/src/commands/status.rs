@@ -6,10 +6,10 @@ use anyhow::Result;
 use emberfs_client::RoutingTable;
 use emberfs_client::disk::{self, RawSpace};
 use emberfs_client::{ByteLen, ClientError, GetStatusReply};
-use emberfs_client_fuse_mounts::counted;
 use serde_json::json;
 
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::exit::{End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;

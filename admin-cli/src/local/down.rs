@@ -10,7 +10,7 @@ use futures_util::future::join;
 use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
-use crate::exit::{print, say, words};
+use crate::exit::{End, print, say, words};
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mountpoint::{self, Found};
 
@@ -29,9 +29,10 @@ pub(crate) struct How {
 /// Stops the servers of the cluster that is meant.
 ///
 /// Its mounts go first, if `up` made any, and with them every other that is unmounted and still writes: one
-/// that is in use, has bytes left, or may have a daemon that is not heard, stops all of this. Then the metadata members: while none is there
-/// nobody is declared dead, so that a cluster that was whole comes back whole.
-pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
+/// that is in use, has bytes left, or may have a daemon that is not heard, stops all of this. What is lost does not,
+/// as no server gets it any more. Then the metadata members: while none is there nobody is declared dead, so that a
+/// cluster that was whole comes back whole.
+pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<End> {
     let places = Places::of_user()?;
     let directory = places.of_down(asked)?;
     let Some(plan) = Plan::load(&directory)? else {
@@ -41,7 +42,7 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
         );
     };
     let again = &places.down(&plan)?;
-    unmount(&plan, how, again).await.context("nothing is stopped")?;
+    let is_safe = unmount(&plan, how, again).await.context("nothing is stopped")?;
     let servers = plan.meta_servers().into_iter().chain(plan.storage_servers());
     let mut stopped = 0;
     for server in servers {
@@ -53,13 +54,17 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<()> {
     let up = plan.command("emberfs up");
     match stopped {
         0 => print(&format!("cluster {}: nothing was running", plan.name))?,
-        _ => print(&format!("cluster {}: stopped; `{up}` brings it back", plan.name))?,
+        _ if is_safe => print(&format!("cluster {}: stopped; `{up}` brings it back", plan.name))?,
+        _ => print(&format!(
+            "cluster {}: stopped; `{up}` brings it back, without what is lost",
+            plan.name
+        ))?,
     }
-    Ok(())
+    Ok(if is_safe { End::Done } else { End::Failed })
 }
 
-/// Every mount has the same time to write what it has. `command` is what waits.
-async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
+/// Every mount has the same time to write what it has. `command` is what waits. Says what is lost; whether nothing is.
+async fn unmount(plan: &Plan, how: How, command: &str) -> Result<bool> {
     let waiting = Waiting { time: how.time, gives_up: how.force, command };
     let cluster = configs::cluster(plan)?.map(|cluster| cluster.to_string());
     let (mut all, mut mounts) = (Daemons::find().await, Vec::new());
@@ -82,14 +87,17 @@ async fn unmount(plan: &Plan, how: How, command: &str) -> Result<()> {
     let (gone, ended) =
         join(mount_daemon::until_gone(left, waiting), mount_daemon::until_ended(unheard, waiting))
             .await;
-    let failed = [busy, gone, ended].into_iter().filter_map(Result::err);
-    let mut failed: Vec<_> = failed.map(|error| words(&error)).collect();
+    for what in &gone.lost {
+        say(&format!("error: {what}"));
+    }
+    let failed = [busy, ended].into_iter().filter_map(Result::err);
+    let mut failed: Vec<_> = failed.map(|error| words(&error)).chain(gone.left).collect();
     if !failed.is_empty() && !paths.is_empty() {
         let (gone, up) = (paths.join(", "), plan.command("emberfs up"));
         failed.push(format!("no more mounted: {gone}; `{up}` mounts it again"));
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    Ok(())
+    Ok(gone.lost.is_empty())
 }
 
 /// What is unmounted of a cluster's own mounts.

@@ -101,17 +101,49 @@ impl Daemons {
     }
 }
 
-/// Waits until these are gone: then all that was written to their mounts is safe. All of them have the same time.
-///
-/// # Errors
-/// Who is not gone and why, or what is lost, of each.
-pub(crate) async fn until_gone(daemons: Vec<Daemon>, how: Waiting<'_>) -> Result<()> {
+/// What became of daemons that were waited for, where all that was written is not safe: each in words.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    /// What is lost for good: nobody has it any more.
+    pub(crate) lost: Vec<String>,
+    /// Who is not gone, and why.
+    pub(crate) left: Vec<String>,
+}
+
+impl Gone {
+    /// That all of them are gone, and all is safe.
+    ///
+    /// # Errors
+    /// All that is said.
+    pub(crate) fn safely(self) -> Result<()> {
+        let said = [self.lost, self.left].concat();
+        ensure!(said.is_empty(), "{}", said.join("\n"));
+        Ok(())
+    }
+}
+
+/// How one of them ended.
+#[derive(Debug)]
+enum End {
+    /// All that was written to its mount is safe.
+    Done,
+    /// What is lost, in words.
+    Lost(String),
+}
+
+/// Waits until these are gone, all of them for the same time; what became of them.
+pub(crate) async fn until_gone(daemons: Vec<Daemon>, how: Waiting<'_>) -> Gone {
     let (spinner, deadline) = (&Spinner::new(), Instant::now() + how.time);
     let ends = daemons.into_iter().map(|daemon| daemon.leaves(how, deadline, spinner));
-    let failed = join_all(ends).await.into_iter().filter_map(Result::err);
-    let failed: Vec<_> = failed.map(|error| words(&error)).collect();
-    ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    Ok(())
+    let mut gone = Gone::default();
+    for end in join_all(ends).await {
+        match end {
+            Ok(End::Done) => {}
+            Ok(End::Lost(what)) => gone.lost.push(what),
+            Err(error) => gone.left.push(words(&error)),
+        }
+    }
+    gone
 }
 
 /// Waits until these have ended, which may be daemons of what is unmounted: what they write nobody hears.
@@ -200,13 +232,16 @@ impl Daemon {
         self.said = Said::of_line(&printable(line));
     }
 
-    /// Waits until it is gone, and all that was written to its mount is safe.
+    /// Waits until it is gone.
+    ///
+    /// # Errors
+    /// Why it is not.
     async fn leaves(
         mut self,
         how: Waiting<'_>,
         deadline: Instant,
         spinner: &Spinner,
-    ) -> Result<()> {
+    ) -> Result<End> {
         if how.gives_up && self.serves() {
             self.signal()?;
         }
@@ -216,15 +251,15 @@ impl Daemon {
             }
             self.end(how, spinner).await?;
         }
-        match &self.said {
-            Some(Said::Done) => Ok(()),
-            Some(Said::Lost(what)) => bail!("{}: {what}", self.path),
-            _ => bail!(
+        Ok(match &self.said {
+            Some(Said::Done) => End::Done,
+            Some(Said::Lost(what)) => End::Lost(format!("{}: {what}", self.path)),
+            _ => End::Lost(format!(
                 "{}: its daemon (process {}) died before it had written all; its log says more",
                 self.path,
                 self.pid.as_raw_nonzero()
-            ),
-        }
+            )),
+        })
     }
 
     /// Listens until its process is gone; `false` if it is not at `deadline`.
@@ -357,6 +392,20 @@ mod tests {
         }
     }
 
+    /// Who is still there is told from what is lost: only the former may yet write.
+    #[tokio::test]
+    async fn who_is_not_gone_has_lost_nothing() {
+        let all = ["/waits", "/loses"].map(Silent::start);
+        let (mut processes, mut daemons): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        daemons[0].hear("writing files=1 bytes=7 why=chain-1");
+        daemons[1].hear("lost all");
+        drop(processes.pop());
+        let how = Waiting { time: Duration::from_millis(50), gives_up: false, command: "emberfs" };
+        let gone = until_gone(daemons, how).await;
+        assert_eq!(gone.lost, ["/loses: all"]);
+        assert!(gone.left.len() == 1 && gone.left[0].contains("/waits: its daemon"), "{gone:?}");
+    }
+
     /// They have one time, and what became of one is said beside what became of another.
     #[tokio::test]
     async fn all_are_waited_for_and_ended_together() {
@@ -365,7 +414,9 @@ mod tests {
         daemons[0].hear("writing files=1 bytes=7 why=chain-1");
         daemons[1].hear("lost all");
         let how = Waiting { time: Duration::from_millis(50), gives_up: true, command: "emberfs" };
-        let said = until_gone(daemons, how).await.expect_err("all is lost").to_string();
+        let gone = until_gone(daemons, how).await;
+        assert!(gone.left.is_empty() && gone.lost.len() == 3, "{gone:?}");
+        let said = gone.safely().expect_err("all is lost").to_string();
         for words in ["/waits: its daemon", "/loses: all", "/hangs: its daemon", "died before it"] {
             assert!(said.contains(words), "{words}: {said}");
         }

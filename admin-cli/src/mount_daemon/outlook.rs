@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use emberfs_client_fuse_mounts::{Said, Unwritten, counted};
+use emberfs_client_fuse_mounts::{Said, Unwritten};
 
 use super::{Daemon, Waiting};
 
@@ -32,8 +32,7 @@ impl Daemon {
         if left.full > 0 {
             words.push_str(". The cluster has no space: delete files");
             if !how.gives_up {
-                let (again, bytes) = (how.command, counted(left.bytes, "byte"));
-                words.push_str(&format!(", or `{again} --force` (loses {bytes} of these files)"));
+                words.push_str(&format!(", or `{} --force` ({})", how.command, left.loss()));
             }
         }
         if let Some(end) = left.end() {
@@ -108,8 +107,8 @@ mod tests {
 
         let full = "writing files=1 bytes=7 full=7 why=No space left on device";
         let [waits, in_vain] = outlooks(full, false).await;
-        let step = ". The cluster has no space: delete files, or `emberfs umount /a --force` (loses 7 bytes of these \
-            files)";
+        let step = ". The cluster has no space: delete files, or `emberfs umount /a --force` (loses 7 bytes of this \
+            file)";
         assert!(waits.ends_with(step), "{waits}");
         assert_eq!(in_vain.matches("--force").count(), 1, "{in_vain}");
         let [gives_up, _] = outlooks(full, true).await;

@@ -1,9 +1,9 @@
 //! Processes of this machine that are daemons of mounts, or may be.
 //!
-//! A daemon says by its socket whose it is (`said.rs`), but only in its own network namespace, and not before it has
-//! mounted: that no daemon of a mount is heard does not make it dead. The kernel shows the processes of all those namespaces, and the mount's
-//! connection ends with the last that has it open. So one that runs, is not heard and has a connection open may be
-//! the daemon; newer kernels also say which connection it is, by the number of its device.
+//! A daemon says by its socket whose it is (`socket.rs`), but only in its own network namespace, and not before it has
+//! mounted: that no daemon of a mount is heard does not make it dead. The kernel shows the processes of all those
+//! namespaces, and the mount's connection ends with the last that has it open. So one that runs, is not heard and has
+//! a connection open may be the daemon; newer kernels also say which connection it is, by the number of its device.
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -11,8 +11,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::counted;
-
 /// How much, and what becomes of it. Nothing is left if there are no files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unwritten {
@@ -88,6 +86,13 @@ impl Unwritten {
         ))
     }
 
+    /// What giving it up does to its files.
+    #[must_use]
+    pub fn loss(&self) -> String {
+        let whose = if self.files == 1 { "this file" } else { "these files" };
+        format!("loses {} of {whose}", bytes_in_words(self.bytes))
+    }
+
     /// Whether this says nothing worth another line after `before`: the numbers are the same, and reasons change all the
     /// time.
     #[must_use]
@@ -102,8 +107,22 @@ impl fmt::Display for Unwritten {
         if self.is_nothing() {
             return Ok(());
         }
-        write!(f, "{}, {}", counted(self.files, "file"), counted(self.bytes, "byte"))?;
+        write!(f, "{}, {}", counted(self.files, "file"), bytes_in_words(self.bytes))?;
         if self.why.is_empty() { Ok(()) } else { write!(f, ": {}", self.why) }
+    }
+}
+
+/// So many bytes of files: `no bytes`, `1 byte`, `7 bytes`.
+#[must_use]
+pub fn bytes_in_words(bytes: u64) -> String {
+    counted(bytes, "byte")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        more => format!("{more} {what}s"),
     }
 }
 
@@ -140,6 +159,16 @@ mod tests {
         assert!(one.ends_with("then 1 file loses what is unwritten"), "{one}");
         assert_eq!(Unwritten { deadline: None, ..all() }.end(), None, "it waits");
         assert_eq!(Unwritten { bytes: 0, ..all() }.end(), None, "only its length is not reported");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(all().loss(), "loses 100 bytes of these files");
+        let one = Unwritten { files: 1, bytes: 1, why: String::new(), ..all() };
+        assert_eq!(one.loss(), "loses 1 byte of this file");
+        assert_eq!(one.to_string(), "1 file, 1 byte");
+        let length = Unwritten { files: 1, ..Unwritten::default() };
+        assert_eq!(length.to_string(), "1 file, no bytes");
     }
 
     #[test]

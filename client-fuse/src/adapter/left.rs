@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use emberfs_client::ByteLen;
-use emberfs_client_fuse_mounts::{Unwritten, counted};
+use emberfs_client_fuse_mounts::{Unwritten, bytes_in_words};
 
 use super::Adapter;
 use super::files::Unsettled;
@@ -87,7 +87,7 @@ impl Left {
     pub fn names(&self) -> String {
         let full = self.files.iter().filter(|file| file.bytes > ByteLen::ZERO);
         let named =
-            full.map(|file| format!("{} ({})", file.path, counted(file.bytes.get(), "byte")));
+            full.map(|file| format!("{} ({})", file.path, bytes_in_words(file.bytes.get())));
         listed(&named.collect::<Vec<_>>())
     }
 

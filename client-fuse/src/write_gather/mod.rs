@@ -188,6 +188,13 @@ impl<W: Clone + PartialEq> Gather<W> {
         self.len() == 0
     }
 
+    /// Whether some of the bytes from `start` to `end` are not written.
+    pub fn has_any_of(&self, start: FileOffset, end: FileOffset) -> bool {
+        let last = self.under_way.range(..end.get()).next_back();
+        last.is_some_and(|(_, end)| *end > start.get())
+            || self.runs.iter().any(|run| run.has_any_of(start.get(), end.get()))
+    }
+
     /// The furthest end of what is not written.
     pub fn end(&self) -> ByteLen {
         let last = self.under_way.values().next_back().copied();
@@ -317,6 +324,14 @@ mod tests {
                 prop_assert!(len <= memory && memory <= 2 * len, "{} bytes for {}", memory, len);
                 let end = written.gather.end().get();
                 prop_assert!(end == 0 || end <= BASE + model.len() as u64);
+                let at = |at: usize| FileOffset(BASE + at as u64);
+                for (number, byte) in model.iter().enumerate() {
+                    let here = written.gather.has_any_of(at(number), at(number + 1));
+                    let there = written.file.get(number).copied().unwrap_or_default();
+                    prop_assert!(here || there == *byte, "neither here nor there: {}", number);
+                }
+                let all = written.gather.has_any_of(at(0), at(model.len()));
+                prop_assert_eq!(all, !written.gather.is_empty());
             }
             while !written.gather.is_empty() {
                 written.take(Which::Begun(written.gather.begun()));

@@ -53,7 +53,12 @@ impl<W> Run<W> {
 
     /// Whether they have bytes of the same place.
     pub(super) fn touches(&self, other: &Self) -> bool {
-        self.start < other.end() && other.start < self.end()
+        self.has_any_of(other.start, other.end())
+    }
+
+    /// Whether it has bytes from `start` to `end`.
+    pub(super) fn has_any_of(&self, start: u64, end: u64) -> bool {
+        self.start < end && start < self.end()
     }
 
     /// Whether one that is under way, by where it begins and ends, has bytes of the same place. Of those that begin

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use emberfs_buffer::Pool;
 use emberfs_layout::ByteLen;
-use emberfs_transport::{HandshakeError, Limits, Pending, Tcp};
+use emberfs_transport::{HandshakeError, Limits, Pending, Refusals, Tcp};
 use emberfs_wire::handshake::{Hello, Identity, Refusal, ShardIndex, Welcome};
 use emberfs_wire::protocol::{Features, ProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,33 +36,39 @@ pub(crate) struct Reception {
 /// Takes connections until dropped; then all of them are closed.
 pub(crate) async fn listen(listeners: Vec<TcpListener>, reception: Reception) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let refusals = Arc::new(Refusals::default());
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, reception.clone(), room.clone()));
+        loops.spawn(accept(listener, reception.clone(), room.clone(), refusals.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept(listener: TcpListener, reception: Reception, room: Arc<Semaphore>) {
+async fn accept(
+    listener: TcpListener,
+    reception: Reception,
+    room: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     let Ok(permit) = room.clone().try_acquire_owned() else {
-                        tracing::warn!(%from, max = CONNECTIONS_MAX, "too many connections");
+                        refusals.full(from, CONNECTIONS_MAX);
                         continue;
                     };
-                    let reception = reception.clone();
+                    let (reception, refusals) = (reception.clone(), refusals.clone());
                     connections.spawn(async move {
                         let _permit = permit;
-                        if let Err(error) = serve(stream, reception).await {
-                            tracing::info!(%from, %error, "not connected");
+                        if let Err(error) = serve(stream, reception, &refusals).await {
+                            tracing::debug!(%from, %error, "not connected");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    refusals.not_accepted(&error);
                     sleep(REFUSED_PAUSE).await;
                 }
             },
@@ -71,14 +77,18 @@ async fn accept(listener: TcpListener, reception: Reception, room: Arc<Semaphore
     }
 }
 
-async fn serve(stream: TcpStream, reception: Reception) -> Result<(), HandshakeError> {
+async fn serve(
+    stream: TcpStream,
+    reception: Reception,
+    refusals: &Refusals,
+) -> Result<(), HandshakeError> {
     let Reception { identity, service } = reception;
     Tcp::tune(&stream).map_err(emberfs_transport::Closed::from)?;
     let pending = Pending::accept(stream, Limits::default()).await?;
     let (protocol, features) = match judge(pending.hello(), &identity) {
         Ok(both) => both,
         Err(refusal) => {
-            tracing::warn!(peer = ?pending.hello().identity, %refusal, "refused a connection");
+            refusals.log(&pending.hello().identity, &refusal);
             return pending.refuse(refusal).await;
         }
     };

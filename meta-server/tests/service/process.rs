@@ -83,6 +83,35 @@ fn the_binary_formats_starts_and_stops() {
     Running::new(&config).stop();
 }
 
+/// What a start refuses, and can be known without the directory, is refused by the check in the same words.
+#[test]
+fn a_configuration_is_checked_as_a_start_checks_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("meta.toml");
+    let data = directory.path().join("data");
+    let run = |arguments: &[&str]| {
+        Command::new(BINARY).args(arguments).arg(&file).output().expect("it runs")
+    };
+    let text = |listen: &str| format!("directory = {data:?}\nlisten = [{listen}]\n");
+    let least = text("\"127.0.0.1:0\"");
+    std::fs::write(&file, &least).expect("written");
+    assert!(run(&["config"]).status.success());
+    for (text, words) in [
+        (text("\"192.0.2.1:7000\""), "listen: 192.0.2.1:7000 can be reached from other machines"),
+        (text("\"[::1]:7000\", \"[::1]:7000\""), "listen: [::1]:7000 stands there twice"),
+        (format!("{least}[log]\nlevel = \"loud\"\n"), "log.level: `loud` is none of off, error,"),
+        (format!("{least}[log]\nfile = \"\"\n"), "log.file: empty"),
+    ] {
+        std::fs::write(&file, &text).expect("written");
+        let (checked, started) = (run(&["config"]), run(&["--config"]));
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!((checked.status.code(), started.status.code()), (Some(1), Some(1)), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(checked.stderr, started.stderr, "{said}");
+    }
+    assert!(!data.exists(), "nothing was made");
+}
+
 #[test]
 fn wrong_usage_has_a_status_of_its_own() {
     for wrong in [&[][..], &["--no-such-flag"], &["format"], &["config"]] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use emberfs_daemon::listen::{self, ListenError};
 use emberfs_layout::{ClusterId, TargetId};
-use emberfs_transport::{HandshakeError, Limits, Pending, Tcp};
+use emberfs_transport::{HandshakeError, Limits, Pending, Refusals, Tcp};
 use emberfs_wire::handshake::{Hello, Identity, Refusal, Role, ShardIndex, ShardTargets, Welcome};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -36,6 +36,7 @@ pub(crate) struct Front {
 struct Door {
     front: Front,
     limits: Limits,
+    refusals: Refusals,
     room: Arc<Semaphore>,
     /// Where the next connection that does not mind goes.
     turn: AtomicUsize,
@@ -53,8 +54,9 @@ impl Front {
     /// Lets peers in, for ever. Dropped, the ports are closed.
     pub(crate) async fn run(self, listeners: Vec<TcpListener>) {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let (limits, turn) = (Limits::default(), AtomicUsize::new(0));
-        let door = Rc::new(Door { front: self, limits, room, turn });
+        let (limits, refusals) = (Limits::default(), Refusals::default());
+        let turn = AtomicUsize::new(0);
+        let door = Rc::new(Door { front: self, limits, refusals, room, turn });
         let loops = listeners.into_iter().map(|listener| Rc::clone(&door).accept(listener));
         let loops: Vec<_> = loops.map(spawn_local).collect();
         for one in loops {
@@ -70,21 +72,22 @@ impl Door {
                 Ok((stream, from)) => {
                     let door = Rc::clone(&self);
                     spawn_local(async move {
-                        if let Err(error) = door.greet(stream).await {
+                        if let Err(error) = door.greet(stream, from).await {
                             tracing::debug!(%from, %error, "not let in");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    self.refusals.not_accepted(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn greet(&self, stream: TcpStream) -> Result<(), HandshakeError> {
+    async fn greet(&self, stream: TcpStream, from: SocketAddr) -> Result<(), HandshakeError> {
         let permit = Arc::clone(&self.room).try_acquire_owned();
+        let permit = permit.inspect_err(|_| self.refusals.full(from, CONNECTIONS_MAX));
         Tcp::tune(&stream).map_err(emberfs_transport::Closed::from)?;
         let pending = Pending::accept(stream, self.limits).await?;
         let judged = permit
@@ -93,14 +96,7 @@ impl Door {
         match judged {
             Ok((permit, welcome)) => self.hand_over(pending, welcome, permit).await,
             Err(refusal) => {
-                let peer = pending.hello().identity;
-                match refusal {
-                    // They pass, and come often.
-                    Refusal::Unavailable { .. } | Refusal::OtherNode { .. } => {
-                        tracing::debug!(?peer, %refusal, "refused a connection");
-                    }
-                    _ => tracing::warn!(?peer, %refusal, "refused a connection"),
-                }
+                self.refusals.log(&pending.hello().identity, &refusal);
                 pending.refuse(refusal).await
             }
         }

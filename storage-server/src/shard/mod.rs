@@ -50,9 +50,10 @@ use targets::Targets;
 pub(crate) const INBOX: usize = 1024;
 /// How long a clean stop waits for what is under way: longer than any disk and any healthy chain takes.
 /// What is cut off then was not acknowledged.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long a disk may take to close, once nobody asks it for anything: far longer than the syncs of a slow one.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long the disks may take to close, all at once, when nobody asks them for anything any more: far longer than the
+/// syncs of a slow one.
+pub(crate) const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long commits may wait for a batch to ride with: what they free is seen within this, and a steady
 /// trickle of writes costs few syncs more.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -139,7 +140,8 @@ impl Landings {
     }
 }
 
-/// Owns its disks until it is told to stop, then finishes what is under way and makes all durable.
+/// Owns its disks until it is told to stop, then finishes what is under way and makes all durable. Dropping what is
+/// left then waits for what the disks still do, maybe for ever.
 pub(crate) async fn run(
     mut setup: Setup,
     opened: std::sync::mpsc::Sender<Opened>,

@@ -18,6 +18,7 @@ use emberfs_wire::cluster::{
 };
 use emberfs_wire::limits::MARKS_MAX;
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::driver::{Driver, Surroundings};
@@ -179,16 +180,18 @@ impl Targets {
         self.disks.iter().for_each(|disk| disk.engine.settle_idle());
     }
 
-    /// Stops every disk in order, for a clean end: all is durable then, and nothing goes on. One that takes longer is
-    /// left as it is, which the next start recovers.
+    /// Stops every disk in order, all at once, for a clean end: all is durable then, and nothing goes on. Whoever drops
+    /// the engine of one that takes longer waits for it.
     pub(crate) async fn close(&self, time: Duration) {
-        for disk in &self.disks {
-            match timeout(time, disk.engine.clone().close()).await {
+        let close = |disk: &OpenDisk| spawn_local(timeout(time, disk.engine.clone().close()));
+        let closing: Vec<_> = self.disks.iter().map(|disk| (disk.id, close(disk))).collect();
+        for (disk, closed) in closing {
+            match closed.await.expect("nobody aborts it") {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(disk = %disk.id, %error, "a disk could not be flushed at the end");
+                    tracing::error!(%disk, %error, "a disk could not be flushed at the end");
                 }
-                Err(_) => tracing::error!(disk = %disk.id, "a disk is still at work at the end"),
+                Err(_) => tracing::error!(%disk, "a disk is still at work at the end"),
             }
         }
     }

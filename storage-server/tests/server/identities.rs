@@ -96,7 +96,7 @@ fn disks_of_others_are_refused() {
     let foreign = text.replace(&CLUSTER.to_string(), &ClusterId(0xbad).to_string());
     for (text, words) in [
         (foreign, "cluster 00000000000000000000000000000bad"),
-        (text.replace("format = 1", "format = 2"), "upgrade"),
+        (text.replace("format = 1", "format = 2"), "start a newer version of this program"),
         ("nonsense".to_owned(), "none of 1 disks can be used"),
     ] {
         std::fs::write(&file, text).expect("written");

@@ -74,6 +74,41 @@ fn a_wrong_configuration_is_named() {
     assert!(words(&output).contains("clustre"), "{}", words(&output));
 }
 
+/// What a start refuses, and can be known without the disks, is refused by the check in the same words.
+#[test]
+fn a_configuration_is_checked_as_a_start_checks_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("storage.toml");
+    let own = directory.path().join("own");
+    let least = format!(
+        "cluster = \"{CLUSTER}\"\nname = \"a\"\nmeta = [\"127.0.0.1:1\"]\nlisten = [\"127.0.0.1:0\"]\n\
+         directory = {own:?}\ndisks = [{:?}]\n",
+        directory.path().join("disk"),
+    );
+    let check = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        program().arg("config").arg(&file).output().expect("it runs")
+    };
+    let right = check(&least);
+    assert!(right.status.success(), "{}", words(&right));
+    for (line, said) in [
+        ("domain = 3000000000\n", "domain: 3000000000, expected less than"),
+        ("[log]\nlevel = \"warning\"\n", "log.level: `warning` is none of off, error, warn, info"),
+        ("[log]\nlevel = \"\"\n", "log.level: `` is none of"),
+        ("[log]\nfile = \"\"\n", "log.file: empty"),
+    ] {
+        let checked = check(&format!("{least}{line}"));
+        let started = program().arg("--config").arg(&file).output().expect("it runs");
+        assert_eq!((checked.status.code(), started.status.code()), (Some(1), Some(1)), "{line}");
+        assert!(words(&checked).contains(said), "{}", words(&checked));
+        assert_eq!(words(&checked), words(&started));
+    }
+    let elsewhere = check(&least.replace("127.0.0.1:0", "192.0.2.1:7100"));
+    assert_eq!(elsewhere.status.code(), Some(1), "{}", words(&elsewhere));
+    assert!(words(&elsewhere).contains("can be reached from other"), "{}", words(&elsewhere));
+    assert!(!own.exists(), "nothing was made");
+}
+
 #[test]
 fn wrong_usage_has_a_status_of_its_own() {
     for wrong in [&[][..], &["--no-such-flag"], &["format-disk", "/nowhere"], &["config"]] {

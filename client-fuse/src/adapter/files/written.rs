@@ -294,6 +294,17 @@ impl Inode {
         found
     }
 
+    /// Whether some of `len` bytes at `offset` are only here.
+    pub(super) fn has_gathered(&self, offset: FileOffset, len: u64) -> bool {
+        let end = FileOffset(offset.get().saturating_add(len));
+        self.state().gather.has_any_of(offset, end)
+    }
+
+    /// The furthest end of what is only here.
+    pub(super) fn gathered_end(&self) -> ByteLen {
+        self.state().gather.end()
+    }
+
     /// This descriptor is closed: its handle too, once its bytes are settled.
     pub(super) fn let_go(&self, writer: &Arc<Writer>) {
         let mut state = self.state();
@@ -400,7 +411,8 @@ impl Inode {
     ) -> Result<T, Errno> {
         let Some(deadline) = self.of_mount.deadline else { return call.await };
         timeout(deadline, call).await.unwrap_or_else(|_| {
-            tracing::warn!(inode = %self.id, waits_for = self.why().unwrap_or_else(|| "its turn".to_owned()), "a call waited in vain");
+            let waits_for = self.why().unwrap_or_else(|| "its turn".to_owned());
+            tracing::warn!(inode = %self.id, waits_for, "a call waited in vain");
             Err(Errno::TIMEDOUT)
         })
     }

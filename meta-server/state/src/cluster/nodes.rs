@@ -2,15 +2,12 @@
 
 use emberfs_layout::{BootNumber, NodeId, RoutingVersion};
 use emberfs_wire::cluster::{DomainId, Node, Register};
-use emberfs_wire::limits::NAME_BYTES_MAX;
+use emberfs_wire::limits::{DOMAINS_MAX, NAME_BYTES_MAX};
 
 use super::records::{Draft, Item, NodeRecord};
 use super::refusal::{Refusal, Stop, ensure};
 use crate::keys::{Kind, end_of, key};
 use crate::transaction::{StoreError, Transaction, View, get_record, put_record, scan_records};
-
-/// Failure domains from here on are nodes that are domains of their own; those below are the operator's.
-const OWN_DOMAINS: u32 = 1 << 31;
 
 /// Starts of a node that are remembered, so that a late message of an earlier one is not taken for a
 /// new start: more than a server makes while a message is under way.
@@ -117,7 +114,7 @@ fn try_register(txn: &mut dyn Transaction, asked: &Register) -> Result<Start, St
     node.name.clone_from(&asked.name);
     node.addresses.clone_from(&asked.addresses);
     node.boot = boot;
-    node.domain = asked.domain.unwrap_or(DomainId(OWN_DOMAINS + id.get()));
+    node.domain = asked.domain.unwrap_or(DomainId(DOMAINS_MAX + id.get()));
     record.found.clone_from(&asked.disks);
     record.lock = asked.lock;
     record.starts.push(asked.start);
@@ -133,7 +130,7 @@ fn check(asked: &Register) -> Result<(), Refusal> {
     ensure((1..=max).contains(&len), Refusal::Name { len, max })?;
     ensure(!asked.addresses.is_empty(), Refusal::NoAddress)?;
     let domain = asked.domain.unwrap_or_default();
-    ensure(domain.0 < OWN_DOMAINS, Refusal::DomainReserved { domain, max: OWN_DOMAINS })
+    ensure(domain.0 < DOMAINS_MAX, Refusal::DomainReserved { domain, max: DOMAINS_MAX })
 }
 
 /// The node that this is a start of, if it was seen before. A server that does not know its number, as

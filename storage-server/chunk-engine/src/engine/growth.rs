@@ -51,7 +51,8 @@ impl State {
 }
 
 impl<D: Disk, R: Records> Core<D, R> {
-    /// So many bytes of blocks are about to be taken.
+    /// So many bytes of blocks are about to be taken, by a put that begins. Whether it is sure of them is asked again
+    /// here: the file system may have changed since its caller did.
     pub(super) fn promise(&self, room: ByteLen, block: BlockSize) -> Promise {
         self.promised.promise(room, self.has_room(room, block))
     }

@@ -1,9 +1,9 @@
 //! Room that puts under way were promised.
 //!
-//! A put that finds room when it begins, whatever those before it take, is *sure* of it: its caller was told so
-//! ([`Engine::has_room`](super::Engine::has_room)), and goes by it. One that is not may be so large that it would take
-//! what others are sure of. So it lets every sure put through that began before it, and takes what is left; what
-//! began after it has been counted with it.
+//! A put that finds room when it begins, whatever those before it take, is *sure* of it: its caller was told so by
+//! [`Engine::has_room`](super::Engine::has_room), unless the file system changed meanwhile, and goes by it. One that is
+//! not may be so large that it would take what others are sure of. So it lets every sure put through that began before
+//! it, and takes what is left; what began after it has been counted with it.
 //!
 //! It waits with its chunk's lock. Locks are had in the order in which puts begin, so that nobody waits in a circle.
 

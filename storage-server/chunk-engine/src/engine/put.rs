@@ -126,7 +126,7 @@ impl Order {
 
     /// How many bytes of blocks it takes at most.
     pub(super) fn room(&self) -> ByteLen {
-        let block = self.chunk_size.block_size();
+        let block = self.block();
         let bytes = self.changes.iter().map(|change| match change {
             Change::Write(payload) => {
                 block.round_up(payload.end()).get() - block.round_down(payload.start()).get()
@@ -192,7 +192,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             return Err(EngineError::Failed);
         }
         let draft = Draft::make(&mut base, &order.changes, order.keep_damage).await?;
-        let block = order.chunk_size.block_size();
+        let block = order.block();
         let old_len = base.version().map(|state| state.len).unwrap_or_default();
         let old_blocks = block.index_of(block.round_up(old_len));
         let mut old = BTreeMap::new();
@@ -269,7 +269,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         order: &Order,
         places: &[Place],
     ) -> Result<Vec<DiskWrite>, EngineError> {
-        let block = order.chunk_size.block_size();
+        let block = order.block();
         let mut writes = Vec::new();
         let mut all = draft.blocks.iter().zip(places).peekable();
         while let Some(((first, source), place)) = all.next() {
@@ -307,7 +307,7 @@ impl<D: Disk, R: Records> Core<D, R> {
 
 /// The new blocks with their places and the sums that came with their bytes.
 fn new_blocks(draft: &Draft<'_>, order: &Order, places: &[Place]) -> Vec<(u32, Block)> {
-    let block = order.chunk_size.block_size();
+    let block = order.block();
     let sum = |number: u32, source: &Source| -> Crc32c {
         match source {
             Source::Merged(payload) => payload.sums()[0],
@@ -334,7 +334,7 @@ fn digest(
     replaced: &[(u32, Block)],
     new: &[(u32, Block)],
 ) -> ChunkDigest {
-    let block = order.chunk_size.block_size();
+    let block = order.block();
     let (old_len, old) = base.map_or_else(Default::default, |base| (base.len, base.digest));
     let rest = replaced.iter().fold(old, |sum, (at, gone)| sum.without(*at, gone.sum, block));
     let all = new.iter().fold(rest, |sum, (at, new)| sum.with(*at, new.sum, block));
@@ -355,6 +355,6 @@ fn pending_record(
         tags: tags.to_vec(),
         committed: order.commit,
         dropped_from: draft.dropped_from,
-        runs: runs(new.iter().copied(), chunk_size.block_size()),
+        runs: runs(new.iter().copied(), order.block()),
     }
 }

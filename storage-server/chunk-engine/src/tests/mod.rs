@@ -4,8 +4,9 @@
 //! * `contract.rs`: one test of what a disk and records promise, for models and real ones.
 //! * `random.rs`: random operations compared with the reference.
 //! * `crash.rs`: a crash at every step, with every subset of what was not synced.
-//! * `models.rs`: engines on models. `room.rs`: full disks, room that comes and goes; `promises.rs`: room that is promised. `damage.rs`: corrupt blocks
-//!   and records. `refusals.rs`: failing disks, and what does not fit. `callers.rs`: dropped futures, and two at once.
+//! * `models.rs`: engines on models. `room.rs`: full disks, room that comes and goes. `promises.rs`: room that is
+//!   promised. `damage.rs`: corrupt blocks and records. `refusals.rs`: failing disks, and what does not fit.
+//!   `callers.rs`: dropped futures, and two at once.
 
 mod callers;
 mod contract;

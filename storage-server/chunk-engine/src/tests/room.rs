@@ -18,7 +18,7 @@ use crate::{ChunkKey, Engine, EngineError, Options, Syncs};
 /// So large that the blocks that are kept for cuts fit in a region.
 pub(super) const REGION: ByteLen = ByteLen(2 << 20);
 
-pub(super) async fn opened(disk: ModelDisk, records: ModelRecords, region: ByteLen) -> ModelEngine {
+async fn opened(disk: ModelDisk, records: ModelRecords, region: ByteLen) -> ModelEngine {
     let options = Options { region, ..options(Syncs::all()) };
     Engine::open(disk, records, options).await.expect("opens")
 }
@@ -40,7 +40,7 @@ pub(super) async fn until(so: impl Fn() -> bool) {
     panic!("it does not come to that");
 }
 
-pub(super) fn has(engine: &ModelEngine, kib: u64) -> bool {
+fn has(engine: &ModelEngine, kib: u64) -> bool {
     engine.has_room(ByteLen(kib << 10), BlockSize::MIN)
 }
 

@@ -1,8 +1,7 @@
 //! Counts in words.
 
 /// So many of these: `no disks`, `1 disk`, `2 disks`.
-#[must_use]
-pub fn counted(count: impl TryInto<u64>, what: &str) -> String {
+pub(crate) fn counted(count: impl TryInto<u64>, what: &str) -> String {
     match count.try_into().unwrap_or(u64::MAX) {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
