@@ -40,9 +40,14 @@ impl Connection {
         }
     }
 
+    /// How long a question may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(OPERATOR_DEADLINE)
+    }
+
     /// Connects to ask and order.
     pub(crate) async fn cluster(&self) -> Result<Cluster> {
-        let deadline = Some(self.timeout.unwrap_or(OPERATOR_DEADLINE));
+        let deadline = Some(self.patience());
         let options = ClientOptions { deadline, ..ClientOptions::default() };
         Ok(Cluster::connect(&self.address()?, &options).await?)
     }

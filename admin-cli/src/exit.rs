@@ -10,7 +10,7 @@
 //! | 130 | of `cp`: stopped by Ctrl-C, SIGTERM or SIGHUP, once what was under way is taken back |
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -74,7 +74,31 @@ pub(crate) fn say(line: &str) {
 /// # Errors
 /// The system's, as when a pipe is closed.
 pub(crate) fn print(line: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
+    writeln!(out(), "{line}")
+}
+
+/// Standard output, whose errors say that they are its: that a disk here is full is not to be read as if the cluster
+/// were.
+#[derive(Debug)]
+pub(crate) struct Out<W>(W);
+
+/// Takes standard output, for what was asked for.
+pub(crate) fn out() -> Out<StdoutLock<'static>> {
+    Out(io::stdout().lock())
+}
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(|error| of_out(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(|error| of_out(&error))
+    }
+}
+
+fn of_out(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: {error}"))
 }
 
 /// An error and what caused it, each said once: many an error's own words have its cause in them.
@@ -126,6 +150,26 @@ mod tests {
     fn a_cause_is_said_once() {
         let error = Err::<(), _>(io::Error::other("no room")).context("a: no room").context("b");
         assert_eq!(words(&error.expect_err("as made")), "b: a: no room");
+    }
+
+    /// `/dev/full` on standard output, which no test has.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn what_standard_output_takes_not_is_said_of_it() {
+        let full = anyhow::Error::from(Out(Full).write_all(b"a").expect_err("full"));
+        assert!(words(&full).starts_with("standard output: no storage"), "{}", words(&full));
+        assert!(is_closed_pipe(&Out(Full).flush().expect_err("closed").into()));
     }
 
     #[test]

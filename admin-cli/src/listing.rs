@@ -13,6 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use emberfs_client::Time;
 use serde_json::{Map, Value, json};
 
+use crate::exit;
 use crate::printable::printable;
 
 /// Number of the form of all JSON that is printed.
@@ -51,7 +52,7 @@ impl Listing {
     /// # Errors
     /// The system's, as when a pipe is closed.
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = exit::out();
         if json {
             writeln!(out, "{:#}", self.to_json())
         } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use emberfs_client::ClusterAddress;
 use emberfs_client_fuse_mounts::{Mount, MountTable, Taken, Unheard, Way, escaped, unheard};
+use rustix::process::getuid;
 
 use crate::exit::{USAGE, Usage, say};
 use crate::local::process;
@@ -203,10 +204,28 @@ pub(crate) fn let_go(path: &Path, lazily: bool) -> Result<()> {
     let output = output.context("cannot start fusermount3: install the package fuse3")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let hint = if lazily { "" } else { "; --force unmounts also what is in use" };
-        bail!("{}: {}{hint}", path.display(), said.trim());
+        let owner = table()?.topmost(path).and_then(|mount| mount.owner);
+        bail!(
+            "{}: {}",
+            path.display(),
+            not_unmounted(said.trim(), owner, getuid().as_raw(), lazily)
+        );
     }
     Ok(())
+}
+
+/// Why it was not, by what `fusermount3` says, which for a mount of another user's than `us` is about its own lists.
+fn not_unmounted(said: &str, owner: Option<u32>, us: u32, lazily: bool) -> String {
+    match owner {
+        Some(owner) if us != 0 && owner != us => {
+            let whose = if owner == 0 { "root".to_owned() } else { format!("user {owner}") };
+            format!("{whose} has mounted it: only they can unmount it, and root")
+        }
+        _ if !lazily && said.contains("busy") => format!(
+            "{said}: a process waits for the cluster, or works there; --force unmounts also what is in use"
+        ),
+        _ => said.to_owned(),
+    }
 }
 
 fn is_ours(table: &MountTable, path: &Path) -> bool {
@@ -234,4 +253,23 @@ pub(crate) fn prepared(path: &Path) -> Result<PathBuf> {
     }
     std::fs::create_dir_all(&path).with_context(|| at.to_string())?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_a_mount_is_and_who_holds_it_is_said_in_place_of_the_helper_s_lists() {
+        let us = 1000;
+        let words = |said, owner, us, lazily| not_unmounted(said, owner, us, lazily);
+        let not_found = "fusermount3: entry for /a not found in /etc/mtab";
+        assert!(words(not_found, Some(1001), us, true).starts_with("user 1001 has mounted it"));
+        assert!(words(not_found, Some(0), us, false).starts_with("root has mounted it"));
+        assert_eq!(words(not_found, Some(1001), 0, false), not_found);
+        let busy = "fusermount3: failed to unmount /a: Device or resource busy";
+        let said = words(busy, Some(1000), us, false);
+        assert!(said.starts_with(busy) && said.contains("waits for the cluster"), "{said}");
+        assert!(said.contains("--force") && !words(busy, None, us, true).contains("--force"));
+    }
 }

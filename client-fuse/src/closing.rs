@@ -109,7 +109,7 @@ impl Closing<'_> {
     /// The first signal asks for what goes on already.
     fn hear(&mut self, signal: &str) -> Result<(), Lost> {
         if self.asked {
-            return Err(self.lost(signal.to_owned()));
+            return Err(self.lost(format!("told to give up ({signal})")));
         }
         self.asked = true;
         self.tell(&format!("{signal}: ends when all is written; a second signal gives it up"));

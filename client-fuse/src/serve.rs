@@ -32,8 +32,6 @@ const FIRST_LINE: Duration = Duration::from_secs(2);
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
-/// The same where something was given up: whoever did that does not wait for a server that is away.
-const FAREWELL_LOST_MAX: Duration = Duration::from_secs(1);
 
 /// Mounts, serves until the end, and leaves nothing unwritten. The cluster may take `time` to answer, where somebody said
 /// so, but no longer than a call of the mount.
@@ -148,8 +146,8 @@ async fn unmount(session: &mut Session) -> Result<()> {
 }
 
 /// Ends the session, if a metadata server hears that in time; else it ends by itself, some time later.
-async fn say_farewell(client: &Client, time: Duration) {
-    match timeout(time, client.close()).await {
+async fn say_farewell(client: &Client) {
+    match timeout(FAREWELL_MAX, client.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the session ends without a good-bye"),
         Err(_) => tracing::warn!("no metadata server heard the good-bye"),
@@ -160,13 +158,13 @@ async fn say_farewell(client: &Client, time: Duration) {
 async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> Result<()> {
     let Err(lost) = closed else {
         presence.say(Said::Writing(Unwritten::default()));
-        say_farewell(client, FAREWELL_MAX).await;
+        say_farewell(client).await;
         tracing::info!("all is written");
         presence.end(Said::Done).await;
         return Ok(());
     };
     // So that nothing of it arrives any more, and its files give back what they hold.
-    say_farewell(client, FAREWELL_LOST_MAX).await;
+    say_farewell(client).await;
     let files = lost.changing();
     if !files.is_empty() {
         tracing::warn!(

@@ -128,6 +128,14 @@ impl Fs {
         Ok(Listing { listing: self.fs.list(path)?, runtime: self.runtime.clone() })
     }
 
+    /// The same without attributes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn list_names(&self, path: impl AsRef<Path>) -> Result<Listing, ClientError> {
+        Ok(Listing { listing: self.fs.list_names(path)?, runtime: self.runtime.clone() })
+    }
+
     waits! { fs:
         /// The attributes of what a path leads to, symbolic links followed.
         stat(path: impl AsRef<Path>) -> Attributes;

@@ -25,11 +25,13 @@ pub struct Fs {
     meta: Meta,
 }
 
-/// A directory's entries, page by page, each with its attributes, in no order that means anything.
+/// A directory's entries, page by page, in no order that means anything.
 #[derive(Debug)]
 pub struct Listing {
     meta: Meta,
     directory: Place,
+    /// Whether each comes with its attributes.
+    attributes: bool,
     after: Cursor,
     page: VecDeque<Entry>,
     end: bool,
@@ -78,14 +80,27 @@ impl Fs {
         self.meta.attributes(place(path.as_ref())?, false).await
     }
 
-    /// The entries of a directory.
+    /// The entries of a directory, each with its attributes. A file whose writer has died is waited for until its
+    /// length is known.
     ///
     /// # Errors
     /// [`FsError::NameTooLong`]; all else is found by [`Listing::next`].
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Listing, ClientError> {
-        let directory = place(path.as_ref())?;
+        self.listing(path.as_ref(), true)
+    }
+
+    /// The same without attributes, which waits for no file.
+    ///
+    /// # Errors
+    /// As of [`Self::list`].
+    pub fn list_names(&self, path: impl AsRef<Path>) -> Result<Listing, ClientError> {
+        self.listing(path.as_ref(), false)
+    }
+
+    fn listing(&self, path: &Path, attributes: bool) -> Result<Listing, ClientError> {
+        let (directory, after) = (place(path)?, Cursor::START);
         let (meta, page) = (self.meta.clone(), VecDeque::new());
-        Ok(Listing { meta, directory, after: Cursor::START, page, end: false })
+        Ok(Listing { meta, directory, attributes, after, page, end: false })
     }
 
     /// Makes a directory, with the permission bits 0777 less this process's umask.
@@ -235,9 +250,29 @@ impl Listing {
     /// # Errors
     /// [`ClientError`]; asked again, it goes on where it was.
     pub async fn next(&mut self) -> Result<Option<Entry>, ClientError> {
+        loop {
+            self.fill().await?;
+            let Some(entry) = self.page.front_mut() else { return Ok(None) };
+            if self.attributes && entry.attributes.is_none() {
+                // Left out of the page, as its length is not known yet: a question about it alone waits for that.
+                match self.meta.attributes(Place::inode(entry.inode), false).await {
+                    Ok(found) => entry.attributes = Some(found),
+                    Err(ClientError::Fs(FsError::NotFound | FsError::Stale)) => {
+                        self.page.pop_front(); // removed meanwhile
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(self.page.pop_front());
+        }
+    }
+
+    /// Asks for a page, if none is left and there are more.
+    async fn fill(&mut self) -> Result<(), ClientError> {
         while self.page.is_empty() && !self.end {
             let directory = self.directory.clone();
-            let page = self.meta.list(directory, self.after, PAGE, true).await?;
+            let page = self.meta.list(directory, self.after, PAGE, self.attributes).await?;
             // Whatever happens to the path, all pages are of the same directory.
             self.directory = Place::inode(page.directory.inode);
             match page.entries.last() {
@@ -250,7 +285,7 @@ impl Listing {
             self.end = page.end;
             self.page = page.entries.into();
         }
-        Ok(self.page.pop_front())
+        Ok(())
     }
 }
 

@@ -77,6 +77,13 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
         disks.iter().all(|disk| said.contains(&format!("`emberfs disk add {disk}`")))
     })
     .await;
+    let refused = |words: &[&str], why: &str| {
+        let output = cluster.emberfs(&[&["--cluster", &meta], words].concat());
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(!output.status.success() && said.matches(why).count() == 1, "{why}: {said}");
+    };
+    let nobodys = "0123456789abcdef0123456789abcdef";
+    refused(&["--timeout", "3", "disk", "add", nobodys], "no server has told of it");
     let output = cluster.emberfs(&["--cluster", &meta, "disk", "add", &disks[0], &disks[1]]);
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(output.status.success(), "{said}");
@@ -84,6 +91,14 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
         let words = format!("disk {disk} is in use on storage-1 (node-1): ");
         assert!(said.contains(&words), "{words}: {said}");
     }
+    let many = directory.join("many");
+    fs::create_dir(&many).expect("made");
+    (0..5).for_each(|name| fs::write(many.join(name.to_string()), "some").expect("written"));
+    let many = many.to_string_lossy();
+    refused(
+        &["cp", "-r", &many, "ember:/"],
+        "has no chain table yet: `emberfs chain-table create`",
+    );
     must(&["chain-table", "create", "--replicas", "1"]);
     until("it is healthy", async || {
         cluster.emberfs(&["--cluster", &meta, "status"]).status.success()

@@ -103,12 +103,21 @@ fn a_copy_that_has_no_room_leaves_nothing_new() {
     // The second is not begun, as it would fail too.
     let said = fails(&cluster, &["cp", &local("large"), &local("old"), "ember:/"]);
     assert!(said.contains("large to ember:/large: no space left on device"), "{said}");
+    assert!(!said.contains("given up"), "why it failed is enough: {said}");
     let end =
         "error: 2 of 2 were not copied, as nothing was begun any more: no space left on device\n";
     assert!(said.ends_with(end), "{said}");
     assert_eq!(cluster.must(&["ls"]), "old\n");
     let said = fails(&cluster, &["cp", &local("large"), "ember:/old"]);
     assert!(said.contains("there before, and is incomplete now: no space"), "{said}");
+    let [old, nowhere] = ["old", "no/more/x"].map(&local);
+    let said = fails(&cluster, &["cp", &old, "ember:/no/more/x"]);
+    assert!(
+        said.contains("to ember:/no/more/x: no such file or directory: ember:/no has to be"),
+        "{said}"
+    );
+    let said = fails(&cluster, &["cp", "ember:/old", &nowhere]);
+    assert!(said.contains(&format!("{} has to be made first", local("no"))), "{said}");
     cluster.down();
 }
 
@@ -144,6 +153,9 @@ async fn an_interrupted_copy_takes_back_what_it_made() {
             Some(_) => "to ember:/old: it was there before, and is incomplete now: interrupted",
         };
         assert!(said.contains(words), "{said}");
+        // What was under way may still have to be asked of the chains.
+        let listed = cluster.must(&["ls", "--json"]);
+        assert!(listed.contains("\"size\"") && !listed.contains("\"size\": null"), "{listed}");
         cluster.up();
     }
     client.close().await.expect("left");

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::Named;
 use crate::connection::Connection;
+use crate::exit;
 use crate::listing::SCHEMA;
 use crate::local::process;
 
@@ -57,7 +58,7 @@ pub(super) fn cluster(connection: &Connection, json: bool) -> Result<()> {
         ("file", json!(directory.path())),
         ("timeout_s", json!(connection.timeout.map(|timeout| timeout.as_secs_f64()))),
     ];
-    let mut out = std::io::stdout().lock();
+    let mut out = exit::out();
     if json {
         let mut object = json!({ "schema": SCHEMA });
         for (field, value) in fields {
@@ -83,7 +84,7 @@ pub(super) fn server(file: &Path, json: bool) -> Result<()> {
     let program = program_of(file)?;
     let text: String = process::answer_of(process::program(program)?.arg("config").arg(file))?;
     let page: Page = toml::from_str(&text).with_context(|| format!("{program} said `{text}`"))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = exit::out();
     if json {
         let value = |value: &Option<toml::Value>| value.as_ref().map(as_json);
         let rows = page.keys.iter().map(|key| {

@@ -40,6 +40,7 @@ pub(super) async fn disks(connection: &Connection, json: bool) -> Result<()> {
     let columns = &[
         "id",
         "node",
+        "server",
         "targets",
         "capacity bytes",
         "used bytes",
@@ -54,6 +55,7 @@ pub(super) async fn disks(connection: &Connection, json: bool) -> Result<()> {
         listing.push(vec![
             json!(id.to_string()),
             json!(node.get()),
+            json!(name(&routing, node)),
             json!(targets.iter().map(|target| target.get()).collect::<Vec<_>>()),
             json!(report.map(|report| report.capacity.get())),
             json!(report.map(|report| report.used.get())),
@@ -77,7 +79,7 @@ pub(super) async fn disks(connection: &Connection, json: bool) -> Result<()> {
 
 pub(super) async fn targets(connection: &Connection, json: bool) -> Result<()> {
     let (status, routing) = answers(connection).await?;
-    let columns = &["id", "node", "disk", "chain", "state", "reported"];
+    let columns = &["id", "node", "server", "disk", "chain", "state", "reported"];
     let mut listing = Listing::new("targets", columns);
     for disk in routing.disks() {
         for target in &disk.targets {
@@ -90,6 +92,7 @@ pub(super) async fn targets(connection: &Connection, json: bool) -> Result<()> {
             listing.push(vec![
                 json!(target.get()),
                 json!(disk.node.get()),
+                json!(name(&routing, disk.node)),
                 json!(disk.id.to_string()),
                 json!(member.map(|(chain, _)| chain.get())),
                 json!(member.map_or("free", |(_, state)| public(state))),
@@ -132,6 +135,11 @@ pub(super) async fn clients(connection: &Connection, json: bool) -> Result<()> {
         ]);
     }
     Ok(listing.print(json)?)
+}
+
+/// What a server is called.
+fn name(routing: &RoutingTable, node: NodeId) -> Option<&str> {
+    routing.nodes().find(|known| known.id == node).map(|node| node.name.as_str())
 }
 
 /// A member, head first: `12:serving`.

@@ -16,11 +16,11 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 
 use crate::args::{
-    Args, ChainTableCommand, ClusterCommand, Command, ConfigCommand, DiskCommand, ListCommand,
-    Named, NodeCommand,
+    Args, ChainCommand, ChainTableCommand, ClientCommand, ClusterCommand, Command, ConfigCommand,
+    DiskCommand, Named, NodeCommand, TargetCommand,
 };
 use crate::connection::Connection;
-use crate::exit::End;
+use crate::exit::{self, End};
 use crate::local::place::Asked;
 use crate::mount_daemon::Waiting;
 use crate::{local, log, mountpoint};
@@ -68,9 +68,9 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
         Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
         Command::Node(NodeCommand::List) => lists::nodes(connection, json).await?,
-        Command::Target(ListCommand::List) => lists::targets(connection, json).await?,
-        Command::Chain(ListCommand::List) => lists::chains(connection, json).await?,
-        Command::Client(ListCommand::List) => lists::clients(connection, json).await?,
+        Command::Target(TargetCommand::List) => lists::targets(connection, json).await?,
+        Command::Chain(ChainCommand::List) => lists::chains(connection, json).await?,
+        Command::Client(ClientCommand::List) => lists::clients(connection, json).await?,
         Command::Config(ConfigCommand::Show { file: None }) => config::cluster(connection, json)?,
         Command::Config(ConfigCommand::Show { file: Some(file) }) => config::server(&file, json)?,
         Command::Disk(DiskCommand::List) => lists::disks(connection, json).await?,
@@ -79,6 +79,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         }
         Command::Disk(DiskCommand::Add { disks, targets }) => {
             let cluster = connection.cluster().await?;
+            disk::until_found(&cluster, &disks, connection.patience()).await?;
             disk::add(&cluster, &disks, targets).await?;
         }
         Command::ChainTable(ChainTableCommand::Create { replicas, min_serving, chunk_size }) => {
@@ -90,7 +91,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Completions { shell } => {
             let (mut command, mut script) = (Args::command(), Vec::new());
             clap_complete::generate(shell, &mut command, "emberfs", &mut script);
-            std::io::stdout().write_all(&script)?;
+            exit::out().write_all(&script)?;
         }
         files => return files::run(connection, json, files).await,
     }

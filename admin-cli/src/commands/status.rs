@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::connection::Connection;
 use crate::counted::counted;
-use crate::exit::{End, words};
+use crate::exit::{self, End, words};
 use crate::health::{self, Problem};
 use crate::listing::SCHEMA;
 
@@ -43,7 +43,7 @@ pub(super) async fn run(connection: &Connection, json: bool) -> Result<End> {
     let problems = health::problems(&status, &routing);
     let verdict = health::verdict(&problems);
     let counts = counts(&status, &routing);
-    let mut out = std::io::stdout().lock();
+    let mut out = exit::out();
     if json {
         writeln!(out, "{:#}", to_json(&status, &problems, &counts))?;
     } else {
@@ -56,7 +56,7 @@ pub(super) async fn run(connection: &Connection, json: bool) -> Result<End> {
 }
 
 fn unknown(error: &anyhow::Error, json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = exit::out();
     if json {
         let value = json!({ "schema": SCHEMA, "status": "unknown", "why": words(error) });
         writeln!(out, "{value:#}")?;

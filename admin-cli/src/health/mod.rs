@@ -13,6 +13,8 @@ mod chains;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use emberfs_client::disk::DiskDamage;
 use emberfs_client::{
     Disk, DiskReport, GetStatusReply, Hindrance, Node, NodeStatus, RoutingTable, TargetReport,
@@ -175,24 +177,35 @@ fn of_target(report: &TargetReport) -> Option<Problem> {
 }
 
 fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
+    let name = |id| {
+        let node = routing.nodes().find(|node| node.id == id);
+        node.map_or("a server", |node| node.name.as_str())
+    };
+    // One that several servers tell of is one, and said once.
+    let mut unused = BTreeSet::new();
     let admitted = |id| routing.disks().any(|disk| disk.id == id);
     let damaged = |node: &NodeStatus, disk: &DiskReport| {
         let DiskDamage { chunks, target, chunk, at } = disk.damage?;
         let text = format!(
-            "disk {} on {}: {} with damaged blocks since its server started, the latest of {target}: \
+            "disk {} on {} ({}): {} with damaged blocks since its server started, the latest of {target}: \
              {chunk}, byte {at}. Other replicas are read instead; `emberfs check` finds which files",
             disk.disk,
+            name(node.node),
             node.node,
             counted(chunks as usize, "chunk")
         );
         Some(Problem { verdict: Verdict::Degraded, passes: false, text })
     };
-    let of = |disk: &DiskReport| {
+    let mut of = |node: &NodeStatus, disk: &DiskReport| {
         let (used, capacity) = (u128::from(disk.used.get()), u128::from(disk.capacity.get()));
         let text = if !admitted(disk.disk) {
+            if !unused.insert(disk.disk) {
+                return None;
+            }
             format!("disk {0} is not used: admit it by `emberfs disk add {0}`", disk.disk)
         } else if used * 100 > capacity * FULL_PERCENT {
-            format!("disk {} is {} % full", disk.disk, used * 100 / capacity.max(1))
+            let percent = used * 100 / capacity.max(1);
+            format!("disk {} on {} ({}) is {percent} % full", disk.disk, name(node.node), node.node)
         } else {
             return None;
         };
@@ -200,5 +213,5 @@ fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
     };
     let disks =
         status.nodes.iter().flat_map(|node| node.disks.iter().map(move |disk| (node, disk)));
-    disks.flat_map(|(node, disk)| [damaged(node, disk), of(disk)]).flatten().collect()
+    disks.flat_map(|(node, disk)| [damaged(node, disk), of(node, disk)]).flatten().collect()
 }

@@ -217,12 +217,16 @@ fn nobody_waits_for_a_chain_that_lacks_room_or_a_chunk() {
 fn the_worst_comes_first_and_disks_nobody_admitted_are_named() {
     let mut example = Example::new([Serving; 3]);
     example.status.nodes[0].disks.push(report(7, 10));
+    example.status.nodes[1].disks.push(report(7, 10));
     example.status.nodes[1].disks[0] = report(2, 90);
     example.status.nodes[2].heard_ms_ago = Some(4_000);
     let texts = example.texts();
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(texts[0].contains("storage-3"), "{texts:?}");
-    assert!(texts[1].contains("disk add") && texts[2].ends_with("is 90 % full"), "{texts:?}");
+    assert!(
+        texts[1].contains("disk add") && texts[2].ends_with("on storage-2 (node-2) is 90 % full"),
+        "{texts:?}"
+    );
     example.routing = RoutingTable::default();
     let found = example.problems();
     assert!(found[0].text.starts_with("no chain table") && !found[0].passes, "{found:?}");
@@ -236,7 +240,9 @@ fn damage_that_a_disk_met_is_told_with_its_place() {
     let mut example = Example::new([Serving; 3]);
     example.status.nodes[1].disks[0].damage = Some(DiskDamage { chunks: 1, target, chunk, at });
     let Problem { verdict, passes, text } = example.only();
-    for words in ["node-2", "1 chunk with", "target-11: data-40/2, byte 8192", "check"] {
+    for words in
+        ["on storage-2 (node-2)", "1 chunk with", "target-11: data-40/2, byte 8192", "check"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!((verdict, passes), (Verdict::Degraded, false));

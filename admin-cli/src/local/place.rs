@@ -4,12 +4,15 @@
 //! | --- | --- |
 //! | `--dir DIR` | there |
 //! | `--cluster`, `$EMBERFS_CLUSTER` | where clusters.toml says |
-//! | nothing | `down`: the only one in clusters.toml; `up`, or where none is known: below the user's data directory |
+//! | nothing | `down`: the only one in clusters.toml, or where none is known: below the user's data directory |
+//! | nothing | `up`: there, if one is, else the only one in clusters.toml; a new one is made there |
+//!
+//! Of what is below the user's data directory nothing is known yet where `up` was cut short.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use emberfs_client::{ClusterAddress, Directory, DirectoryError};
 use etcetera::{BaseStrategy, choose_base_strategy};
 
@@ -45,13 +48,16 @@ impl Places {
         Ok(Self { known: Directory::of_user()?, default: default() })
     }
 
-    /// What `up` starts, which is called `name` if it is new.
-    pub(crate) fn of_up(&self, asked: Asked<'_>, name: &str) -> Result<PathBuf> {
+    /// What `up` starts, which is called `name` if that is said and it is new.
+    pub(crate) fn of_up(&self, asked: Asked<'_>, named: Option<&str>) -> Result<PathBuf> {
+        let name = named.unwrap_or(NAME);
         if let Some(dir) = asked.dir {
             let found = Plan::load(dir)?.map_or_else(|| name.to_owned(), |plan| plan.name);
             return agreed(asked, dir, &found);
         }
-        let Some(cluster) = asked.cluster else { return self.default() };
+        let Some(cluster) = asked.cluster else {
+            return self.only(named)?.map_or_else(|| self.default(), Ok);
+        };
         match self.known.find(Some(cluster)) {
             Err(DirectoryError::Unknown { .. }) if cluster == name => self.default(),
             address => self.named(cluster, &address?),
@@ -78,6 +84,23 @@ impl Places {
                     "which cluster? Say --cluster NAME, or --dir DIR where it is kept; known in {file}: {known}"
                 )
             }
+        }
+    }
+
+    /// Where the only cluster is kept that is known, if nothing speaks for another: none is where a new one would be,
+    /// and it is not to have another name.
+    fn only(&self, named: Option<&str>) -> Result<Option<PathBuf>> {
+        let known: Vec<String> = self.known.list()?.into_keys().collect();
+        let is_there = |at: &PathBuf| Ok::<_, Error>(Plan::load(at)?.is_some());
+        match &known[..] {
+            [only] if named.is_none_or(|name| name == only) => {
+                if self.default.as_ref().map_or(Ok(false), is_there)? {
+                    return Ok(None);
+                }
+                let Some(kept) = self.known.kept_in(only)? else { return Ok(None) };
+                Ok(is_there(&kept)?.then_some(kept))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -119,11 +142,14 @@ impl Places {
             Some(kept) if is_same(&kept, directory) || Plan::load(&kept)?.is_none() => {
                 return Ok(());
             }
-            Some(kept) => format!(", kept in {}", kept.display()),
-            None => String::new(),
+            Some(kept) => format!(
+                ", kept in {0}: `emberfs up --dir {0}` starts that; for a new one",
+                kept.display()
+            ),
+            None => ":".to_owned(),
         };
         Err(Usage(format!(
-            "there is a cluster `{name}` in {file} already{kept}: choose another --name, or take that out of the file"
+            "there is a cluster `{name}` in {file} already{kept} choose another --name, or take that out of the file"
         ))
         .into())
     }
@@ -216,7 +242,7 @@ mod tests {
             self.places.of_down(asked).map_err(|error| error.to_string())
         }
 
-        fn up(&self, cluster: Option<&str>, name: &str) -> Result<PathBuf, String> {
+        fn up(&self, cluster: Option<&str>, name: Option<&str>) -> Result<PathBuf, String> {
             let asked = Asked { dir: None, cluster, named: Named::Flag };
             self.places.of_up(asked, name).map_err(|error| error.to_string())
         }
@@ -230,12 +256,37 @@ mod tests {
         assert_eq!(example.down(None), Ok(big.directory.clone()), "the only one");
         assert_eq!(example.down(Some("big")), Ok(big.directory.clone()));
         assert_eq!(example.down(Some(&big.meta_addresses()[0])), Ok(big.directory.clone()));
-        assert_eq!(example.up(Some("big"), NAME), Ok(big.directory));
-        assert_eq!(example.up(None, NAME), Ok(example.top.path().join("default")));
-        assert_eq!(example.up(Some("mine"), "mine"), Ok(example.top.path().join("default")));
-        for refused in [example.down(Some("mine")), example.up(Some("mine"), NAME)] {
+        assert_eq!(example.up(Some("big"), None), Ok(big.directory.clone()));
+        assert_eq!(example.up(Some("mine"), Some("mine")), Ok(example.top.path().join("default")));
+        for refused in [example.down(Some("mine")), example.up(Some("mine"), None)] {
             assert!(refused.expect_err("unknown").contains("known: big"));
         }
+    }
+
+    #[test]
+    fn up_starts_the_only_known_cluster_where_nothing_speaks_for_another() {
+        let example = Example::new();
+        let default = Ok(example.top.path().join("default"));
+        assert_eq!(example.up(None, None), default, "none is known");
+        let big = example.make("data", "big", true);
+        for named in [None, Some("big")] {
+            assert_eq!(example.up(None, named), Ok(big.directory.clone()));
+        }
+        assert_eq!(example.up(None, Some("new")), default, "it is to be another");
+        // One whose `up` was cut short before it was known goes on there.
+        Plan::make(&example.top.path().join("default"), NAME, SHAPE).expect("free ports");
+        assert_eq!(example.up(None, None), default);
+        fs::remove_dir_all(example.top.path().join("default")).expect("removed");
+        example.make("more", "more", true);
+        assert_eq!(example.up(None, None), default, "which of two?");
+    }
+
+    #[test]
+    fn a_known_cluster_that_is_removed_is_not_made_anew_elsewhere() {
+        let example = Example::new();
+        let big = example.make("data", "big", true);
+        fs::remove_dir_all(&big.directory).expect("removed");
+        assert_eq!(example.up(None, None), Ok(example.top.path().join("default")));
     }
 
     #[test]
@@ -243,7 +294,7 @@ mod tests {
         let example = Example::new();
         example.make("data", "far", false);
         for refused in
-            [example.down(None), example.down(Some("far")), example.up(Some("far"), NAME)]
+            [example.down(None), example.down(Some("far")), example.up(Some("far"), None)]
         {
             let said = refused.expect_err("of other machines");
             assert!(said.contains("`far`") && said.contains("--dir"), "{said}");
@@ -279,7 +330,10 @@ mod tests {
         );
         let other = example.top.path().join("other");
         let said = check(&other).expect_err("taken").to_string();
-        assert!(said.contains("`big`") && said.contains("--name"), "{said}");
+        let start = format!("`emberfs up --dir {}` starts that", plan.directory.display());
+        for words in ["`big`", "--name", &start] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
         fs::remove_dir_all(&plan.directory).expect("removed");
         assert!(check(&other).is_ok(), "it is gone");
     }

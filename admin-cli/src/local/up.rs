@@ -31,8 +31,7 @@ use crate::mountpoint::{self, Found};
 /// Starts the cluster that is meant. It ends with what `emberfs status` says then.
 pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<End> {
     let places = Places::of_user()?;
-    let name = args.name.as_deref();
-    let directory = places.of_up(asked, name.unwrap_or(NAME))?;
+    let directory = places.of_up(asked, args.name.as_deref())?;
     let new_mount = args.mount.as_deref().map(mountpoint::prepared).transpose()?;
     let (plan, _lock) = plan(&places, &directory, args)?;
     if let Some(path) = &new_mount {

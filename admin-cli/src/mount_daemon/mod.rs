@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::exit::words;
+use crate::exit::{say, words};
 use crate::printable::printable;
 use crate::spinner::Spinner;
 
@@ -223,6 +223,11 @@ impl Daemon {
         !self.cluster.is_empty() && Some(self.cluster.as_str()) != cluster
     }
 
+    /// Whether it has said that nothing is left to write.
+    fn has_written_all(&self) -> bool {
+        matches!(&self.said, Some(Said::Writing(left)) if left.is_nothing())
+    }
+
     /// Whether its mount is in use.
     pub(crate) fn serves(&self) -> bool {
         self.said == Some(Said::Mounted)
@@ -246,6 +251,10 @@ impl Daemon {
             self.signal()?;
         }
         if !self.ends_before(deadline, how, spinner).await {
+            if !how.gives_up && self.has_written_all() {
+                say(&format!("{self}, which the cluster does not hear: it ends by itself"));
+                return Ok(End::Done);
+            }
             if !how.gives_up {
                 bail!("after {} s {}", how.time.as_secs_f32(), self.in_vain(how.command));
             }
@@ -253,6 +262,7 @@ impl Daemon {
         }
         Ok(match &self.said {
             Some(Said::Done) => End::Done,
+            Some(_) if self.has_written_all() => End::Done,
             Some(Said::Lost(what)) => End::Lost(format!("{}: {what}", self.path)),
             _ => End::Lost(format!(
                 "{}: its daemon (process {}) died before it had written all; its log says more",
@@ -404,6 +414,17 @@ mod tests {
         let gone = until_gone(daemons, how).await;
         assert_eq!(gone.lost, ["/loses: all"]);
         assert!(gone.left.len() == 1 && gone.left[0].contains("/waits: its daemon"), "{gone:?}");
+    }
+
+    /// It only says good-bye, which nobody may hear: no byte waits for that.
+    #[tokio::test]
+    async fn one_that_has_written_all_is_not_waited_for_in_vain() {
+        for gives_up in [false, true] {
+            let (_process, mut daemon) = Silent::start("/a");
+            daemon.hear("writing");
+            let how = Waiting { time: Duration::from_millis(50), gives_up, command: "emberfs" };
+            until_gone(vec![daemon], how).await.safely().expect("all is safe");
+        }
     }
 
     /// They have one time, and what became of one is said beside what became of another.

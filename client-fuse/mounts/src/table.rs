@@ -1,8 +1,8 @@
 //! The kernel's list of mounts, `/proc/self/mountinfo`: a line each, the topmost of a path last.
 //!
 //! ```text
-//!   36 21 0:40 / /mnt/a\040b rw,nosuid - fuse.emberfs HOST:7000/ rw
-//!   id    device  path                   type
+//!   36 21 0:40 / /mnt/a\040b rw,nosuid - fuse.emberfs HOST:7000/ rw,user_id=1000
+//!   id    device  path                   type                       owner
 //! ```
 //! A path stands there byte for byte, but for blank, tab, newline and backslash, which would part words and lines
 //! or mean this: they are octal. As text, here and in what daemons say, it has one form more: in it all that is no
@@ -32,6 +32,8 @@ pub struct Mount {
     pub path: String,
     /// The type of the file system.
     pub kind: String,
+    /// The user who mounted it, who alone may unmount it beside root; of FUSE only.
+    pub owner: Option<u32>,
 }
 
 impl Mount {
@@ -41,8 +43,12 @@ impl Mount {
         let (mount, system) = line.split_once(" - ")?;
         let mut fields = mount.split(' ');
         let (id, device, path) = (fields.next()?, fields.nth(1)?, fields.nth(1)?);
-        let (id, kind) = (id.parse().ok()?, system.split(' ').next()?.to_owned());
-        Some(Self { id, device: device.to_owned(), path: path.to_owned(), kind })
+        let mut system = system.split(' ');
+        let (id, kind) = (id.parse().ok()?, system.next()?.to_owned());
+        let options = system.nth(1).into_iter().flat_map(|options| options.split(','));
+        let owner =
+            options.filter_map(|option| option.strip_prefix("user_id=")?.parse().ok()).next();
+        Some(Self { id, device: device.to_owned(), path: path.to_owned(), kind, owner })
     }
 
     /// Whether it is EmberFS.
@@ -139,7 +145,7 @@ mod tests {
 
     const TABLE: &[u8] = b"21 1 8:1 / / rw - ext4 /dev/sda rw\n\
         36 21 0:40 / /a\\040b rw,noatime master:1 - fuse.emberfs 127.0.0.1:7/ rw\n\
-        37 36 0:41 / /a\\040b rw shared:1 - fuse.emberfs x rw\n\
+        37 36 0:41 / /a\\040b rw shared:1 - fuse.emberfs x rw,user_id=1000,group_id=7\n\
         38 21 0:44 / /other rw - fuse.emberfs x rw\n\
         39 38 0:45 / /other rw - tmpfs tmpfs rw\n\
         40 21 0:43 / /\xc3\xbc\\134\x1b\xff# rw - fuse.emberfs x rw\n";
@@ -156,7 +162,8 @@ mod tests {
         let table = MountTable::new(TABLE);
         let [device, path, kind] = ["0:41", "/a\\040b", "fuse.emberfs"].map(str::to_owned);
         let found = table.topmost(Path::new("/a b"));
-        assert_eq!(found, Some(&Mount { id: 37, device, path, kind }));
+        assert_eq!(found, Some(&Mount { id: 37, device, path, kind, owner: Some(1000) }));
+        assert_eq!(table.mounts()[1].owner, None);
         let is_ours = |path| table.topmost(Path::new(path)).map(Mount::is_ours);
         let all = [is_ours("/a b"), is_ours("/other"), is_ours("/a")];
         assert_eq!(all, [Some(true), Some(false), None]);

@@ -202,9 +202,21 @@ fn helped(helper: &mut Command) -> Result<(), MountError> {
     match output.status.success() {
         true => Ok(()),
         false => {
-            let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(MountError::Helper { text })
+            Err(MountError::Helper { text: in_words(&String::from_utf8_lossy(&output.stderr)) })
         }
+    }
+}
+
+/// What the helper said, without its name before it; with what to do where it may not open the device.
+fn in_words(said: &str) -> String {
+    let said = said.trim();
+    let said = said.strip_prefix(HELPER).and_then(|said| said.strip_prefix(": ")).unwrap_or(said);
+    match said.contains("/dev/fuse") {
+        true => format!(
+            "{said}: load the kernel's module (`modprobe fuse`), and let users open it (`ls -l /dev/fuse`: \
+             crw-rw-rw-); a container must be given it (--device /dev/fuse)"
+        ),
+        false => said.to_owned(),
     }
 }
 
@@ -221,4 +233,18 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
     });
     let descriptor = descriptors.flatten().next();
     descriptor.ok_or_else(|| io::Error::other("no descriptor was handed over"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_helper_is_named_once_and_a_device_that_is_closed_has_a_next_step() {
+        let refused = |said| MountError::Helper { text: in_words(said) }.to_string();
+        let said = refused("fusermount3: failed to open /dev/fuse: Permission denied\n");
+        assert!(said.starts_with("fusermount3: failed to open /dev/fuse: Perm"), "{said}");
+        assert!(said.contains("modprobe fuse"), "{said}");
+        assert_eq!(refused("no such thing"), "fusermount3: no such thing");
+    }
 }

@@ -54,6 +54,36 @@ async fn names_are_made_listed_moved_and_removed() {
     assert!(fs.space().await.expect("told").free.get() > 0);
 }
 
+/// Its writer has died, say.
+#[tokio::test]
+async fn a_file_whose_length_is_being_found_out_is_listed_with_its_attributes() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    let inode = {
+        let file = filled(&client, "a", &pattern(3, 0)).await;
+        filled(&client, "b", &pattern(3, 0)).await.close().await.expect("closed");
+        let inode = file.inode();
+        file.close().await.expect("closed");
+        inode
+    };
+    servers.world.state().namespace.unsettled.insert(inode);
+    let asked = servers.world.calls(Ask::METHOD);
+    let listed = async |mut listing: crate::Listing| {
+        let mut sizes = Vec::new();
+        while let Some(entry) = listing.next().await.expect("listed") {
+            sizes.push(entry.attributes.map(|attributes| attributes.size.get()));
+        }
+        sizes
+    };
+    assert_eq!(listed(client.fs().list("/").expect("a path")).await, [Some(3); 2]);
+    assert_eq!(servers.world.calls(Ask::METHOD) - asked, 2, "a page, and one file by itself");
+    assert_eq!(listed(client.fs().list_names("/").expect("a path")).await, [None; 2]);
+    assert_eq!(servers.world.calls(Ask::METHOD) - asked, 3);
+    servers.world.state().namespace.gone.insert(inode);
+    let left = listed(client.fs().list("/").expect("a path")).await;
+    assert_eq!(left, [Some(3)], "one that was removed meanwhile ends no listing");
+}
+
 #[tokio::test]
 async fn files_are_opened_as_asked() {
     let servers = Servers::start().await;

@@ -21,6 +21,10 @@ pub(super) struct Namespace {
     pub(super) renewals: BTreeMap<ClientId, RenewSession>,
     pub(super) last_session: u64,
     pub(super) writers: BTreeSet<(InodeId, ClientId, HandleId)>,
+    /// Of which a listing says no attributes, as if their lengths were being found out.
+    pub(super) unsettled: BTreeSet<InodeId>,
+    /// Which are gone for good: whoever names one by its number is told so.
+    pub(super) gone: BTreeSet<InodeId>,
     /// Users whose groups are asked for.
     pub(super) ask_groups: bool,
     replies: BTreeMap<(ClientId, u16), (Sequence, Result<MutationReply, FsError>)>,
@@ -70,6 +74,8 @@ impl Default for Namespace {
             renewals: BTreeMap::new(),
             last_session: 0,
             writers: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            gone: BTreeSet::new(),
             ask_groups: false,
             replies: BTreeMap::new(),
             changes: 0,
@@ -82,6 +88,9 @@ impl Default for Namespace {
 
 impl Namespace {
     fn find(&self, place: &Place) -> Result<InodeId, FsError> {
+        if self.gone.contains(&place.start) {
+            return Err(FsError::Stale);
+        }
         place.path.parts().try_fold(place.start, |at, part| {
             let name = Name::new(part).expect("no test uses other parts");
             self.inodes[&at].entries.get(&name).copied().ok_or(FsError::NotFound)
@@ -96,7 +105,7 @@ impl Namespace {
             Query::Attributes { of, .. } | Query::Access { of, .. } => {
                 QueryReply::Attributes(self.inodes[&self.find(of)?].attributes)
             }
-            Query::List { directory, after, limit, .. } => {
+            Query::List { directory, after, limit, attributes } => {
                 let directory = &self.inodes[&self.find(directory)?];
                 let cursors = (3..).map(Cursor).zip(&directory.entries);
                 let mut rest = cursors.filter(|(cursor, _)| cursor > after);
@@ -106,7 +115,8 @@ impl Namespace {
                     cursor,
                     inode: *inode,
                     kind: self.inodes[inode].attributes.kind,
-                    attributes: Some(self.inodes[inode].attributes),
+                    attributes: Some(self.inodes[inode].attributes)
+                        .filter(|_| *attributes && !self.unsettled.contains(inode)),
                 });
                 let entries = entries.collect();
                 let (directory, parent) = (directory.attributes, InodeId::ROOT);

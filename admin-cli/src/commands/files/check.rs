@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::commands::lists::public;
 use crate::connection::Connection;
 use crate::counted::counted;
-use crate::exit::{End, say, words};
+use crate::exit::{self, End, say, words};
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::{ClusterPath, shown};
 
@@ -78,7 +78,7 @@ pub(in crate::commands) async fn run(
 /// Prints what all came to.
 fn tell(totals: &Totals, began: Instant, json: bool) -> io::Result<()> {
     let (end, word, why) = verdict(totals);
-    let mut out = io::stdout().lock();
+    let mut out = exit::out();
     if json {
         let value = json!({
             "schema": SCHEMA,
@@ -176,7 +176,7 @@ async fn check_all(
             totals.told.extend(chunks.map(|chunk| to_json(&path, chunk, &routing)));
         } else {
             let text = to_text(&path.to_string(), &found, &routing);
-            let _unread = bar.suspend(|| io::stdout().lock().write_all(text.as_bytes()));
+            let _unread = bar.suspend(|| exit::out().write_all(text.as_bytes()));
         }
     }
 }

@@ -42,6 +42,11 @@ impl Failures {
         }
     }
 
+    /// One more of a kind that was said already.
+    pub(super) fn add_unsaid(&self) {
+        self.count.set(self.count.get() + 1);
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.count.get()
     }

@@ -12,14 +12,16 @@ use anyhow::{Context, Result};
 use emberfs_client::{Attributes, ClientError, Entry, Fs, FsError, InodeKind};
 use serde_json::{Value, json};
 
+use crate::exit;
 use crate::listing::{Listing, bytes_of, time};
 use crate::location::{ClusterPath, shown};
 
 pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> Result<()> {
-    let entries = entries(fs, path, long).await.with_context(|| path.to_string())?;
-    if !long && !json {
-        let mut out = std::io::stdout().lock();
-        let is_terminal = out.is_terminal();
+    let names_only = !long && !json;
+    let entries = entries(fs, path, long, names_only).await.with_context(|| path.to_string())?;
+    if names_only {
+        let is_terminal = std::io::stdout().is_terminal();
+        let mut out = exit::out();
         for entry in &entries {
             let name = entry.name.as_bytes();
             if is_terminal {
@@ -41,7 +43,7 @@ pub(super) async fn run(fs: &Fs, path: &ClusterPath, long: bool, json: bool) -> 
 }
 
 /// All entries by name; a file is its own only entry.
-async fn entries(fs: &Fs, path: &ClusterPath, long: bool) -> Result<Vec<Entry>> {
+async fn entries(fs: &Fs, path: &ClusterPath, long: bool, names_only: bool) -> Result<Vec<Entry>> {
     let attributes = match fs.lstat(&path.0).await? {
         link if link.kind == InodeKind::Symlink && !long => match fs.stat(&path.0).await {
             Err(ClientError::Fs(FsError::NotFound | FsError::SymlinkLoop)) => link,
@@ -56,7 +58,7 @@ async fn entries(fs: &Fs, path: &ClusterPath, long: bool) -> Result<Vec<Entry>> 
         let cursor = emberfs_client::Cursor::START;
         return Ok(vec![Entry { name, cursor, inode, kind, attributes: Some(attributes) }]);
     }
-    let mut listing = fs.list(&path.0)?;
+    let mut listing = if names_only { fs.list_names(&path.0)? } else { fs.list(&path.0)? };
     let mut entries = Vec::new();
     while let Some(entry) = listing.next().await? {
         entries.push(entry);

@@ -19,7 +19,7 @@ use self::failures::Failures;
 use self::interrupt::Interrupt;
 use crate::args::Command;
 use crate::connection::Connection;
-use crate::exit::{End, is_closed_pipe};
+use crate::exit::{self, End, is_closed_pipe};
 use crate::location::ClusterPath;
 
 /// How much of a file is moved by one call: several chunks, so that they move in parallel.
@@ -38,7 +38,9 @@ pub(super) async fn run(connection: &Connection, json: bool, command: Command) -
         Command::Ls { path, long } => list::run(&fs, &path, long, json).await.map(done),
         Command::Stat { path } => stat::run(&client, &path, json).await.map(done),
         Command::Cat { paths } => cat(&fs, &paths).await,
-        Command::Cp { recursive, paths } => copy::run(&fs, &paths, recursive, &interrupt).await,
+        Command::Cp { recursive, paths } => {
+            copy::run(connection, &fs, (&paths, recursive), &interrupt).await
+        }
         Command::Mkdir { parents, paths } => mkdir(&fs, &paths, parents).await,
         Command::Mv { from, to } => rename::run(&fs, &from, &to).await.map(done),
         Command::Rm { recursive, force, paths } => remove(&fs, &paths, recursive, force).await,
@@ -96,9 +98,9 @@ async fn cat(fs: &Fs, paths: &[ClusterPath]) -> Result<End> {
             let read = read.with_context(|| path.to_string())?;
             if read == 0 {
                 // What is left behind a last line's end: at the program's end nobody would hear that it was not taken.
-                return Ok(io::stdout().flush()?);
+                return Ok(exit::out().flush()?);
             }
-            io::stdout().lock().write_all(&buffer[..read])?;
+            exit::out().write_all(&buffer[..read])?;
             at += read as u64;
         }
     })
@@ -114,7 +116,11 @@ async fn mkdir(fs: &Fs, paths: &[ClusterPath], parents: bool) -> Result<End> {
                 fs.mkdir(&path.0).await.map(|_| ())
             }
         };
-        made.with_context(|| path.to_string())
+        let above = "no such file or directory above it: `mkdir -p` makes that too";
+        match made {
+            Err(ClientError::Fs(FsError::NotFound)) if !parents => bail!("{path}: {above}"),
+            made => made.with_context(|| path.to_string()),
+        }
     })
     .await
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::list::kind;
 use crate::commands::lists::member;
+use crate::exit;
 use crate::listing::{SCHEMA, bytes_of, time};
 use crate::location::ClusterPath;
 use crate::printable::printable;
@@ -29,7 +30,7 @@ pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Resu
         value["data"] = layout(data);
         value["chunks"] = Value::Array(chunks(&attributes, data, &client.routing())?);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = exit::out();
     if json {
         writeln!(out, "{value:#}")?;
         return Ok(());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use emberfs_client::FileOffset;
+use emberfs_client::{ByteLen, FileOffset};
 
 use super::written::Inode;
 use crate::adapter::{Adapter, ask};
@@ -30,8 +30,11 @@ impl Adapter {
             None => None,
             Some(inode) => match inode.settle().await {
                 Ok(()) => None,
-                // Whoever has waited so long is not to wait once more.
-                Err(Errno::TIMEDOUT) => return Err(Errno::TIMEDOUT),
+                // Whoever has waited so long is not to wait once more. Where nothing is left here, something else
+                // failed: the length may not be known to the servers.
+                Err(error) if error == Errno::TIMEDOUT || inode.gathered_end() == ByteLen::ZERO => {
+                    return Err(error);
+                }
                 Err(error) => Some(Unwritten { inode, error }),
             },
         };

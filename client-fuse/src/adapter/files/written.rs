@@ -269,7 +269,8 @@ impl Inode {
             written = Ok(());
         }
         let reported = self.report().await;
-        written.and(reported)?;
+        // Bytes whose length nobody knows are worse than such that are here.
+        reported.and(written)?;
         let mut state = self.state();
         state.settled = writes;
         state.logged = None;

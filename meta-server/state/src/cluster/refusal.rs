@@ -51,7 +51,9 @@ pub enum Refusal {
         node: NodeId,
     },
     /// No server has found the disk.
-    #[error("no server found disk {disk}: format it there and restart the server")]
+    #[error(
+        "no server has told of disk {disk}: its server does once it runs, with the formatted disk in its configuration"
+    )]
     DiskUnknown {
         /// Which.
         disk: DiskId,

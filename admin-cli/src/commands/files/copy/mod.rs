@@ -20,6 +20,7 @@ mod transfer;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::fmt;
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,35 +29,52 @@ use anyhow::{Context, Error, Result, bail};
 use emberfs_client::{ClientError, Fs, FsError};
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::OnceCell;
 
 use self::plan::{Errand, Job, Plan};
 use self::side::{Kind, Side};
 use self::transfer::{fill, piece};
 use super::failures::Failures;
 use super::interrupt::Interrupt;
+use crate::connection::Connection;
 use crate::exit::{End, say, words};
 use crate::location::{Location, own_name};
 
 /// Files that move at a time: small ones wait for round trips, not for bytes.
 const FILES_AT_ONCE: usize = 16;
 
+/// Why a cluster that is not full has no room.
+#[derive(Debug)]
+struct NoTable;
+
+impl fmt::Display for NoTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the cluster has no chain table yet: `emberfs chain-table create` makes one")
+    }
+}
+
+impl std::error::Error for NoTable {}
+
 /// One command's copying.
-struct Copying {
+struct Copying<'a> {
+    connection: &'a Connection,
     target: Side,
     bar: ProgressBar,
     failures: Failures,
     interrupt: Interrupt,
     /// Why nothing more is begun.
     halted: RefCell<Option<String>>,
+    /// Whether the cluster has no chain table, once that was asked.
+    lacks_table: OnceCell<bool>,
     /// Entries that were copied, and that there are.
     done: Cell<u64>,
     known: Cell<u64>,
 }
 
 pub(super) async fn run(
+    connection: &Connection,
     fs: &Fs,
-    paths: &[Location],
-    recursive: bool,
+    (paths, recursive): (&[Location], bool),
     interrupt: &Interrupt,
 ) -> Result<End> {
     let (to, sources) = paths.split_last().context("at least a source and a destination")?;
@@ -69,7 +87,7 @@ pub(super) async fn run(
     }
     // Before, there is nothing to take back: a signal ends the program.
     interrupt.listen().context("cannot listen for signals")?;
-    let copying = Copying::new(target, interrupt.clone());
+    let copying = Copying::new(connection, target, interrupt.clone());
     let mut taken = HashSet::new();
     for source in sources {
         let (origin, source) = side(fs, source);
@@ -91,19 +109,21 @@ fn side<'a>(fs: &Fs, location: &'a Location) -> (Side, &'a Path) {
     }
 }
 
-impl Copying {
-    fn new(target: Side, interrupt: Interrupt) -> Self {
+impl<'a> Copying<'a> {
+    fn new(connection: &'a Connection, target: Side, interrupt: Interrupt) -> Self {
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template(
             "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
         );
         bar.set_style(style.expect("a fixed template"));
         Self {
+            connection,
             target,
             failures: Failures::beside(bar.clone()),
             bar,
             interrupt,
             halted: RefCell::default(),
+            lacks_table: OnceCell::new(),
             done: Cell::default(),
             known: Cell::default(),
         }
@@ -181,7 +201,24 @@ impl Copying {
         match self.copy_whole(origin, job).await {
             Ok(true) => self.note(Ok(())),
             Ok(false) => {}
-            Err(error) => self.note(Err(error.context(said()))),
+            Err(error) => {
+                let error = self.explained(error).await;
+                self.note(Err(error.context(said())));
+            }
+        }
+    }
+
+    /// The same, if there is no better reason.
+    async fn explained(&self, error: Error) -> Error {
+        let is_full = error.downcast_ref() == Some(&ClientError::Fs(FsError::NoSpace));
+        let asked = async || {
+            let cluster = self.connection.cluster().await?;
+            anyhow::Ok(cluster.routing().await?.tables().next().is_none())
+        };
+        let lacks_table = async || asked().await.unwrap_or(false);
+        match is_full && *self.lacks_table.get_or_init(lacks_table).await {
+            true => NoTable.into(),
+            false => error,
         }
     }
 
@@ -241,7 +278,10 @@ impl Copying {
     }
 
     fn fail(&self, error: &Error) {
-        self.failures.add(error);
+        match error.is::<NoTable>() && self.is_halted() {
+            true => self.failures.add_unsaid(),
+            false => self.failures.add(error),
+        }
         if ends_all(error) {
             self.halted.borrow_mut().get_or_insert_with(|| error.root_cause().to_string());
         }
@@ -271,6 +311,9 @@ impl Copying {
 
 /// Whether whatever is copied next would fail so too.
 fn ends_all(error: &Error) -> bool {
+    if error.is::<NoTable>() {
+        return true;
+    }
     if let Some(error) = error.downcast_ref::<ClientError>() {
         let full = [FsError::NoSpace, FsError::QuotaExceeded, FsError::ReadOnly];
         return match error {
@@ -295,7 +338,7 @@ mod tests {
     #[test]
     fn what_would_fail_for_all_is_told_from_what_fails_for_one() {
         let of = |error: Error| ends_all(&error.context("where"));
-        assert!(of(ClientError::Fs(FsError::NoSpace).into()));
+        assert!(of(ClientError::Fs(FsError::NoSpace).into()) && of(NoTable.into()));
         assert!(of(io::Error::from(io::ErrorKind::StorageFull).into()));
         assert!(!of(ClientError::Fs(FsError::Io).into()));
         assert!(!of(ClientError::SessionLost.into()), "files that are opened after that work");

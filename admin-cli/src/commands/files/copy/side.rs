@@ -143,7 +143,7 @@ impl Side {
     async fn list_into(&self, directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
         match self {
             Self::Cluster(fs) => {
-                let mut listing = fs.list(directory)?;
+                let mut listing = fs.list_names(directory)?;
                 while let Some(entry) = listing.next().await? {
                     paths.push(directory.join(OsStr::from_bytes(entry.name.as_bytes())));
                 }
@@ -315,6 +315,10 @@ impl Side {
                             }
                         }
                     }
+                    Err(ClientError::Fs(FsError::NotFound)) => {
+                        let not_found = || ClientError::from(FsError::NotFound).into();
+                        Err(self.missing(path).await.map_or_else(not_found, Error::msg))
+                    }
                     created => {
                         let late = "an empty file may be left";
                         let created = created.map_err(|error| unsure(error, late))?;
@@ -329,8 +333,8 @@ impl Side {
                 options.write(true);
                 let mut new = options.clone();
                 new.create_new(true).mode((mode & COPIED).into());
-                let (there, path) = (path.to_owned(), path.to_owned());
-                match OpenFile::local(move || new.open(path)).await {
+                let (there, new_path) = (path.to_owned(), path.to_owned());
+                match OpenFile::local(move || new.open(new_path)).await {
                     Err(error) if is_kind(&error, ErrorKind::AlreadyExists) => {
                         // A pipe waits here for its reader.
                         let opened = move || options.truncate(true).open(there);
@@ -338,6 +342,9 @@ impl Side {
                             Err(error) if is_kind(&error, ErrorKind::NotFound) => bail!(nowhere),
                             opened => Ok((opened?, None)),
                         }
+                    }
+                    Err(error) if is_kind(&error, ErrorKind::NotFound) => {
+                        Err(self.missing(path).await.map_or(error, Error::msg))
                     }
                     created => {
                         let created = created?;
@@ -347,6 +354,20 @@ impl Side {
                 }
             }
         }
+    }
+
+    /// What is not there of the directories above `path`: the first of them, in words.
+    async fn missing(&self, path: &Path) -> Option<String> {
+        let mut missing = None;
+        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            match self.meta(above, true).await {
+                Ok(None) => missing = Some(above),
+                _ => break,
+            }
+        }
+        missing.map(|missing| {
+            format!("no such file or directory: {} has to be made first", self.shown(missing))
+        })
     }
 
     /// Removes a file that was made here, unless its name is gone or something else's by now.

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 
 use super::open_file::{OpenFile, Part};
 use crate::commands::files::PIECE_BYTES;
+use crate::log;
 
 /// Pieces of one file that move at a time.
 const PIECES_AT_ONCE: usize = 4;
@@ -29,7 +30,8 @@ pub(super) async fn fill(
                 Part::Bytes(_) => (at + part.len(), bytes),
                 Part::Hole { .. } => (at + part.len(), holes),
             };
-            to.write(at, part).await?;
+            // With it the file's other writes end, which is no news beside why.
+            to.write(at, part).await.inspect_err(|_| log::hush_writes())?;
             if end > at {
                 last.set(end.max(last.get()));
             }

@@ -171,7 +171,7 @@ fn a_disk_is_admitted_once_where_it_was_found_last() {
         refused(&store, |store| add_disk(store, 9, DiskId(disk), count).expect("memory"))
     };
     assert!(no(5, 1).ends_with("was admitted before, on node-1"));
-    assert!(no(7, 1).contains("format it there and restart"));
+    assert!(no(7, 1).contains("with the formatted disk in its configuration"));
     assert_eq!(no(7, 0), "a disk carries 1 to 256 targets, not 0");
     assert_eq!(disks(&store).expect("memory").len(), 2);
 }

@@ -1,150 +1,24 @@
 //! The command line: every command, its arguments and their help.
 
+mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::parser::ValueSource;
-use clap::{
-    Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint, value_parser,
-};
+use clap::error::ErrorKind;
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::Shell;
 use emberfs_client::{ClusterAddress, Directory};
 use emberfs_layout::{ChunkSize, DiskId};
 
 use crate::location::{ClusterPath, Location};
 
-const EXAMPLES: &str = "\
-A first look, on this machine alone:
-  emberfs up                              a cluster of three storage servers, as processes
-  emberfs cp -r photos ember:/photos      copy a directory into it
-  emberfs ls ember:/photos
-  emberfs status                          what is wrong, if anything is
-  emberfs down                            stop it; `up` brings everything back
-
-Which cluster a command is about is said by --cluster (a name from clusters.toml, or
-host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
-
-Exit status: 0 done; 1 failed, be it in part; 64 wrong usage; 130 `cp` interrupted.
-Of `status`: 0 healthy, 1 degraded, 2 unavailable, 3 cannot tell. Of `up`, once all runs: as
-of `status`. Of `check`: 0 whole, 1 something is wrong, 3 cannot tell.";
+/// What names the cluster where the command line does not.
+const ENVIRONMENT: &str = "EMBERFS_CLUSTER";
 
 /// What options are called that every command has.
 const EVERY: &str = "Options of every command";
-
-const UP_EXAMPLES: &str = "\
-Examples:
-  emberfs up                                what is stopped or missing is started, or a first cluster is made
-  emberfs up --mount ~/ember                a cluster, mounted
-  emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
-  emberfs up --dir /data/ember --name big   elsewhere, under a name of its own
-`emberfs down` stops it, and the next `emberfs up` brings the same files back. To be rid of it for good, stop it, and
-remove DIR and its entry in clusters.toml (`emberfs cluster list`; `emberfs config show` says where that file is).
-
---meta, --storage, --disks and --replicas are decided once, when it is made. Servers are processes of this machine, and
-a disk is a directory in DIR: who loses what DIR lies on loses all copies.
-
-It waits for all that passes by itself, a server that starts, say. Exit status, once all runs, as of `emberfs status`:
-0 healthy; 1 degraded, or failed; 2 unavailable. What is wrong then is said.";
-
-const DOWN_NOTES: &str = "\
-Examples:
-  emberfs down                  the only cluster that is known
-  emberfs down --cluster big    that of this name
-  emberfs down --timeout 300    where a mount has much to write
-
-It is the cluster in --dir, or that which --cluster or $EMBERFS_CLUSTER names, or the only one that is known, where
-`emberfs up` has made that on this machine. All that `up --mount` has mounted is unmounted first, and has --timeout to
-write what it has; where it is in use, or has not written all by then, nothing is stopped, and what to do is said. A
-mount made otherwise stays, and waits until the cluster is up again.
-
-Bytes of a mount are lost where --force or its own `-o deadline` gives them up, or its daemon has died. That is said,
-and holds nothing up: the servers are stopped all the same, and the exit status is 1.
-
-Exit status: 0 stopped, or nothing ran; 1 not stopped, or not all of it, or bytes of a mount are lost.";
-
-const MOUNT_EXAMPLES: &str = "\
-Examples:
-  emberfs mount ~/ember
-  emberfs --cluster host-1:7000 mount /mnt/data -o ro,allow_other
-  emberfs mount /mnt/data -o deadline=60
-
-It returns when it is mounted; a daemon serves it from then on. `emberfs umount PATH` ends both.
-
-Options, with commas between them:
-  ro                     nothing can be changed by it
-  allow_other            other users may use it too; root's mounts are always so
-  deadline=SECONDS       a call that waits for longer fails, and what does not get on for so long when it is unmounted is
-                         lost; without it both wait for as long as the cluster is away
-  direct_io              no page cache
-  noexec, noatime, …     as mount(8) has them; nosuid and nodev hold, unless root says `suid` or `dev`
-  log=FILE               where the daemon logs; else root's in /var/log/emberfs, others' in ~/.local/state/emberfs
-  log_level=LEVEL        how much: error, warn, info, debug, trace
-  remount                with others: changes `ro` and the like of a mount that is there
-
-Once /sbin/mount.emberfs is installed, also:
-  mount -t emberfs host-1:7000,host-2:7000:/ /mnt/data
-of which mount(8) hides `suid` and `dev`: there they are `allow_suid` and `allow_dev`.";
-
-const UMOUNT_NOTES: &str = "\
-Examples:
-  emberfs umount ~/ember
-  emberfs umount ~/ember --timeout 300    where it has much to write
-  emberfs umount ~/ember --force          also if programs use it; what it cannot write in 30 s is lost
-
-Where a program has something of it open, or works in a directory of it, nothing is unmounted. Else nobody finds files
-by PATH any more, and the mount's daemon writes what it has. The daemon goes on until it has written all, also without
-this command: called again, that waits for it again. What it waits for is said. A mount with `-o deadline` gives up by
-itself what does not get on for so long: that is lost, and named.
-
-Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, as it is in
-use or no EmberFS, not all written yet, or bytes are lost.";
-
-const NODE_NOTES: &str = "\
-DOMAIN is the number of what a server fails with, its rack say: `domain` of its configuration. No two replicas of
-a chain lie in one. A server that is given none is one of its own, with a number from 2147483648.";
-
-const LS_NOTES: &str = "\
-With --json, a name that is no text (UTF-8) stands there a second time as `name_bytes`, in hexadecimal; of
-`stat` and `check` it is `path_bytes`.";
-
-const DISK_EXAMPLES: &str = "\
-Examples, on the disk's machine:
-  emberfs disk format /data/disk-3    an empty directory: prints the disk's id
-  (enter it into `disks` of the server's configuration, and restart the server)
-  emberfs disk add 0123456789abcdef0123456789abcdef
-  emberfs chain-table create          files go to it from then on";
-
-const CP_EXAMPLES: &str = "\
-Examples:
-  emberfs cp model.pt ember:/models/          in
-  emberfs cp -r ember:/runs/7 .               out
-  emberfs cp -r ember:/runs/7 ember:/runs/8   within
-  mysqldump all | emberfs cp /dev/stdin ember:/dump
-
-What cannot be copied is said and passed over, and the exit status is 1 then; only where the destination has no room,
-or the cluster does not answer in --timeout, nothing more is begun. A file whose copy fails is removed again if it is
-new, and said to be incomplete if it was there before. Ctrl-C, SIGTERM and SIGHUP do the same with those that are
-under way; a second Ctrl-C or SIGTERM leaves them as they are.
-
-Permission bits are kept, less the umask; owners, times and hard links are not. A link that is found is copied, one
-that is named is followed, unless with -r. Holes stay holes. A file of this machine is on its disk when it is done.";
-
-const CHECK_EXAMPLES: &str = "\
-Every chunk is read from every replica that serves it, its checksums are compared, then the replicas with each
-other. It may run while others write: what differs is read again before it is called a difference.
-
-Examples:
-  emberfs check                  the whole cluster
-  emberfs check ember:/models --json
-
-Exit status: 0 every replica is whole; 1 something is corrupt, missing, different or lost; 3 something could
-not be read, as a replica does not serve or a server does not answer.";
-
-const CONFIG_EXAMPLES: &str = "\
-Examples:
-  emberfs config show                              which cluster commands are about, and why
-  emberfs config show /etc/emberfs/storage.toml    every key of a server's file";
 
 /// Who said which cluster is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +33,11 @@ pub(crate) enum Named {
 
 /// The distributed file system EmberFS: everything that its operator does
 #[derive(Debug, Parser)]
-#[command(name = "emberfs", version, after_help = EXAMPLES, propagate_version = true)]
+#[command(name = "emberfs", version, after_help = help::EXAMPLES, propagate_version = true)]
 pub(crate) struct Args {
-    /// Which cluster: a name from clusters.toml, or addresses, host:port with commas between
-    #[arg(long, global = true, help_heading = EVERY, env = "EMBERFS_CLUSTER")]
+    /// Which cluster: a name from clusters.toml, or addresses, host:port with commas between; by default
+    /// $EMBERFS_CLUSTER, else the only one that is known
+    #[arg(long, global = true, help_heading = EVERY)]
     #[arg(value_name = "NAME|ADDRESSES", value_parser = cluster)]
     pub(crate) cluster: Option<String>,
     /// Print JSON, with a `schema` number
@@ -182,13 +57,22 @@ impl Args {
     pub(crate) fn read(
         words: impl IntoIterator<Item = OsString>,
     ) -> Result<(Self, Named), clap::Error> {
-        let matches = Self::command().try_get_matches_from(words)?;
-        let named = match matches.value_source("cluster") {
-            Some(ValueSource::EnvVariable) => Named::Environment,
-            Some(_) => Named::Flag,
-            None => Named::Nowhere,
-        };
-        Ok((Self::from_arg_matches(&matches)?, named))
+        let args = Self::try_parse_from(words)?;
+        args.named_by(std::env::var_os(ENVIRONMENT))
+    }
+
+    /// The same with what the environment says. Left to clap, that would stand as an option in every line of usage.
+    fn named_by(mut self, environment: Option<OsString>) -> Result<(Self, Named), clap::Error> {
+        if self.cluster.is_some() {
+            return Ok((self, Named::Flag));
+        }
+        let Some(value) = environment else { return Ok((self, Named::Nowhere)) };
+        let text = value.into_string().map_err(|_| "expected text".to_owned());
+        let named = text.and_then(|text| cluster(&text)).map_err(|why| {
+            Self::command().error(ErrorKind::ValueValidation, format!("${ENVIRONMENT}: {why}"))
+        })?;
+        self.cluster = Some(named);
+        Ok((self, Named::Environment))
     }
 }
 
@@ -213,10 +97,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a cluster on this machine, or what is missing of it
-    #[command(after_help = UP_EXAMPLES)]
+    #[command(after_help = help::UP_EXAMPLES)]
     Up(UpArgs),
     /// Stop a cluster that `up` started, once its mounts have written all: every file is there at the next `up`
-    #[command(after_help = DOWN_NOTES)]
+    #[command(after_help = help::DOWN_NOTES)]
     Down {
         /// Where it is kept; by default where clusters.toml says
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -226,9 +110,10 @@ pub(crate) enum Command {
         force: bool,
     },
     /// Say how the cluster is, worst first
+    #[command(after_help = help::STATUS_NOTES)]
     Status,
     /// Mount the cluster as a file system
-    #[command(after_help = MOUNT_EXAMPLES)]
+    #[command(after_help = help::MOUNT_EXAMPLES)]
     Mount {
         /// Where; the directory is made if it is not there
         #[arg(value_hint = ValueHint::DirPath)]
@@ -241,7 +126,7 @@ pub(crate) enum Command {
         foreground: bool,
     },
     /// Unmount it, and wait until all that was written to it is safe
-    #[command(after_help = UMOUNT_NOTES)]
+    #[command(after_help = help::UMOUNT_NOTES)]
     Umount {
         /// Where it is, or was, mounted
         #[arg(value_hint = ValueHint::DirPath)]
@@ -257,25 +142,25 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Node(NodeCommand),
     /// Disks
-    #[command(subcommand, after_help = DISK_EXAMPLES)]
+    #[command(subcommand, after_help = help::DISK_EXAMPLES)]
     Disk(DiskCommand),
     /// Targets: the parts of disks that are replicas
     #[command(subcommand)]
-    Target(ListCommand),
+    Target(TargetCommand),
     /// Chains of replicas
     #[command(subcommand)]
-    Chain(ListCommand),
+    Chain(ChainCommand),
     /// Tables of chains, over which files are striped
     #[command(subcommand)]
     ChainTable(ChainTableCommand),
     /// Clients: mounts and programs with a session
     #[command(subcommand)]
-    Client(ListCommand),
+    Client(ClientCommand),
     /// What commands and servers go by
     #[command(subcommand)]
     Config(ConfigCommand),
     /// List a directory
-    #[command(after_help = LS_NOTES)]
+    #[command(after_help = help::LS_NOTES)]
     Ls {
         /// What to list
         #[arg(default_value = "ember:/")]
@@ -285,25 +170,27 @@ pub(crate) enum Command {
         long: bool,
     },
     /// Show attributes, layout, and where each chunk lives
+    #[command(after_help = help::STAT_NOTES)]
     Stat {
         /// Of what
         path: ClusterPath,
     },
     /// Write files to standard output
+    #[command(after_help = help::CAT_NOTES)]
     Cat {
         /// The files, in order
         #[arg(required = true)]
         paths: Vec<ClusterPath>,
     },
     /// Read every replica of files, and say what is corrupt, missing or different
-    #[command(after_help = CHECK_EXAMPLES)]
+    #[command(after_help = help::CHECK_EXAMPLES)]
     Check {
         /// Files, and directories with all that is in them
         #[arg(default_value = "ember:/")]
         paths: Vec<ClusterPath>,
     },
     /// Copy files into, out of, or within the cluster
-    #[command(after_help = CP_EXAMPLES)]
+    #[command(after_help = help::CP_EXAMPLES)]
     Cp {
         /// Copy directories with all that is in them
         #[arg(short, short_alias = 'R', long)]
@@ -322,6 +209,7 @@ pub(crate) enum Command {
         paths: Vec<ClusterPath>,
     },
     /// Rename within the cluster, in one step
+    #[command(after_help = help::MV_NOTES)]
     Mv {
         /// What
         from: ClusterPath,
@@ -329,6 +217,7 @@ pub(crate) enum Command {
         to: ClusterPath,
     },
     /// Remove files
+    #[command(after_help = help::RM_NOTES)]
     Rm {
         /// Also directories, with all that is in them
         #[arg(short, short_alias = 'R', long)]
@@ -341,6 +230,7 @@ pub(crate) enum Command {
         paths: Vec<ClusterPath>,
     },
     /// Print a completion script for a shell
+    #[command(after_help = help::COMPLETIONS_NOTES)]
     Completions {
         /// Which shell
         shell: Shell,
@@ -350,7 +240,7 @@ pub(crate) enum Command {
 /// A new cluster has the given sizes; one that is there keeps its own.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct UpArgs {
-    /// Where it is kept; by default below the user's data directory
+    /// Where it is kept; by default where the only one is that is known, and a new one below the user's data directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// What a new one is called in clusters.toml [default: local]
@@ -377,6 +267,7 @@ pub(crate) struct UpArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     /// Found a cluster: format the directory of its first metadata member, and print the cluster's id
+    #[command(after_help = help::INIT_NOTES)]
     Init {
         /// The member's configuration file
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -387,22 +278,37 @@ pub(crate) enum ClusterCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum ListCommand {
-    /// List them
+pub(crate) enum TargetCommand {
+    /// List targets, with what each may do and what its server says
+    #[command(after_help = help::TARGET_NOTES)]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChainCommand {
+    /// List chains, with their members, head first
+    #[command(after_help = help::CHAIN_NOTES)]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// List who has a session
+    #[command(after_help = help::CLIENT_NOTES)]
     List,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// List them
-    #[command(after_help = NODE_NOTES)]
+    /// List storage servers, with when each was heard last
+    #[command(after_help = help::NODE_NOTES)]
     List,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show which cluster commands are about, or every key of a server's configuration
-    #[command(after_help = CONFIG_EXAMPLES)]
+    #[command(after_help = help::CONFIG_EXAMPLES)]
     Show {
         /// A configuration file of a storage server or a metadata member
         #[arg(value_hint = ValueHint::FilePath)]
@@ -427,13 +333,15 @@ pub(crate) enum DiskCommand {
         #[arg(long, default_value_t = 4, value_parser = value_parser!(u16).range(1..))]
         targets: u16,
     },
-    /// List them
+    /// List disks, admitted or not, with how full each is
+    #[command(after_help = help::DISK_NOTES)]
     List,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChainTableCommand {
     /// Make a table of chains over all free targets
+    #[command(after_help = help::TABLE_NOTES)]
     Create {
         /// Copies of each chunk
         #[arg(long, default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
@@ -486,8 +394,17 @@ mod tests {
         let flag = (Some("a:1".to_owned()), Named::Flag);
         assert_eq!(named(&["emberfs", "--cluster", "a:1", "status"]), flag);
         assert_eq!(named(&["emberfs", "node", "list", "--cluster", "a:1"]), flag);
-        if std::env::var_os("EMBERFS_CLUSTER").is_none() {
-            assert_eq!(named(&["emberfs", "status"]), (None, Named::Nowhere));
-        }
+        let by_environment = |words: &[&str], value: Option<&str>| {
+            let args = Args::try_parse_from(words).expect("a command line");
+            args.named_by(value.map(Into::into)).map(|(args, named)| (args.cluster, named))
+        };
+        let plain = ["emberfs", "status"];
+        assert_eq!(by_environment(&plain, None).expect("read"), (None, Named::Nowhere));
+        let found = by_environment(&plain, Some("big")).expect("read");
+        assert_eq!(found, (Some("big".to_owned()), Named::Environment));
+        let words = ["emberfs", "status", "--cluster", "a:1"];
+        assert_eq!(by_environment(&words, Some("big")).expect("read"), flag);
+        let said = by_environment(&plain, Some("a:b")).expect_err("no port").to_string();
+        assert!(said.contains("$EMBERFS_CLUSTER: "), "{said}");
     }
 }
