@@ -17,13 +17,19 @@ use super::server::Servers;
 use super::world::{Fault, State};
 use super::{CHUNK, both, chunk, contents, filled, pattern};
 use crate::{
-    Bytes, ClientError, ClientOptions, Credentials, File, FsError, OpenOptions, WaitingFor,
+    Bytes, Client, ClientError, ClientOptions, Credentials, File, FsError, OpenOptions, WaitingFor,
 };
 
 type Write<'a> = BoxFuture<'a, Result<(), ClientError>>;
 
 fn at(chunk: usize) -> FileOffset {
     FileOffset((chunk * CHUNK) as u64)
+}
+
+/// A client whose calls do not wait for long.
+async fn impatient(servers: &Servers) -> Client {
+    let deadline = Some(Duration::from_millis(300));
+    servers.client_with(ClientOptions { deadline, ..Servers::options() }).await
 }
 
 /// Begins to write, and goes on until its requests met these faults.
@@ -119,8 +125,7 @@ async fn what_was_never_sent_ends_with_its_caller() {
 #[tokio::test]
 async fn a_write_out_of_time_goes_on_and_is_waited_for_as_long_as_the_caller_likes() {
     let servers = Servers::start().await;
-    let deadline = Some(Duration::from_millis(300));
-    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let client = impatient(&servers).await;
     let file = client.fs().open("a", &both()).await.expect("created");
     let inode = file.inode();
     servers.world.script(UpdateChunk::METHOD, [Fault::Hang]);
@@ -165,8 +170,7 @@ async fn a_write_says_what_its_last_part_waits_for() {
 #[tokio::test]
 async fn a_write_behind_outlives_every_deadline_and_is_done_once() {
     let servers = Servers::start().await;
-    let deadline = Some(Duration::from_millis(300));
-    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let client = impatient(&servers).await;
     let file = client.fs().open("a", &both()).await.expect("created");
     servers.world.script(UpdateChunk::METHOD, [Fault::Hang, Fault::Hang]);
     let mut behind = file.write_behind(at(0), pattern(CHUNK, 1)).boxed();
@@ -189,8 +193,7 @@ async fn a_write_behind_outlives_every_deadline_and_is_done_once() {
 #[tokio::test]
 async fn who_is_patient_outwaits_every_deadline() {
     let servers = Servers::start().await;
-    let deadline = Some(Duration::from_millis(300));
-    let client = servers.client_with(ClientOptions { deadline, ..Servers::options() }).await;
+    let client = impatient(&servers).await;
     let file = client.fs().open("a", &both()).await.expect("created");
     let (place, change) = (Place::inode(file.inode()), AttributeChange::default());
     let meta = client.meta(Credentials::root());
