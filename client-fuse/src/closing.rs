@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use emberfs_client_fuse_mounts::Said;
+use emberfs_client_fuse_mounts::{Said, Unwritten};
 use emberfs_daemon::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
@@ -76,7 +76,10 @@ impl Closing<'_> {
         loop {
             tokio::select! {
                 biased;
-                () = &mut closed => return Ok(()),
+                () = &mut closed => {
+                    self.presence.say(Said::Writing(Unwritten::default()));
+                    return Ok(());
+                }
                 signal = self.shutdown.requested() => self.hear(signal)?,
                 _ = look.tick() => {}
             }
@@ -87,7 +90,10 @@ impl Closing<'_> {
             }
             let unwritten = left.unwritten(self.deadline);
             let end = unwritten.end();
-            self.presence.say(Said::Writing(unwritten));
+            // That nothing is left is said when all is closed: as long as it is not, something may come.
+            if !unwritten.is_nothing() {
+                self.presence.say(Said::Writing(unwritten));
+            }
             if let Some(deadline) = self.deadline.filter(|deadline| now - moved >= *deadline) {
                 return Err(self.lost(format!("nothing got on for {} s", deadline.as_secs_f32())));
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use emberfs_client::{Client, ClientError, ClientOptions, Cluster, Directory};
-use emberfs_client_fuse_mounts::{Said, Unwritten};
+use emberfs_client_fuse_mounts::Said;
 use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
@@ -33,8 +33,8 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// How long the metadata servers may take to hear that the session ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
-/// Mounts, serves until the end, and leaves nothing unwritten. The cluster may take `time` to answer, where somebody said
-/// so, but no longer than a call of the mount.
+/// Mounts, serves until the end, and leaves nothing unwritten. The cluster may take `time` to answer, where somebody
+/// said so, but no longer than a call of the mount.
 ///
 /// # Errors
 /// Why it could not mount, or what could not be written.
@@ -157,7 +157,6 @@ async fn say_farewell(client: &Client) {
 /// Says how it ended, to all who want to know.
 async fn end(closed: Result<(), Lost>, client: &Client, presence: Presence) -> Result<()> {
     let Err(lost) = closed else {
-        presence.say(Said::Writing(Unwritten::default()));
         say_farewell(client).await;
         tracing::info!("all is written");
         presence.end(Said::Done).await;

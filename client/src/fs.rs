@@ -297,19 +297,25 @@ fn place(path: &Path) -> Result<Place, ClientError> {
 
 /// A path's last name, and where it is.
 fn position(path: &Path) -> Result<Position, ClientError> {
-    let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-    if bytes.len() > emberfs_wire::limits::PATH_BYTES_MAX {
-        return Err(FsError::NameTooLong.into());
-    }
-    let parent = emberfs_wire::meta::Path::new(&bytes[..start])?;
-    let name = match &bytes[start..end] {
+    // Also what is too long only by the slashes at its end.
+    place(path)?;
+    let (parent, name) = split(path.as_os_str().as_bytes());
+    let parent = emberfs_wire::meta::Path::new(parent)?;
+    let name = match name {
         // The root, the directory itself, the one above: they have their names elsewhere.
         b"" | b"." | b".." => return Err(FsError::InvalidArgument.into()),
         name => Name::new(name)?,
     };
     Ok(Position { parent: Place { start: InodeId::ROOT, path: parent }, name })
+}
+
+/// All that stands before a path's last name, and that, without the slashes at its end.
+fn split(mut path: &[u8]) -> (&[u8], &[u8]) {
+    while let [rest @ .., b'/'] = path {
+        path = rest;
+    }
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    path.split_at(slash.map_or(0, |slash| slash + 1))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ impl Target {
         self.returning = None;
         self.refused_to = None;
         self.tags.forget_refusals();
+        self.turned_away.clear();
         self.view = Some(view);
         self.drop_calls(turn);
         match self.duty() {
@@ -77,8 +78,7 @@ impl Target {
             work.attempt = None;
         }
         if !head {
-            let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
-            waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
+            self.refuse_all_waiting(turn, &why);
         }
         if last {
             self.commit_found(turn);
@@ -133,8 +133,7 @@ impl Target {
                 self.pending.remove(&chunk);
             }
         }
-        let waiting: Vec<ChunkId> = self.waiting.keys().copied().collect();
-        waiting.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, &why));
+        self.refuse_all_waiting(turn, &why);
         self.orphan_installs(turn, &why);
         for (op, kind) in std::mem::take(&mut self.ops) {
             match kind {

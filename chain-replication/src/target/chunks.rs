@@ -31,8 +31,8 @@ pub trait Chunks {
     fn last_chunk(&self, data: DataId) -> Option<ChunkEnd>;
 
     /// Whether a put that takes `room` in blocks of this size will find it, whatever the puts under way
-    /// take. A put may fail all the same where something else fills the disk; that of a version that takes no
-    /// room never does.
+    /// take: to be handed on with the put ([`NewVersion::sure_of_room`]), as it asks the system. A put may fail all
+    /// the same where something else fills the disk; that of a version that takes no room never does.
     fn has_room(&self, room: ByteLen, block: BlockSize) -> bool;
 }
 
@@ -92,6 +92,8 @@ pub struct NewVersion {
     /// Whether a part of a corrupt block may be written, as those behind have it whole. The block is corrupt
     /// after it as before.
     pub keep_damage: bool,
+    /// Whether [`Chunks::has_room`] said so in this step, with what its other puts take.
+    pub sure_of_room: bool,
 }
 
 /// A whole chunk as the predecessor has it, to replace whatever is there, a pending version too.

@@ -112,13 +112,13 @@ impl Target {
             work.forward = Forward::AfterPut;
         }
         self.works.insert(chunk, work);
-        self.put(turn, chunk);
+        self.put(turn, chunk, fits);
         if fits {
             self.send_forward(turn, chunk);
         }
     }
 
-    fn put(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) {
+    fn put(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, sure_of_room: bool) {
         let op = self.op(Op::Put(chunk));
         let view = self.view.as_ref().expect("whoever stores a version has a duty");
         let work = self.works.get_mut(&chunk).expect("it is the work's put");
@@ -135,6 +135,7 @@ impl Target {
             kept: self.tags.of(chunk).to_vec(),
             commit: work.as_committed,
             keep_damage: matches!(work.forward, Forward::Done(_)),
+            sure_of_room,
         };
         turn.out.push(Effect::Put { op, chunk, new });
     }
@@ -264,7 +265,7 @@ impl Target {
         let forwarded = |id| Effect::forwarded(id, digest, durable);
         turn.out.extend(work.upstream.iter().copied().map(forwarded));
         self.answer_clients(turn, &work, durable);
-        if self.waiting.contains_key(&chunk) {
+        if self.waiting.len_of(chunk) > 0 {
             self.next_version(turn, chunk);
         }
     }
@@ -310,28 +311,22 @@ impl Target {
         });
     }
 
+    /// The chunks whose versions under way are such.
+    pub(super) fn chunks_where(&self, is: impl Fn(&Work) -> bool) -> Vec<ChunkId> {
+        self.works.iter().filter(|(_, work)| is(work)).map(|(chunk, _)| *chunk).collect()
+    }
+
     /// What was to be tried again at a time that has come.
     pub(super) fn drive_due(&mut self, turn: &mut Turn<'_>) {
         let due = |again: Millis| again <= turn.now;
-        let puts: Vec<ChunkId> = self
-            .works
-            .iter()
-            .filter(|(_, work)| matches!(work.put, Put::Failed { again } if due(again)))
-            .map(|(chunk, _)| *chunk)
-            .collect();
-        let forwards: Vec<ChunkId> = self
-            .works
-            .iter()
-            .filter(|(_, work)| matches!(work.forward, Forward::Due { again } if due(again)))
-            .map(|(chunk, _)| *chunk)
-            .collect();
-        let discards: Vec<ChunkId> = self
-            .works
-            .iter()
-            .filter(|(_, work)| matches!(work.put, Put::Undoing { again: Some(again), .. } if due(again)))
-            .map(|(chunk, _)| *chunk)
-            .collect();
-        puts.into_iter().for_each(|chunk| self.put(turn, chunk));
+        let puts =
+            self.chunks_where(|work| matches!(work.put, Put::Failed { again } if due(again)));
+        let forwards =
+            self.chunks_where(|work| matches!(work.forward, Forward::Due { again } if due(again)));
+        let discards = self.chunks_where(
+            |work| matches!(work.put, Put::Undoing { again: Some(again), .. } if due(again)),
+        );
+        puts.into_iter().for_each(|chunk| self.put(turn, chunk, false));
         discards.into_iter().for_each(|chunk| self.flush_discard(turn, chunk));
         forwards.into_iter().for_each(|chunk| self.send_forward(turn, chunk));
     }

@@ -47,6 +47,13 @@ pub(super) const WANTED_MAX: usize = 1024;
 /// was refused has asked again by then, or does not want it any more.
 pub(super) const WANTED_MS: u64 = 5_000;
 
+/// Sessions that stand in line for a place among a chunk's tags (a count, all chunks): some 40 bytes each.
+pub(super) const TURNED_AWAY_MAX: usize = 4096;
+
+/// How long a session stands there without asking again, in milliseconds: some of a client's longest pauses, which are
+/// half a second. So long places are kept for one that has gone.
+pub(super) const TURNED_AWAY_MS: u64 = 2_000;
+
 /// Requests that wait for one change or version (a count): retries of it; an older one is told to retry.
 pub(super) const JOINED_MAX: usize = 4;
 

@@ -66,12 +66,14 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod turned_away;
 mod undo;
+mod waiting;
 mod wanted;
 mod work;
 mod write;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use emberfs_buffer::ChunkDigest;
 use emberfs_layout::{ByteLen, ChainVersion, ChunkId, ChunkVersion, Sequence, TargetId};
@@ -94,9 +96,10 @@ use read::{Asker, ReadUnderWay};
 use resync::Resync;
 use returning::Returning;
 use tags::Tags;
+use turned_away::TurnedAway;
+use waiting::WaitingChanges;
 use wanted::WantedMarks;
 use work::Work;
-use write::Waiting;
 
 /// What the store holds at the start of a server.
 #[derive(Debug, Default)]
@@ -120,9 +123,9 @@ pub struct Target {
     failed: bool,
     tags: Tags,
     wanted: WantedMarks,
+    turned_away: TurnedAway,
     works: BTreeMap<ChunkId, Work>,
-    waiting: BTreeMap<ChunkId, VecDeque<Waiting>>,
-    waiting_count: usize,
+    waiting: WaitingChanges,
     /// Versions that are pending in the store, or will be when their put is done.
     pending: BTreeMap<ChunkId, ChunkVersion>,
     /// Chunks that are not as the tail has them, with the tail's digest.
@@ -185,9 +188,9 @@ impl Target {
             failed: false,
             tags,
             wanted: WantedMarks::default(),
+            turned_away: TurnedAway::default(),
             works: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            waiting_count: 0,
+            waiting: WaitingChanges::default(),
             pending: loaded.pending.into_iter().collect(),
             differing: BTreeMap::new(),
             refused_to: None,
@@ -308,6 +311,7 @@ impl Target {
             self.on_answer(turn, call, Err(retry("no answer in time".to_owned())));
         }
         self.wanted.expire(turn.now, &self.tags);
+        self.turned_away.expire(turn.now, &self.tags);
         self.drive_due(turn);
         self.look_for_room(turn);
     }
@@ -327,7 +331,6 @@ impl Target {
     /// What must hold between steps; cheap enough to be always on.
     fn check(&self) {
         assert!(self.works.len() <= limits::WORKS_MAX);
-        assert!(self.waiting_count <= limits::WAITING_MAX);
         assert!(self.duty() != Duty::Idle || self.works.is_empty());
         assert!(self.duty() == Duty::Syncing || self.returning.is_none());
         assert!(self.duty() == Duty::Serving || self.resync.is_none());

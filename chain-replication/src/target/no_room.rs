@@ -73,9 +73,7 @@ impl Target {
         }
         let until = turn.now.after(self.limits.room_ms);
         self.compare_anew(Some(until));
-        let held = self.works.iter().filter(|(_, work)| Work::is_held(work));
-        let held: Vec<ChunkId> = held.map(|(chunk, _)| *chunk).collect();
-        for chunk in held {
+        for chunk in self.chunks_where(Work::is_held) {
             self.go_without(turn.now, chunk);
             self.advance(turn, chunk);
         }

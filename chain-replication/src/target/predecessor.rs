@@ -44,8 +44,7 @@ impl Target {
         match resync.phase {
             Phase::Settle if settled => {
                 resync.phase = Phase::Compare { again: turn.now };
-                let left = self.works.iter().filter(|(_, work)| work.ends_here());
-                let left: Vec<ChunkId> = left.map(|(chunk, _)| *chunk).collect();
+                let left = self.chunks_where(Work::ends_here);
                 left.into_iter().for_each(|chunk| self.owe(turn.now, chunk));
             }
             Phase::Transfer { page } => self.transfer_page(turn, page),

@@ -266,8 +266,8 @@ impl Target {
             Ok(()) if settles => Err(retry(format!("{} settles", ask.data))),
             Ok(()) => {
                 let changed = works.next_back().map(|(chunk, _)| chunk.index);
-                let waits = self.waiting.range(first..=last).next_back();
-                let pending = changed.max(waits.map(|(chunk, _)| chunk.index));
+                let waits = self.waiting.last_chunk(first, last);
+                let pending = changed.max(waits.map(|chunk| chunk.index));
                 let last = turn.chunks.last_chunk(ask.data);
                 Ok(Reply::LastChunk(LastChunkReply { last, pending }))
             }

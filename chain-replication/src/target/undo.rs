@@ -142,7 +142,7 @@ impl Target {
             [_] => turn.out.extend(work.clients.into_iter().flatten().map(elsewhere)),
             _ => self.each_alone(turn, chunk, work),
         }
-        if self.waiting.contains_key(&chunk) {
+        if self.waiting.len_of(chunk) > 0 {
             self.next_version(turn, chunk);
         }
     }

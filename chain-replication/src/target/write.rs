@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use emberfs_buffer::Payload;
-use emberfs_layout::{ChunkId, ChunkSize, ChunkVersion};
+use emberfs_layout::{ChunkId, ChunkVersion};
 use emberfs_wire::chunk::{ChunkChange, UpdateChunk, UpdateChunkReply};
 use emberfs_wire::limits::{CHANGES_MAX, PAYLOAD_BYTES_MAX};
 use emberfs_wire::replica::TaggedChange;
@@ -12,19 +12,10 @@ use emberfs_wire::{FsError, Tag, WireError};
 use super::chain_view::refresh;
 use super::effect::Effect;
 use super::input::{Durable, Millis, RequestId};
-use super::limits::{WAITING_MAX, WORKS_MAX};
+use super::limits::WORKS_MAX;
+use super::waiting::Waiting;
 use super::work::{Work, join};
 use super::{Target, Turn, retry};
-
-/// A change that waits for the version before its own.
-pub(super) struct Waiting {
-    change: TaggedChange,
-    chunk_size: ChunkSize,
-    data: Option<Payload>,
-    clients: Vec<RequestId>,
-    /// Whether it makes a version of its own: one with others was refused.
-    alone: bool,
-}
 
 impl Target {
     pub(super) fn on_update(
@@ -94,8 +85,7 @@ impl Target {
             turn.out.extend(oldest.map(|old| Effect::refuse(old, retry("sent again".into()))));
             return Ok(true);
         }
-        let queue = self.waiting.get_mut(&chunk).into_iter().flatten();
-        if let Some(waiting) = queue.into_iter().find(|waiting| waiting.change.tag == tag) {
+        if let Some(waiting) = self.waiting.find(chunk, tag) {
             let oldest = join(&mut waiting.clients, id);
             turn.out.extend(oldest.map(|old| Effect::refuse(old, retry("sent again".into()))));
             return Ok(true);
@@ -115,7 +105,8 @@ impl Target {
         }
     }
 
-    /// Whether one more tag may live with the chunk; if not, asks for the marks of those that do.
+    /// Whether one more tag may live with the chunk, beside those of whoever stands in line before this session; if
+    /// not, asks for the marks of those that do.
     fn tag_fits(
         &mut self,
         now: Millis,
@@ -127,13 +118,21 @@ impl Target {
         let is_first = update.tag.sequence == update.low_water;
         let most = if is_first { self.limits.tags_max } else { self.limits.tags_open_max };
         let open = live.len() + not_done;
-        if open < most {
+        let kept_free = self.limits.tags_max - self.limits.tags_open_max;
+        let before = self.turned_away.before(chunk, client);
+        if open + before.min(kept_free) < most {
+            if is_first {
+                self.turned_away.leave(chunk, client);
+            }
             return Ok(());
+        }
+        if is_first {
+            self.turned_away.stand(now, chunk, update.tag);
         }
         let others = live.iter().map(|applied| applied.tag.client).filter(|other| *other != client);
         self.wanted.ask(now, others);
         Err(retry(format!(
-            "{chunk} has {open} changes of which nobody said that the reply is there"
+            "{chunk} has {open} changes of which nobody said that the reply is there, and {before} sessions wait"
         )))
     }
 
@@ -143,24 +142,25 @@ impl Target {
         if let Some(text) = self.view.as_ref().and_then(super::ChainView::too_few) {
             return Err(WireError::Wait { text });
         }
-        let queue = self.waiting.get(&chunk);
         let work = self.works.get(&chunk);
         let size = turn.chunks.state(chunk).map(|state| state.chunk_size);
         let size = size
             .or(work.map(|work| work.chunk_size))
-            .or(queue.and_then(|queue| queue.front()).map(|first| first.chunk_size));
+            .or(self.waiting.first_of(chunk).map(|first| first.chunk_size));
         if size.is_some_and(|size| size != update.chunk_size) {
             return Err(FsError::InvalidArgument.into());
         }
-        let queued = queue.map_or(0, VecDeque::len);
+        let queued = self.waiting.len_of(chunk);
         let under_way = work.filter(|work| !work.is_durable()).map_or(0, |work| work.changes.len());
         let is_new = work.is_none();
-        self.tag_fits(turn.now, update, under_way + queued)?;
         if self.is_orphaned(chunk) {
             return Err(retry(format!("{chunk} settles after a change of its chain")));
         }
-        let full = self.waiting_count >= WAITING_MAX || (is_new && self.works.len() >= WORKS_MAX);
-        if full { Err(retry(format!("{} is busy", self.id))) } else { Ok(()) }
+        let full = self.waiting.room() == 0 || (is_new && self.works.len() >= WORKS_MAX);
+        if full {
+            return Err(retry(format!("{} is busy", self.id)));
+        }
+        self.tag_fits(turn.now, update, under_way + queued)
     }
 
     fn enqueue(
@@ -173,8 +173,7 @@ impl Target {
         let UpdateChunk { tag, low_water, chunk, chunk_size, change, .. } = update;
         let change = TaggedChange { tag, low_water, change };
         let waiting = Waiting { change, chunk_size, data, clients: vec![id], alone: false };
-        self.waiting.entry(chunk).or_default().push_back(waiting);
-        self.waiting_count += 1;
+        self.waiting.push(chunk, waiting);
         if !self.works.contains_key(&chunk) {
             self.next_version(turn, chunk);
         }
@@ -201,8 +200,7 @@ impl Target {
 
     /// The changes that fit one version; those whose session has ended meanwhile are refused.
     fn take_batch(&mut self, turn: &mut Turn<'_>, chunk: ChunkId) -> Vec<Waiting> {
-        let Some(mut queue) = self.waiting.remove(&chunk) else { return Vec::new() };
-        self.waiting_count -= queue.len();
+        let mut queue = self.waiting.take(chunk);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(waiting) = queue.pop_front() {
             if self.tags.is_over(waiting.change.tag) {
@@ -222,10 +220,7 @@ impl Target {
                 break;
             }
         }
-        if !queue.is_empty() {
-            self.waiting_count += queue.len();
-            self.waiting.insert(chunk, queue);
-        }
+        self.waiting.push_before(chunk, queue);
         batch
     }
 
@@ -234,31 +229,32 @@ impl Target {
     pub(super) fn each_alone(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, work: Work) {
         let Work { chunk_size, changes, data, clients, .. } = work;
         let mut data = data.into_iter();
-        let mut again = Vec::new();
+        let mut again = VecDeque::new();
         for (change, clients) in changes.into_iter().zip(clients) {
             let is_write = matches!(change.change, ChunkChange::Write(_));
             let data = if is_write { data.next() } else { None };
             if clients.is_empty() {
                 continue;
             }
-            if self.waiting_count == WAITING_MAX {
+            if self.waiting.room() == again.len() {
                 let refuse = |id| Effect::refuse(id, retry(format!("{} is busy", self.id)));
                 turn.out.extend(clients.into_iter().map(refuse));
                 continue;
             }
-            self.waiting_count += 1;
-            again.push(Waiting { change, chunk_size, data, clients, alone: true });
+            again.push_back(Waiting { change, chunk_size, data, clients, alone: true });
         }
-        if !again.is_empty() {
-            let queue = self.waiting.entry(chunk).or_default();
-            again.into_iter().rev().for_each(|waiting| queue.push_front(waiting));
-        }
+        self.waiting.push_before(chunk, again);
+    }
+
+    /// Nothing that waits will be ordered here.
+    pub(super) fn refuse_all_waiting(&mut self, turn: &mut Turn<'_>, why: &WireError) {
+        let chunks = self.waiting.chunks();
+        chunks.into_iter().for_each(|chunk| self.refuse_waiting(turn, chunk, why));
     }
 
     /// Nothing that waits for this chunk will be ordered here.
     pub(super) fn refuse_waiting(&mut self, turn: &mut Turn<'_>, chunk: ChunkId, why: &WireError) {
-        for waiting in self.waiting.remove(&chunk).unwrap_or_default() {
-            self.waiting_count -= 1;
+        for waiting in self.waiting.take(chunk) {
             let refuse = |id| Effect::refuse(id, why.clone());
             turn.out.extend(waiting.clients.into_iter().map(refuse));
         }

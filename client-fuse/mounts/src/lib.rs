@@ -5,11 +5,12 @@
 //! * [`MountTable`]: what is mounted where, as the kernel lists it.
 //! * [`Way`]: where a path leads, up to a mount of ours.
 //! * [`Said`]: what a mount's daemon says to `emberfs umount` and `down`; [`Unwritten`], what it still writes, with
-//!   [`bytes_in_words`]. [`Socket`]: where it listens to them.
+//!   [`counted`] and [`bytes_in_words`]. [`Socket`]: where it listens to them.
 //! * [`Unheard`]: a process that may be a mount's daemon, though it says nothing here.
 //! * [`Taken`]: why nothing can be mounted where a mount is.
 #![forbid(unsafe_code)]
 
+mod counted;
 mod process;
 mod said;
 mod socket;
@@ -18,6 +19,7 @@ mod taken;
 mod unwritten;
 mod way;
 
+pub use counted::counted;
 pub use process::{Unheard, has_ended, is_daemon, unheard};
 pub use said::Said;
 pub use socket::{Socket, socket, sockets};

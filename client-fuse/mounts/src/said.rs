@@ -4,9 +4,10 @@
 //!   ◄ CLUSTER PATH                                     one line: the path as the table has it
 //!   ◄ mounted | writing WHAT | done | lost WORDS       one line now, and one at each change
 //! ```
-//! WHAT is described at [`Unwritten`]; without it, no file has anything left. `done` and `lost` are the last; the
-//! connection stands until the process is gone. Whoever connected before them hears them, and whoever comes later is
-//! refused, as by a process that is gone. Only root and this process's user are answered: the words name files.
+//! WHAT is described at [`Unwritten`]; without it, no file has anything left, and none ever will. `done` and `lost` are
+//! the last; the connection stands until the process is gone. Whoever connected before them hears them, and whoever
+//! comes later is refused, as by a process that is gone. Only root and this process's user are answered: the words name
+//! files.
 
 use std::fmt;
 
@@ -17,7 +18,8 @@ use crate::Unwritten;
 pub enum Said {
     /// It serves.
     Mounted,
-    /// It serves no more, and writes what is left; where nothing is, takes its leave of the servers.
+    /// It serves no more, and writes what is left. Where nothing is, all files are closed for good: a daemon that dies
+    /// from then on loses nothing, and takes its leave of the servers meanwhile.
     Writing(Unwritten),
     /// All is written.
     Done,

@@ -11,6 +11,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::counted;
+
 /// How much, and what becomes of it. Nothing is left if there are no files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unwritten {
@@ -93,8 +95,8 @@ impl Unwritten {
         format!("loses {} of {whose}", bytes_in_words(self.bytes))
     }
 
-    /// Whether this says nothing worth another line after `before`: the numbers are the same, and reasons change all the
-    /// time.
+    /// Whether this says nothing worth another line after `before`: the numbers are the same, and reasons change all
+    /// the time.
     #[must_use]
     pub fn is_as(&self, before: &Self) -> bool {
         let numbers = |left: &Self| (left.files, left.bytes, left.full > 0, left.deadline);
@@ -116,14 +118,6 @@ impl fmt::Display for Unwritten {
 #[must_use]
 pub fn bytes_in_words(bytes: u64) -> String {
     counted(bytes, "byte")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        0 => format!("no {what}s"),
-        1 => format!("1 {what}"),
-        more => format!("{more} {what}s"),
-    }
 }
 
 #[cfg(test)]

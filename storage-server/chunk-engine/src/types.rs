@@ -104,6 +104,9 @@ pub struct NewVersion {
     /// Whether a part of a corrupt block may be written. The block is corrupt after it as before: all of
     /// it must be written to end that.
     pub keep_damage: bool,
+    /// Whether [`Engine::has_room`](crate::Engine::has_room) has said so, and nothing was begun since but what was
+    /// counted with it. The system is not asked again then.
+    pub sure_of_room: bool,
 }
 
 /// What a put made.

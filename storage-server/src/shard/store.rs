@@ -164,7 +164,16 @@ fn version(state: engine::VersionState) -> VersionState {
 }
 
 fn new_version(new: NewVersion) -> engine::NewVersion {
-    let NewVersion { version, written_in, chunk_size, changes, kept, commit, keep_damage } = new;
+    let NewVersion {
+        version,
+        written_in,
+        chunk_size,
+        changes,
+        kept,
+        commit,
+        keep_damage,
+        sure_of_room,
+    } = new;
     let tagged = |(Tag { client, sequence }, change): (Tag, Change)| {
         let change = match change {
             Change::Write(payload) => engine::Change::Write(payload),
@@ -175,7 +184,16 @@ fn new_version(new: NewVersion) -> engine::NewVersion {
     };
     let changes = changes.into_iter().map(tagged).collect();
     let kept_tags = kept.into_iter().map(engine_tag).collect();
-    engine::NewVersion { version, written_in, chunk_size, changes, kept_tags, commit, keep_damage }
+    engine::NewVersion {
+        version,
+        written_in,
+        chunk_size,
+        changes,
+        kept_tags,
+        commit,
+        keep_damage,
+        sure_of_room,
+    }
 }
 
 fn engine_tag(tag: AppliedTag) -> engine::AppliedTag {

@@ -11,7 +11,8 @@ use emberfs_wire::protocol::{ProtocolRange, ProtocolVersion};
 use emberfs_wire::replica::AskCommitted;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{Client, chunk, hello, replicas};
+use crate::chain::alone;
+use crate::client::{Client, chunk, hello};
 use crate::host::{CLUSTER, Host};
 use crate::meta::Meta;
 
@@ -25,9 +26,7 @@ fn refusal(host: &Host, meta: &Meta) -> String {
 
 #[tokio::test]
 async fn strangers_are_refused_with_words() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (_meta, host, at) = alone();
     let plain = hello(ClientId(1));
     let mut other_cluster = plain.clone();
     other_cluster.identity.cluster = Some(ClusterId(0xdead));
@@ -52,9 +51,7 @@ async fn strangers_are_refused_with_words() {
 
 #[tokio::test]
 async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (_meta, host, at) = alone();
     let client = Client::connect(1, &host).await;
     let address = host.server.as_ref().expect("it runs").addresses()[0];
     let asked = "GET /".to_owned() + &"lost".repeat(100);

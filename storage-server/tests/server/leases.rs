@@ -8,15 +8,14 @@ use emberfs_wire::limits::TAGS_OPEN_MAX;
 use emberfs_wire::{FsError, WireError};
 use tokio::time::timeout;
 
+use crate::chain::alone;
 use crate::client::{Client, chunk, replicas};
 use crate::host::{CLUSTER, Host};
 use crate::meta::{LEASE_MS, Meta, PATIENCE, State};
 
 #[tokio::test]
 async fn without_a_lease_nothing_is_served() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (meta, host, at) = alone();
     let client = Client::connect(1, &host).await;
     client.write(at, 1, chunk(1, 0), 0, b"x").await.expect("written");
 
@@ -54,9 +53,7 @@ async fn a_lease_of_no_length_serves_nothing() {
 
 #[tokio::test]
 async fn writes_of_an_ended_session_are_refused() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (meta, host, at) = alone();
     let client = Client::connect(7, &host).await;
     client.write(at, 1, chunk(1, 0), 0, b"before").await.expect("written");
     meta.change(|state| state.end_session(ClientId(7)));
@@ -73,9 +70,7 @@ const EACH: u64 = TAGS_OPEN_MAX as u64 / 2;
 /// A session that writes no more tells its mark to the leader alone.
 #[tokio::test]
 async fn an_idle_session_holds_up_no_other() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (meta, host, at) = alone();
     let other = Client::connect(6, &host).await;
     let mut idle = Vec::new();
     for id in [7, 8] {
@@ -169,9 +164,7 @@ async fn a_disk_that_fails_is_reported_offline() {
 /// Refused for good, and without harm to the target.
 #[tokio::test]
 async fn a_change_that_makes_no_sense_is_refused() {
-    let meta = Meta::start(CLUSTER);
-    let host = Host::start("one", 1, &meta);
-    let at = replicas(&meta.make_chain(&[(host.node, host.disks[0], PublicState::Serving)]))[0];
+    let (_meta, host, at) = alone();
     let client = Client::connect(1, &host).await;
     let past = crate::client::SIZE.bytes() - 1;
     let refused = client.write(at, 1, chunk(1, 0), past, b"ab").await.expect_err("past its end");

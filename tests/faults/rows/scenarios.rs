@@ -175,6 +175,7 @@ async fn new_engine(environment: &[(&'static str, &str)]) -> Result<(), String> 
             kept_tags: Vec::new(),
             commit: true,
             keep_damage: false,
+            sure_of_room: false,
         };
         engine.put(key, new).await.expect("room");
         disk.power_off(None);

@@ -1,9 +1,9 @@
 //! One target driven by hand, step by step, on a store that holds what the steps say.
 
 mod resync;
-mod resync_limits;
 mod room;
 mod rules;
+mod turned_away;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,8 @@ use super::{
     Answer, Ask, CallId, Change, ChunkState, Chunks, Durable, Effect, Input, Installed, Loaded,
     Millis, NewVersion, OpId, Reply, RequestId, StoreError, Target, VersionState,
 };
+
+const FULL: WireError = WireError::Refuse { why: FsError::NoSpace };
 
 const CHUNK: ChunkId = ChunkId::new(DataId(1), ChunkIndex(0));
 
@@ -179,9 +181,20 @@ impl Stand {
 
     /// A client's change of a chunk.
     fn change(&mut self, chunk: ChunkId, tag: Tag, change: ChunkChange) -> RequestId {
+        self.change_above(Sequence(1), chunk, tag, change)
+    }
+
+    /// The same of a session that has the replies of all that is below `low_water`.
+    fn change_above(
+        &mut self,
+        low_water: Sequence,
+        chunk: ChunkId,
+        tag: Tag,
+        change: ChunkChange,
+    ) -> RequestId {
         let (id, replica) = (self.request(), self.replica());
         let data = matches!(change, ChunkChange::Write(_)).then(bytes);
-        let (low_water, chunk_size) = (Sequence(1), ChunkSize::MIN);
+        let chunk_size = ChunkSize::MIN;
         let capability = Capability::default();
         let update = UpdateChunk { replica, tag, low_water, chunk, chunk_size, change, capability };
         self.step(Input::Update { id, update, data });

@@ -3,7 +3,6 @@
 use super::*;
 use crate::target::limits::AGAIN_MS;
 
-const FULL: WireError = WireError::Refuse { why: FsError::NoSpace };
 const CHAIN: &[PublicState] = &[Serving, Serving, Serving];
 
 fn is_retry(answer: &Result<Reply, WireError>) -> bool {

@@ -10,7 +10,8 @@
 //! before, a cut could come late, over what was written and synced after its caller had heard ETIMEDOUT. So the
 //! task has no deadline; who writes, syncs or closes after it waits for it, up to a deadline of its own.
 //! What is written through or appended takes no turn of its own, and waits for one before it begins. While the length
-//! is being changed nothing is gathered either, as it would be cut here. All of that holds for files too that nobody has open: whoever opens one meanwhile meets the task's turn.
+//! is being changed nothing is gathered either, as it would be cut here. All of that holds for files too that nobody has
+//! open: whoever opens one meanwhile meets the task's turn.
 
 use emberfs_client::ByteLen;
 use futures_util::future::BoxFuture;

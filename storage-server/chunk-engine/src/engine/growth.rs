@@ -10,6 +10,7 @@ use emberfs_layout::{BlockSize, ByteLen};
 use tokio::sync::Notify;
 
 use super::core::Core;
+use super::order::Order;
 use super::promise::Promise;
 use super::state::State;
 use crate::disk::{Disk, DiskError};
@@ -51,10 +52,12 @@ impl State {
 }
 
 impl<D: Disk, R: Records> Core<D, R> {
-    /// So many bytes of blocks are about to be taken, by a put that begins. Whether it is sure of them is asked again
-    /// here: the file system may have changed since its caller did.
-    pub(super) fn promise(&self, room: ByteLen, block: BlockSize) -> Promise {
-        self.promised.promise(room, self.has_room(room, block))
+    /// Blocks are about to be taken by a put that begins. Whether it is sure of them is asked only where its caller
+    /// has not: that asks the system.
+    pub(super) fn promise(&self, order: &Order) -> Promise {
+        let room = order.room();
+        let sure = order.sure_of_room.unwrap_or_else(|| self.has_room(room, order.block()));
+        self.promised.promise(room, sure || room == ByteLen::ZERO)
     }
 
     /// Whether a put of so many bytes of blocks finds them, beside those that are promised.
@@ -108,17 +111,19 @@ impl<D: Disk, R: Records> Core<D, R> {
         room.get() < (self.reserve(room) / share).min(most)
     }
 
-    /// Takes `count` blocks, or none; the last ones only for a version that does nothing but make room.
+    /// Takes `count` blocks, or none; the last ones only for a version that does nothing but make room. One that is
+    /// `sure` of room was told so by the file system.
     pub(super) async fn allocate(
         self: &Rc<Self>,
         block: BlockSize,
         count: u32,
         shrinks: bool,
+        sure: bool,
     ) -> Result<Vec<Place>, EngineError> {
         let left = if shrinks || count == 0 { 0 } else { CUT_BLOCKS };
         let mut flushed = false;
-        let grows = count > 0 && !shrinks;
-        if grows && self.disk.room().is_ok_and(|room| self.is_short(room)) {
+        let is_refusable = count > 0 && !shrinks && !sure;
+        if is_refusable && self.disk.room().is_ok_and(|room| self.is_short(room)) {
             return Err(self.no_space(block, count));
         }
         loop {

@@ -1,12 +1,12 @@
 //! The engine: chunks of one disk, their versions and their blocks.
 //!
-//! * [`put`](Engine::put) and [`install`](Engine::install) make versions (`put.rs`, `draft.rs`,
+//! * [`put`](Engine::put) and [`install`](Engine::install) make versions (`order.rs`, `put.rs`, `draft.rs`,
 //!   `plan.rs`); blocks come from `growth.rs`, where `promise.rs` says whose turn it is; records go to the disk through
 //!   `journal.rs`.
 //! * [`read`](Engine::read) reads one version (`snapshot.rs`).
 //! * `bad_blocks.rs`: what was found damaged.
-//! * `core.rs`: what handles and tasks share. What is known in memory, and how a chunk goes from one state to the next, is `state.rs`; how that is
-//!   found again at a start is `recovery.rs`.
+//! * `core.rs`: what handles and tasks share. What is known in memory, and how a chunk goes from one state to the next,
+//!   is `state.rs`; how that is found again at a start is `recovery.rs`.
 //!
 //! Invariants:
 //!
@@ -40,6 +40,7 @@ mod core;
 mod draft;
 mod growth;
 mod journal;
+mod order;
 mod plan;
 mod promise;
 mod put;
@@ -48,7 +49,7 @@ mod snapshot;
 mod state;
 
 use self::core::Core;
-use put::Order;
+use order::Order;
 
 /// Bytes by which a data file grows.
 const REGION: ByteLen = ByteLen(16 << 20);
@@ -150,7 +151,7 @@ impl<D: Disk, R: Records> Engine<D, R> {
 
     async fn make(&self, key: ChunkKey, order: Order) -> Result<PutResult, EngineError> {
         let core = Rc::clone(&self.0);
-        let promise = core.promise(order.room(), order.block());
+        let promise = core.promise(&order);
         let work = async move { core.locked(key, core.make_version(key, order, promise)).await };
         self.0.whole(work).await
     }

@@ -1,9 +1,9 @@
 //! Room that puts under way were promised.
 //!
 //! A put that finds room when it begins, whatever those before it take, is *sure* of it: its caller was told so by
-//! [`Engine::has_room`](super::Engine::has_room), unless the file system changed meanwhile, and goes by it. One that is
-//! not may be so large that it would take what others are sure of. So it lets every sure put through that began before
-//! it, and takes what is left; what began after it has been counted with it.
+//! [`Engine::has_room`](super::Engine::has_room), and goes by it. One that is not may be so large that it would take
+//! what others are sure of. So it lets every sure put through that began before it, and takes what is left; what began
+//! after it has been counted with it.
 //!
 //! It waits with its chunk's lock. Locks are had in the order in which puts begin, so that nobody waits in a circle.
 
@@ -56,6 +56,11 @@ impl Promises {
 }
 
 impl Promise {
+    /// Whether it was told that it finds room.
+    pub(super) fn is_sure(&self) -> bool {
+        self.all.sure.borrow().contains(&self.number)
+    }
+
     /// The blocks are taken, or have been given back.
     pub(super) fn set_open(&self, open: bool) {
         if self.open.replace(open) != open {
@@ -68,9 +73,8 @@ impl Promise {
     pub(super) async fn turn(&self) {
         loop {
             let ended = self.all.ended.notified();
-            let sure = self.all.sure.borrow().contains(&self.number);
             let first = self.all.sure.borrow().first().copied();
-            if sure || first.is_none_or(|first| first > self.number) {
+            if self.is_sure() || first.is_none_or(|first| first > self.number) {
                 return;
             }
             ended.await;

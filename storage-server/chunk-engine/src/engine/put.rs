@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c, PoolError};
-use emberfs_layout::{
-    BlockSize, ByteLen, ChainVersion, ChunkOffset, ChunkSize, ChunkVersion, ClientId, Sequence,
-};
+use emberfs_layout::ChunkOffset;
 use tokio::time::sleep;
 
-use super::core::{Core, no_bytes};
+use super::core::Core;
 use super::draft::{Draft, Source};
 use super::journal::JournalEntry;
+use super::order::Order;
 use super::plan::{Changed, affected, change};
 use super::promise::Promise;
 use super::snapshot::Snapshot;
@@ -31,133 +30,11 @@ use crate::format::{Part, PendingRecord, encode, key};
 use crate::index::{Pending, Stamp};
 use crate::map::{Block, Piece, Place, runs};
 use crate::records::{RecordChange, Records};
-use crate::types::{
-    AppliedTag, Change, ChunkKey, Installed, NewVersion, PutResult, VersionState, Which,
-};
+use crate::types::{AppliedTag, ChunkKey, PutResult, VersionState, Which};
 
 /// How long to wait before a pool that is used up is asked again. What holds its memory are reads that
 /// are being sent, so it comes back by itself.
 const MEMORY_PAUSE: Duration = Duration::from_millis(1);
-
-/// A version to make.
-pub(super) struct Order {
-    version: ChunkVersion,
-    written_in: ChainVersion,
-    chunk_size: ChunkSize,
-    changes: Vec<Change>,
-    /// Who asked for each change; none for an installed chunk.
-    names: Vec<(ClientId, Sequence)>,
-    kept_tags: Vec<AppliedTag>,
-    commit: bool,
-    keep_damage: bool,
-    /// What must come out, where it replaces whatever is there.
-    expected: Option<VersionState>,
-}
-
-impl From<NewVersion> for Order {
-    fn from(new: NewVersion) -> Self {
-        let NewVersion { version, written_in, chunk_size, changes, kept_tags, commit, keep_damage } =
-            new;
-        let names = changes.iter().map(|one| (one.client, one.sequence)).collect();
-        let changes = changes.into_iter().map(|one| one.change).collect();
-        let expected = None;
-        Self {
-            version,
-            written_in,
-            chunk_size,
-            changes,
-            names,
-            kept_tags,
-            commit,
-            keep_damage,
-            expected,
-        }
-    }
-}
-
-impl From<Installed> for Order {
-    fn from(installed: Installed) -> Self {
-        let Installed { state, chunk_size, tags: kept_tags, data } = installed;
-        let VersionState { version, written_in, removed, .. } = state;
-        let bytes = data.or_else(|| (!removed).then(|| no_bytes(chunk_size)));
-        let changes = [Change::Remove].into_iter().chain(bytes.map(Change::Write)).collect();
-        let (names, commit, keep_damage, expected) = (Vec::new(), true, false, Some(state));
-        Self {
-            version,
-            written_in,
-            chunk_size,
-            changes,
-            names,
-            kept_tags,
-            commit,
-            keep_damage,
-            expected,
-        }
-    }
-}
-
-impl Order {
-    /// What can be refused before anything is read.
-    fn check(
-        &self,
-        key: ChunkKey,
-        base: (Option<VersionState>, ChunkSize),
-    ) -> Result<(), EngineError> {
-        let (asked, size) = (self.chunk_size, base.1);
-        let committed = base.0.map(|state| state.version).unwrap_or_default();
-        if size != asked {
-            return Err(EngineError::OtherSize { key, asked });
-        }
-        if self.expected.is_none() && self.version <= committed {
-            return Err(EngineError::Stale { key, version: self.version, committed });
-        }
-        for change in &self.changes {
-            let Change::Write(payload) = change else { continue };
-            let end = payload.end();
-            if payload.block_size() != size.block_size() {
-                return Err(EngineError::OtherSize { key, asked });
-            }
-            if end.get() > size.bytes() {
-                return Err(EngineError::TooLong { key, end, size });
-            }
-        }
-        Ok(())
-    }
-
-    /// How many bytes of blocks it takes at most.
-    pub(super) fn room(&self) -> ByteLen {
-        let block = self.block();
-        let bytes = self.changes.iter().map(|change| match change {
-            Change::Write(payload) => {
-                block.round_up(payload.end()).get() - block.round_down(payload.start()).get()
-            }
-            Change::Cut(len) => block.round_up(*len).get() - block.round_down(*len).get(),
-            Change::Remove => 0,
-        });
-        ByteLen(bytes.map(u64::from).sum())
-    }
-
-    /// In blocks of this size.
-    pub(super) fn block(&self) -> BlockSize {
-        self.chunk_size.block_size()
-    }
-
-    /// Whether it only cuts and removes.
-    fn shrinks(&self) -> bool {
-        !self.changes.iter().any(|change| matches!(change, Change::Write(_)))
-    }
-
-    fn tags(&self, lens: &[ChunkOffset]) -> Vec<AppliedTag> {
-        let version = self.version;
-        let new = self.names.iter().zip(lens).map(|((client, sequence), len)| AppliedTag {
-            client: *client,
-            sequence: *sequence,
-            version,
-            chunk_len: *len,
-        });
-        self.kept_tags.iter().copied().chain(new).collect()
-    }
-}
 
 impl<D: Disk, R: Records> Core<D, R> {
     /// Makes a version durable, as soon as there is memory for it; what it may take stays promised to it. One
@@ -201,7 +78,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         }
         base.let_go();
         let count = u32::try_from(draft.blocks.len()).expect("a chunk has few blocks");
-        let places = self.allocate(block, count, order.shrinks()).await?;
+        let places = self.allocate(block, count, order.shrinks(), promise.is_sure()).await?;
         promise.set_open(false);
         let made = match self.write_version(key, order, &base, &draft, &old, &places).await {
             Ok(made) => made,

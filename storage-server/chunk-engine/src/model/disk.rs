@@ -25,6 +25,8 @@ pub struct ModelDisk {
     size: ByteLen,
     /// What something else on the disk has.
     taken: Rc<Cell<ByteLen>>,
+    /// How often it was asked for its room.
+    asked: Rc<Cell<usize>>,
     failing: Rc<Cell<Option<DiskAction>>>,
 }
 
@@ -76,12 +78,18 @@ impl ModelDisk {
     #[must_use]
     pub fn new(power: Power, size: ByteLen) -> Self {
         let (state, taken, failing) = (Rc::default(), Rc::default(), Rc::default());
-        Self { power, state, size, taken, failing }
+        Self { power, state, size, taken, asked: Rc::default(), failing }
     }
 
     /// Something else on the disk has so much from now on.
     pub fn others_take(&self, bytes: ByteLen) {
         self.taken.set(bytes);
+    }
+
+    /// How often it was asked for its room.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked.get()
     }
 
     /// How many operations are not synced: those that a crash may lose.
@@ -114,7 +122,7 @@ impl ModelDisk {
         let state = State { current: durable.clone(), durable, unsynced: Vec::new() };
         let (state, size) = (Rc::new(RefCell::new(state)), self.size);
         let (taken, failing) = (Rc::default(), Rc::default());
-        Self { power, state, size, taken, failing }
+        Self { power, state, size, taken, asked: Rc::default(), failing }
     }
 
     /// Changes a byte behind the disk's back, as a failing medium does.
@@ -169,6 +177,7 @@ impl Disk for ModelDisk {
     }
 
     fn room(&self) -> Result<ByteLen, DiskError> {
+        self.asked.set(self.asked.get() + 1);
         let used = self.len().get() + self.taken.get().get();
         Ok(ByteLen(self.size.get().saturating_sub(used)))
     }

@@ -13,7 +13,7 @@ use super::reference::PlainChange;
 use super::steps::{bytes, new_version};
 use super::{open, options, run, size_of};
 use crate::model::{ModelDisk, ModelRecords};
-use crate::{ChunkKey, Engine, EngineError, Options, Syncs};
+use crate::{ChunkKey, Engine, EngineError, NewVersion, Options, Syncs};
 
 /// So large that the blocks that are kept for cuts fit in a region.
 pub(super) const REGION: ByteLen = ByteLen(2 << 20);
@@ -157,7 +157,8 @@ fn what_has_room_is_stored_until_the_disk_is_full() {
         until(|| has(&engine, 64)).await;
         let mut index = 0;
         while has(&engine, 64) {
-            let put = engine.put(key(index), write(1, 0, bytes(1, 64 << 10), true)).await;
+            let new = write(1, 0, bytes(1, 64 << 10), true);
+            let put = engine.put(key(index), NewVersion { sure_of_room: true, ..new }).await;
             put.expect("as was promised");
             index += 1;
         }
@@ -179,8 +180,9 @@ fn blocks_of_one_size_leave_room_for_cuts_of_another() {
         let engine = opened(disk, records, REGION).await;
         let sizes = [ChunkSize::MIN, ChunkSize::new(4 << 20).expect("a power of two")];
         let data = || PlainChange::Write { start: 0, bytes: bytes(1, 64 << 10), aligned: true };
-        let put = |index, version, size, change| {
-            engine.put(key(index), new_version(None, version, size, &[change], true))
+        let put = |index, version, size, change, sure_of_room| {
+            let new = new_version(None, version, size, &[change], true);
+            engine.put(key(index), NewVersion { sure_of_room, ..new })
         };
         until(|| has(&engine, 64)).await;
         // Mixed, then as many as there is room for of one size, of the other, and of the first again.
@@ -190,7 +192,7 @@ fn blocks_of_one_size_leave_room_for_cuts_of_another() {
         for (index, which) in (0..).zip(mixed.chain(rest)) {
             let size = sizes[which];
             let is_promised = engine.has_room(ByteLen(64 << 10), size.block_size());
-            match put(index, 1, size, data()).await {
+            match put(index, 1, size, data(), is_promised).await {
                 Ok(_) => stored[which].push(index),
                 Err(EngineError::NoSpace { .. }) if !is_promised => {}
                 Err(error) => panic!("{error}, promised: {is_promised}"),
@@ -198,7 +200,8 @@ fn blocks_of_one_size_leave_room_for_cuts_of_another() {
         }
         for (indices, size) in stored.iter().zip(sizes) {
             for index in &indices[..10] {
-                put(*index, 2, size, PlainChange::Cut(5_000)).await.expect("a cut makes room");
+                let cut = put(*index, 2, size, PlainChange::Cut(5_000), false).await;
+                cut.expect("a cut makes room");
             }
         }
     });
@@ -208,8 +211,9 @@ fn blocks_of_one_size_leave_room_for_cuts_of_another() {
 async fn three_sizes(region: ByteLen) {
     let (disk, records) = models(64 << 20);
     let engine = opened(disk, records, region).await;
-    let put = |index, version, size, change| {
+    let put = |index, version, size, change, sure_of_room| {
         let new = new_version(None, version, size, &[change], true);
+        let new = NewVersion { sure_of_room, ..new };
         let engine = engine.clone();
         async move { engine.put(key(index), new).await }
     };
@@ -222,7 +226,7 @@ async fn three_sizes(region: ByteLen) {
         let is_promised = engine.has_room(ByteLen(len as u64), size.block_size());
         promises += u32::from(is_promised);
         let change = PlainChange::Write { start: 0, bytes: vec![1; len], aligned: true };
-        let mut begun = Box::pin(put(index, 1, size, change));
+        let mut begun = Box::pin(put(index, 1, size, change, is_promised));
         begin(&mut begun).await;
         under_way.push_back((which, index, is_promised, tokio::task::spawn_local(begun)));
         if under_way.len() < 8 {
@@ -234,8 +238,8 @@ async fn three_sizes(region: ByteLen) {
             Err(EngineError::NoSpace { .. }) if !is_promised => {
                 for (indices, log2) in stored.iter_mut().zip([16, 21, 24]) {
                     for index in indices.drain(..indices.len() / 4) {
-                        let removed = put(index, 2, size_of(log2), PlainChange::Remove).await;
-                        removed.expect("removals need no room");
+                        let removed = put(index, 2, size_of(log2), PlainChange::Remove, false);
+                        removed.await.expect("removals need no room");
                     }
                 }
             }
@@ -249,8 +253,8 @@ async fn three_sizes(region: ByteLen) {
     }
     for (indices, log2) in stored.iter().zip([16, 21, 24]) {
         for index in indices.iter().take(10) {
-            let cut = put(*index, 2, size_of(log2), PlainChange::Cut(2_000)).await;
-            cut.expect("a cut makes room");
+            let cut = put(*index, 2, size_of(log2), PlainChange::Cut(2_000), false);
+            cut.await.expect("a cut makes room");
         }
     }
 }

@@ -135,6 +135,7 @@ pub(super) fn new_version(
         kept_tags: kept.filter(|tag| tag.version.0 + 1 == version).collect(),
         commit,
         keep_damage: false,
+        sure_of_room: false,
     }
 }
 

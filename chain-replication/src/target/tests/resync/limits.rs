@@ -1,10 +1,7 @@
 //! A resync where its limits are reached, and what it sends while a version goes without the syncing member.
 
-use emberfs_wire::replica::{ChunkSummary, ComparePageReply};
-
-use super::resync::{FULL, chunk, earlier};
 use super::*;
-use crate::target::limits::{AGAIN_MS, CALL_MS_MAX, Limits, READS_MAX, ROOM_MS, TRANSFERS_MAX};
+use crate::target::limits::{AGAIN_MS, CALL_MS_MAX, READS_MAX, ROOM_MS, TRANSFERS_MAX};
 
 impl Stand {
     fn remove(&mut self, index: u32, sequence: u64) -> RequestId {
