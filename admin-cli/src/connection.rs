@@ -10,6 +10,9 @@ use crate::args::Named;
 /// How long an operator's question may take where nothing else is said: he would rather know.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long one metadata member may take to be reached, and again to say how it stands, at most.
+pub(crate) const MEMBER_WAIT: Duration = Duration::from_secs(2);
+
 /// Which cluster, and how long to wait for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -43,6 +46,11 @@ impl Connection {
     /// How long a question may take.
     pub(crate) fn patience(&self) -> Duration {
         self.timeout.unwrap_or(OPERATOR_DEADLINE)
+    }
+
+    /// How long a question to one metadata member may take.
+    pub(crate) fn question(&self) -> Duration {
+        self.patience().min(MEMBER_WAIT)
     }
 
     /// Connects to ask and order.

@@ -9,6 +9,7 @@ use emberfs_wire::meta::{HandleId, Mode};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::asked::Asked;
 use crate::cluster::Cluster;
 use crate::credentials::{Credentials, Process};
 use crate::error::ClientError;
@@ -67,13 +68,15 @@ impl Client {
             pool: options.pool(),
             limits: options.limits,
         };
-        let (meta, what) = (address.meta.clone(), options.what.clone());
-        let opener = Opener { dialling, meta, held: held.clone(), what };
+        let (meta, what) = (first.addresses(), options.what.clone());
+        let routes = Arc::new(routes);
+        let asked = Asked { held: held.clone(), routes: routes.clone() };
+        let opener = Opener { dialling, meta, asked, what };
         let keeper = Keeper::new(opener, &first, &mut Patience::new(options.deadline)).await?;
         let inner = Inner {
             cluster: id,
             options: options.clone(),
-            routes: Arc::new(routes),
+            routes,
             held,
             umask: process.umask,
             credentials: options.credentials.clone().unwrap_or(process.credentials),

@@ -1,6 +1,7 @@
 //! A cluster without a session: what an operator asks and orders.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use emberfs_client_session::RoutingTable;
 use emberfs_layout::{ClientId, ClusterId};
@@ -12,10 +13,12 @@ use emberfs_wire::cluster::{
 use tokio::runtime::Handle;
 
 use crate::error::ClientError;
-use crate::links::{Dialling, MetaLinks};
+use crate::group::MetaLinks;
+use crate::links::Dialling;
 use crate::options::{ClientOptions, ClusterAddress};
 use crate::patience::Patience;
 use crate::routes::Routes;
+use crate::standing::MemberAnswer;
 
 /// A connection to a cluster's metadata group.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Cluster {
         routes.refresh(routes.now().version(), &meta, &mut patience).await?;
         let since = routes.now().version();
         let id = meta.call(&GetRouting { since }, &mut patience).await?.cluster;
+        meta.learn_if_alone().await;
         Ok(Self { id, meta, routes, options: options.clone() })
     }
 
@@ -76,6 +80,12 @@ impl Cluster {
     pub async fn status(&self) -> Result<GetStatusReply, ClientError> {
         let mut patience = Patience::new(self.options.deadline);
         self.meta.call(&GetStatus {}, &mut patience).await
+    }
+
+    /// How each member of the metadata group stands, those too that do not lead: see [`members`](crate::members).
+    pub async fn members(&self, wait: Duration) -> Vec<MemberAnswer> {
+        let answers = self.meta.ask_each(wait).await.into_iter();
+        answers.map(|(address, answer)| MemberAnswer { address, answer }).collect()
     }
 
     /// The clients whose sessions live, by number.

@@ -6,11 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use emberfs_layout::InodeId;
-use emberfs_transport::{Answer, Handler, IncomingCall};
-use emberfs_wire::meta::{AskHeld, AskHeldReply};
-use emberfs_wire::{Request, WireError, decode, encode};
 
 use crate::underway::{OnItsWay, Underway};
 
@@ -41,6 +37,13 @@ impl Held {
         self.opening.begin()
     }
 
+    /// Those of `inodes` that are open, once all opens that are under way now are through.
+    pub(crate) async fn of(&self, inodes: Vec<InodeId>) -> Vec<InodeId> {
+        self.opening.earlier().await;
+        let open = self.open();
+        inodes.into_iter().filter(|inode| open.contains_key(inode)).collect()
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<InodeId, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,23 +57,6 @@ impl Drop for Hold {
         if *count == 0 {
             open.remove(&self.inode);
         }
-    }
-}
-
-impl Handler for Held {
-    async fn handle(&self, call: IncomingCall) -> Answer {
-        if call.method != AskHeld::METHOD {
-            return Err(WireError::bug(format!("{} is not served by a client", call.method)));
-        }
-        let asked: AskHeld =
-            decode(&call.message).map_err(|error| WireError::bug(error.to_string()))?;
-        self.opening.earlier().await;
-        let open = self.open();
-        let held = asked.inodes.into_iter().filter(|inode| open.contains_key(inode)).collect();
-        drop(open);
-        let mut message = Vec::new();
-        encode(&AskHeldReply { held }, &mut message);
-        Ok((message, Bytes::new()))
     }
 }
 

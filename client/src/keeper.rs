@@ -9,9 +9,10 @@ use emberfs_wire::FsError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::asked::Asked;
 use crate::error::ClientError;
-use crate::held::Held;
-use crate::links::{Dialling, MetaLinks, StorageLinks};
+use crate::group::MetaLinks;
+use crate::links::{Dialling, StorageLinks};
 use crate::patience::Patience;
 use crate::session::{Session, Standing, open};
 
@@ -29,7 +30,8 @@ pub(crate) struct Opener {
     /// Without a session's number.
     pub(crate) dialling: Dialling,
     pub(crate) meta: Vec<Address>,
-    pub(crate) held: Held,
+    /// Answers what the group asks.
+    pub(crate) asked: Asked,
     pub(crate) what: String,
 }
 
@@ -47,7 +49,7 @@ impl Opener {
     async fn open(&self, by: &MetaLinks, patience: &mut Patience) -> Result<Session, ClientError> {
         let links = |client: ClientId| {
             let dialling = Dialling { client: Some(client), ..self.dialling.clone() };
-            (MetaLinks::new(&dialling, &self.meta, &self.held), StorageLinks::new(dialling))
+            (MetaLinks::new(&dialling, &self.meta, &self.asked), StorageLinks::new(dialling))
         };
         open(by, &self.what, self.dialling.runtime.clone(), links, patience).await
     }

@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod asked;
 pub mod blocking;
 mod carried;
 mod check;
@@ -41,6 +42,7 @@ pub mod directory;
 mod error;
 mod file;
 mod fs;
+mod group;
 mod held;
 mod keeper;
 mod links;
@@ -49,6 +51,7 @@ mod options;
 mod patience;
 mod routes;
 mod session;
+mod standing;
 mod underway;
 
 #[cfg(test)]
@@ -68,6 +71,7 @@ pub use emberfs_wire::cluster::{
     GetStatusReply, Hindrance, LocalState, Node, NodeStatus, PublicState, RoutingDelta,
     TargetReport,
 };
+pub use emberfs_wire::group::{GetMemberReply, MemberId, MemberStatus};
 pub use emberfs_wire::meta::inode::FileData;
 pub use emberfs_wire::meta::{
     Access, AttributeChange, Attributes, Cursor, Device, Entry, HandleId, InodeKind, Mode, Name,
@@ -79,3 +83,4 @@ pub use file::{File, OpenOptions};
 pub use fs::{Fs, Listing};
 pub use meta::{Meta, Page, Position};
 pub use options::{ClientOptions, ClusterAddress};
+pub use standing::{MemberAnswer, members};

@@ -1,40 +1,30 @@
-//! Connections: one to each metadata server, one to each shard of a storage server that is used.
+//! Connections: how they are made, and those to storage servers, one to each shard that is used.
 //!
-//! Each is a [`Link`], dialled again whenever it ends. Links die with the set that holds them.
+//! Those to the metadata group are in [`group`](crate::group). Each is a [`Link`], dialled again whenever it ends. Links die with the set that holds them.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use emberfs_buffer::Pool;
-use emberfs_client_session::{Next, Work, decide};
 use emberfs_layout::{ClientId, ClusterId, NodeId, TargetId};
 use emberfs_transport::link::LinkState;
-use emberfs_transport::{Address, CallOptions, Dial, Limits, Link, Network, NoService, Peer, Tcp};
-use emberfs_wire::Request;
+use emberfs_transport::{Address, Dial, Limits, Link, Network, NoService, Peer, Tcp};
 use emberfs_wire::cluster::Node;
 use emberfs_wire::handshake::{Hello, Identity, Role, ShardIndex, Welcome};
 use emberfs_wire::protocol::{Features, ProtocolRange};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::error::{ClientError, Try, WaitingFor};
-use crate::patience::Patience;
+use crate::error::Try;
 
 /// How long a call waits for a connection to a storage server before it looks for another way: long
 /// enough to connect anywhere on earth, short beside the time that a chain needs to change.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
-
-/// How long one metadata server may take before another is asked, where there are several: far beyond what
-/// an election takes. The request is the same, so that it does no harm if the first is still at it.
-const META_WAIT: Duration = Duration::from_secs(15);
 
 /// What all connections of a client have in common.
 #[derive(Clone, Debug)]
@@ -49,16 +39,8 @@ pub(crate) struct Dialling {
 /// A link and its driver, which ends with it.
 #[derive(Debug)]
 pub(crate) struct Driven {
-    link: Link,
+    pub(crate) link: Link,
     driver: AbortHandle,
-}
-
-/// Connections to the metadata group.
-#[derive(Debug)]
-pub(crate) struct MetaLinks {
-    members: Vec<Driven>,
-    /// The member that answered last.
-    preferred: AtomicUsize,
 }
 
 /// Connections to storage servers, made when they are first used.
@@ -97,7 +79,12 @@ impl Network for AnyOf {
 }
 
 impl Dialling {
-    fn hello(&self, role: Role, node: Option<NodeId>, shard: Option<ShardIndex>) -> Hello {
+    pub(crate) fn hello(
+        &self,
+        role: Role,
+        node: Option<NodeId>,
+        shard: Option<ShardIndex>,
+    ) -> Hello {
         let (cluster, client) = (self.cluster, self.client);
         Hello {
             protocol: ProtocolRange::OURS,
@@ -109,7 +96,7 @@ impl Dialling {
         }
     }
 
-    fn dial<N>(&self, network: N, address: Address, hello: Hello) -> Dial<N> {
+    pub(crate) fn dial<N>(&self, network: N, address: Address, hello: Hello) -> Dial<N> {
         Dial { network, address, hello, pool: self.pool.clone(), limits: self.limits }
     }
 
@@ -125,11 +112,9 @@ impl Drop for Driven {
 }
 
 impl Driven {
-    fn is_up(&self) -> bool {
-        match self.link.state() {
-            LinkState::Up { peer, .. } => peer.closed().is_none(),
-            LinkState::Down { .. } => false,
-        }
+    /// What the last try to connect said.
+    pub(crate) fn why_down(&self) -> String {
+        why_down(&self.link)
     }
 
     /// The connection, if there is one within [`CONNECT_WAIT`].
@@ -148,91 +133,8 @@ fn why_down(link: &Link) -> String {
     }
 }
 
-impl MetaLinks {
-    /// Dials each of `addresses`; `handler` answers what the group asks.
-    pub(crate) fn new(
-        dialling: &Dialling,
-        addresses: &[Address],
-        handler: &(impl IntoDriver + Clone),
-    ) -> Self {
-        let members = addresses.iter().map(|address| {
-            let hello = dialling.hello(Role::Meta, None, None);
-            handler.clone().drive(dialling, dialling.dial(Tcp, address.clone(), hello))
-        });
-        Self { members: members.collect(), preferred: AtomicUsize::new(0) }
-    }
-
-    /// Asks the group until it answers: a request with a slot or an id of its own, or a question, so that
-    /// asking again is harmless.
-    pub(crate) async fn call<R: Request + Sync>(
-        &self,
-        request: &R,
-        patience: &mut Patience,
-    ) -> Result<R::Reply, ClientError> {
-        let wait = (self.members.len() > 1).then_some(META_WAIT);
-        let options = CallOptions { wait, ..CallOptions::default() };
-        let mut last = None;
-        for tries in 0.. {
-            let what = || self.waiting_for(last.as_ref());
-            let (member, peer) = patience.wait(what, self.peer()).await?;
-            let answer = patience.wait(what, peer.call(request, Bytes::new(), &options)).await?;
-            let failed = match answer {
-                Ok(reply) => return Ok(reply.message),
-                Err(error) => Try::from(error),
-            };
-            let decision = decide(Work::Meta, failed.as_failure(), tries, rand::random());
-            match decision.next {
-                Next::Refused(why) => return Err(why.into()),
-                Next::Fault => return Err(ClientError::Fault { text: failed.to_string() }),
-                Next::Elsewhere => self.prefer_after(member),
-                Next::Again | Next::Refresh => {}
-            }
-            let what = || self.waiting_for(Some(&failed));
-            patience.pause(what, decision.pause).await?;
-            last = Some(failed);
-        }
-        unreachable!("tries are counted to no end")
-    }
-
-    /// What a call waits for now.
-    pub(crate) fn waiting_for(&self, last: Option<&Try>) -> WaitingFor {
-        let each = self.members.iter().map(|member| why_down(&member.link));
-        let last = last.map_or_else(|| each.collect::<Vec<_>>().join("; "), Try::to_string);
-        WaitingFor::MetadataGroup { last }
-    }
-
-    /// A connection that stands: the preferred member's, else any other's, else the first that comes.
-    async fn peer(&self) -> (usize, Peer) {
-        let count = self.members.len();
-        let first = self.preferred.load(Ordering::Relaxed);
-        let mut order = (0..count).map(|step| (first + step) % count);
-        if let Some(member) = order.find(|member| self.members[*member].is_up())
-            && let Some((peer, _)) = self.members[member].link.peer().await
-        {
-            return (member, peer);
-        }
-        let each = self.members.iter().enumerate();
-        let mut any: FuturesUnordered<_> = each
-            .map(|(member, driven)| async move {
-                driven.link.peer().await.map(|(peer, _)| (member, peer))
-            })
-            .collect();
-        while let Some(up) = any.next().await {
-            if let Some(up) = up {
-                return up;
-            }
-        }
-        // All drivers were stopped: the client is being dropped, and with it this call.
-        std::future::pending().await
-    }
-
-    fn prefer_after(&self, member: usize) {
-        self.preferred.store((member + 1) % self.members.len(), Ordering::Relaxed);
-    }
-}
-
 /// A handler whose connections can be driven by any thread.
-pub(crate) trait IntoDriver: Sized {
+pub(crate) trait IntoDriver: Clone + Debug + Send + Sync + 'static {
     /// Starts a link with it.
     fn drive(self, dialling: &Dialling, dial: Dial<Tcp>) -> Driven;
 }
@@ -243,7 +145,7 @@ impl IntoDriver for NoService {
     }
 }
 
-impl IntoDriver for crate::held::Held {
+impl IntoDriver for crate::asked::Asked {
     fn drive(self, dialling: &Dialling, dial: Dial<Tcp>) -> Driven {
         dialling.drive(Link::new(dial, self))
     }

@@ -1,19 +1,19 @@
 //! The routing that a client has, and how it gets newer.
 //!
-//! Whoever finds it too old asks for a refresh and names the version that was too old: many that fail
-//! together cause one question.
+//! The metadata leader tells each session what changes. Whoever finds the routing too old all the same asks for a
+//! refresh and names the version that was too old: many that fail together cause one question.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
+use std::sync::Arc;
 use std::time::Duration;
 
 use emberfs_client_session::RoutingTable;
 use emberfs_layout::RoutingVersion;
-use emberfs_wire::cluster::GetRouting;
+use emberfs_wire::cluster::{GetRouting, RoutingDelta};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::error::ClientError;
-use crate::links::MetaLinks;
+use crate::group::MetaLinks;
 use crate::patience::Patience;
 use crate::session::Session;
 
@@ -26,7 +26,7 @@ const LOOK_WAIT: Duration = Duration::from_millis(1500);
 /// The routing; readers take a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    table: Mutex<Arc<RoutingTable>>,
+    table: watch::Sender<Arc<RoutingTable>>,
     /// Held by the one that asks; when somebody last looked.
     asking: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -34,7 +34,14 @@ pub(crate) struct Routes {
 impl Routes {
     /// As it is now.
     pub(crate) fn now(&self) -> Arc<RoutingTable> {
-        self.table().clone()
+        self.table.borrow().clone()
+    }
+
+    /// Waits until the routing is no longer such that `holds`, whoever finds that out; says nothing if it never is.
+    pub(crate) async fn changed(&self, holds: impl Fn(&RoutingTable) -> bool) {
+        let mut changes = self.table.subscribe();
+        // The sender is this one's own.
+        let _changed = changes.wait_for(|table| !holds(table)).await;
     }
 
     /// Asks for newer routing than `seen`, unless somebody got it meanwhile. There may be none yet: the
@@ -70,11 +77,25 @@ impl Routes {
         session.spawn(async move { routes.look(&by.meta).await });
     }
 
+    /// Takes in what the group says of its own accord changed after `since`; says which version is known now. What
+    /// does not follow on what is known is left out: it is asked for when it is missed.
+    pub(crate) fn told(&self, since: RoutingVersion, delta: RoutingDelta) -> RoutingVersion {
+        self.table.send_if_modified(|table| {
+            let follows = table.version() >= since && table.version() < delta.version;
+            if follows {
+                Arc::make_mut(table).apply(delta);
+            }
+            follows
+        });
+        self.now().version()
+    }
+
     async fn ask(&self, meta: &MetaLinks, patience: &mut Patience) -> Result<(), ClientError> {
         let mut since = self.now().version();
         loop {
             let reply = meta.call(&GetRouting { since }, patience).await?;
-            let more = Arc::make_mut(&mut self.table()).apply(reply.delta);
+            let mut more = false;
+            self.table.send_modify(|table| more = Arc::make_mut(table).apply(reply.delta));
             let version = self.now().version();
             if !more {
                 return Ok(());
@@ -85,9 +106,5 @@ impl Routes {
             }
             since = version;
         }
-    }
-
-    fn table(&self) -> MutexGuard<'_, Arc<RoutingTable>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::carried::Carried;
 use crate::error::{ClientError, WaitingFor};
-use crate::links::{MetaLinks, StorageLinks};
+use crate::group::MetaLinks;
+use crate::links::StorageLinks;
 use crate::patience::Patience;
 
 /// How a session stands.

@@ -11,10 +11,12 @@
 //! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
 //! * `holder.rs`: which process has the port or the lock that this one wants.
+//! * [`clock`]: the time that leases go by.
 //! * [`shutdown`]: the signals that ask a process to end. [`ending`]: what it says and returns then.
 //! * [`sync_point`]: the syncs that keep an identity, and the switch that leaves one sync out.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
 pub mod ending;
 pub mod formatting;
@@ -30,4 +32,5 @@ pub mod sample;
 pub mod shutdown;
 pub mod sync_point;
 
+pub use clock::Clock;
 pub use identity::{DirectoryKind, Held, Identity, IdentityError};

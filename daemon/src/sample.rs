@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use textwrap::{Options, WordSplitter};
+
 use crate::reference::{Described, Row, rows};
 
 /// How long a line may be, in characters.
@@ -36,18 +38,9 @@ pub fn text<T: Described>(program: &str) -> String {
 
 /// What the key is for, in lines.
 fn explain(row: &Row, text: &mut String) {
-    let mut line = String::from("#");
-    for word in row.meaning.split_whitespace() {
-        if line.chars().count() + word.chars().count() >= LINE_MAX {
-            text.push_str(&line);
-            text.push('\n');
-            line = String::from("#");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    text.push_str(&line);
-    text.push('\n');
+    let lines = Options::new(LINE_MAX).initial_indent("# ").subsequent_indent("# ");
+    let lines = lines.word_splitter(WordSplitter::NoHyphenation).break_words(false);
+    writeln!(text, "{}", textwrap::fill(row.meaning, lines)).expect("memory");
 }
 
 #[cfg(test)]

@@ -5,6 +5,13 @@
 //! listen = ["127.0.0.1:7000"]
 //! ```
 //!
+//! A group of several says in each member's file, alike, where all of them listen, and in each which one it is:
+//!
+//! ```toml
+//! members = ["10.0.0.1:7000", "10.0.0.2:7000", "10.0.0.3:7000"]
+//! node = 2
+//! ```
+//!
 //! Everything else has a default that suits most clusters.
 
 use std::net::SocketAddr;
@@ -15,13 +22,19 @@ use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
 use emberfs_daemon::listen::{self, addresses};
 use emberfs_daemon::logging::LogConfig;
+use emberfs_daemon::reference::texts;
 use emberfs_layout::NodeId;
+use emberfs_meta_server_consensus::MemberId;
+use emberfs_transport::Address;
 use serde::{Deserialize, Serialize};
 
 /// The shortest storage lease: several heartbeats must fit into half of it.
 const LEASE_MS_MIN: u32 = 500;
 /// The longest: for so long writes wait when a server dies.
 const LEASE_MS_MAX: u32 = 60_000;
+
+/// How many members vote in a group: an even number would survive no more deaths than one less.
+const MEMBER_COUNTS: [usize; 3] = [1, 3, 5];
 
 described! {
     least = "directory = \"/var/lib/emberfs/meta\"\nlisten = [\"127.0.0.1:7000\"]";
@@ -38,7 +51,12 @@ described! {
         /// whoever reaches them may read and change everything.
         #[serde(default)]
         pub listen_beyond_loopback_without_authentication: bool,
-        /// Which member of its group this is, from 1.
+        /// Where all members of its group listen, this one among them, each a host and a port: the same list in
+        /// each member's file. One, 3 or 5 of them; a majority must run. Left out, the member is alone. A group
+        /// keeps the number that it began with.
+        #[serde(default, with = "texts")]
+        pub members: Vec<Address>,
+        /// Which member of its group this is: its place in `members`, from 1.
         #[serde(default = "default_node")]
         pub node: u32,
         /// How long after its last answer to a storage server the leader takes that one for gone, in
@@ -67,6 +85,24 @@ impl Config {
         NodeId(self.node)
     }
 
+    /// The same, as the group counts.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        MemberId(u64::from(self.node))
+    }
+
+    /// How many members its group has.
+    #[must_use]
+    pub fn member_count(&self) -> u8 {
+        u8::try_from(self.members.len().max(1)).expect("checked to be 5 at most")
+    }
+
+    /// The other members, and where they listen.
+    pub(crate) fn others(&self) -> Vec<(MemberId, Address)> {
+        let all = (1..).map(MemberId).zip(self.members.iter().cloned());
+        all.filter(|(member, _)| *member != self.member()).collect()
+    }
+
     /// How long the leader waits for a silent storage server.
     pub(crate) fn lease_term(&self) -> LeaseTerm {
         LeaseTerm::new(self.storage_lease_ms).expect("checked to be at least LEASE_MS_MIN")
@@ -81,15 +117,32 @@ impl Validate for Config {
         if self.listen.is_empty() {
             return Err("listen: at least one address".to_owned());
         }
-        if self.node == 0 {
-            return Err("node: members are numbered from 1".to_owned());
-        }
+        self.check_members()?;
         if !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(&self.storage_lease_ms) {
             return Err(format!("storage_lease_ms: from {LEASE_MS_MIN} to {LEASE_MS_MAX}"));
         }
         let beyond = self.listen_beyond_loopback_without_authentication;
         listen::check(&self.listen, beyond).map_err(|error| error.to_string())?;
         self.log.validate()
+    }
+}
+
+impl Config {
+    fn check_members(&self) -> Result<(), String> {
+        let (node, count) = (self.node, self.members.len());
+        if node == 0 {
+            return Err("node: members are numbered from 1".to_owned());
+        }
+        if !MEMBER_COUNTS.contains(&count.max(1)) {
+            return Err(format!("members: {count}, expected 1, 3 or 5"));
+        }
+        if let Some(twice) = (1..count).find(|&at| self.members[..at].contains(&self.members[at])) {
+            return Err(format!("members: {} stands there twice", self.members[twice]));
+        }
+        if count > 0 && node as usize > count {
+            return Err(format!("node: {node}, but `members` lists {count}"));
+        }
+        Ok(())
     }
 }
 
@@ -116,6 +169,20 @@ mod tests {
         assert_eq!(required.collect::<Vec<_>>(), ["directory", "listen"]);
         assert_eq!((config.node(), config.storage_lease_ms), (NodeId(1), 3_000));
         assert!(said("node = 0").expect_err("no such member").contains("numbered from 1"));
+        assert_eq!((config.member_count(), config.others()), (1, Vec::new()));
+        let three = said("members = [\"a:1\", \"b:1\", \"c:1\"]\nnode = 2").expect("a group");
+        let others: Vec<_> = three.others().iter().map(|(id, at)| format!("{id} {at}")).collect();
+        assert_eq!((three.member_count(), others), (3, vec!["1 a:1".into(), "3 c:1".into()]));
+        for (members, node, words) in [
+            ("[\"a:1\", \"b:1\"]", 1, "members: 2, expected 1, 3 or 5"),
+            ("[\"a:1\", \"b:1\", \"a:1\"]", 1, "members: a:1 stands there twice"),
+            ("[\"a:1\", \"b:1\", \"c:1\"]", 4, "node: 4, but `members` lists 3"),
+            ("[\"a\"]", 1, "`a` is no address"),
+        ] {
+            let text = format!("members = {members}\nnode = {node}");
+            let refused = said(&text).expect_err("no group");
+            assert!(refused.contains(words), "{refused}");
+        }
         assert!(said("storage_lease_ms = 1").expect_err("too short").contains("from 500"));
         let many = said("[log]\nfiles_kept = 1001").expect_err("too many");
         assert!(many.contains("log.files_kept: 1001, expected at most 1000"), "{many}");

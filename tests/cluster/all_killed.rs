@@ -8,9 +8,9 @@ async fn all_die_and_start_in_any_order() {
     let cluster = LocalCluster::start(&[]);
     let mut load = Load::start(&cluster).await;
     for order in [
-        ["storage-3", "storage-1", "meta-1", "storage-2"],
-        ["meta-1", "storage-2", "storage-1", "storage-3"],
-        ["storage-1", "storage-2", "storage-3", "meta-1"],
+        ["storage-3", "meta-3", "storage-1", "meta-1", "storage-2", "meta-2"],
+        ["meta-1", "meta-2", "storage-2", "storage-1", "meta-3", "storage-3"],
+        ["storage-1", "storage-2", "storage-3", "meta-2", "meta-3", "meta-1"],
     ] {
         load.goes_on(20).await;
         cluster.kill_all();

@@ -8,38 +8,40 @@ use std::process::{Child, Command, Stdio};
 use crate::local::LocalCluster;
 use crate::process::until;
 
-/// The sample of a server's program in `directory`, with these keys changed.
-fn sample(cluster: &LocalCluster, program: &str, directory: &Path, keys: &[(&str, String)]) {
+/// The sample of a server's program, as a file with these keys changed.
+fn sample(cluster: &LocalCluster, program: &str, file: &Path, keys: &[(&str, String)]) {
     let output = cluster.command(program).arg("sample-config").output().expect("it starts");
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).expect("text");
-    let line = |line: &str| match line.split_once(" = ") {
-        Some((name, _)) if keys.iter().any(|(key, _)| *key == name) => {
-            let (_, value) = keys.iter().find(|(key, _)| *key == name).expect("just found");
-            format!("{name} = {value}\n")
+    let line = |line: &str| {
+        // What has a default stands in a comment.
+        let name = line.split_once(" = ").map(|(name, _)| name.trim_start_matches("# "));
+        match keys.iter().find(|(key, _)| Some(*key) == name) {
+            Some((name, value)) => format!("{name} = {value}\n"),
+            None => format!("{line}\n"),
         }
-        _ => format!("{line}\n"),
     };
     let text: String = text.lines().map(line).collect();
-    fs::write(directory.join(format!("{program}.toml")), text).expect("written");
+    fs::write(file, text).expect("written");
 }
 
-fn serve(cluster: &LocalCluster, program: &str, directory: &Path) -> Child {
+fn serve(cluster: &LocalCluster, program: &str, file: &Path) -> Child {
     let mut command: Command = cluster.command(program);
-    command.arg("--config").arg(directory.join(format!("{program}.toml")));
+    command.arg("--config").arg(file);
     // Where a test that fails finds it.
-    let logs = directory.join("logs");
+    let logs = file.with_file_name("logs");
     fs::create_dir_all(&logs).expect("made");
-    let log = File::create(logs.join(format!("{program}.log"))).expect("made");
+    let name = file.with_extension("log").file_name().expect("a file").to_owned();
+    let log = File::create(logs.join(name)).expect("made");
     command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
 }
 
-/// Two free ports, of a loopback address of this process's own: no connection of others comes from there, and nobody
+/// Free ports, of a loopback address of this process's own: no connection of others comes from there, and nobody
 /// else listens there, but for who listens at all addresses.
-fn addresses() -> [String; 2] {
+fn addresses<const N: usize>() -> [String; N] {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     let host = format!("127.{}.{b}.{c}", 64 + a);
-    let both = [(); 2].map(|()| TcpListener::bind((&*host, 0)).expect("a free port"));
+    let both = [(); N].map(|()| TcpListener::bind((&*host, 0)).expect("a free port"));
     both.map(|one| one.local_addr().expect("bound").to_string())
 }
 
@@ -53,10 +55,12 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     let [meta, storage] = addresses();
     let listed = |address: &str| format!("[{address:?}]");
     let keys = [("directory", quoted("meta")), ("listen", listed(&meta))];
-    sample(&cluster, "emberfs-meta", directory, &keys);
-    let config = directory.join("emberfs-meta.toml").to_string_lossy().into_owned();
+    let [meta_file, storage_file] =
+        ["emberfs-meta.toml", "emberfs-storage.toml"].map(|name| directory.join(name));
+    sample(&cluster, "emberfs-meta", &meta_file, &keys);
+    let config = meta_file.to_string_lossy().into_owned();
     let id = cluster.must(&["cluster", "init", "--config", &config]);
-    let mut meta_server = serve(&cluster, "emberfs-meta", directory);
+    let mut meta_server = serve(&cluster, "emberfs-meta", &meta_file);
     let must = |words: &[&str]| cluster.must(&[&["--cluster", &meta], words].concat());
     let disks = ["disk-1", "disk-2"].map(|name| {
         let at = directory.join(name);
@@ -69,8 +73,8 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
         ("directory", quoted("storage")),
         ("disks", format!("[{}, {}]", quoted("disk-1"), quoted("disk-2"))),
     ];
-    sample(&cluster, "emberfs-storage", directory, &keys);
-    let mut storage_server = serve(&cluster, "emberfs-storage", directory);
+    sample(&cluster, "emberfs-storage", &storage_file, &keys);
+    let mut storage_server = serve(&cluster, "emberfs-storage", &storage_file);
     until("the next step is said", async || {
         let output = cluster.emberfs(&["--cluster", &meta, "status"]);
         let said = String::from_utf8(output.stdout).expect("text");
@@ -111,5 +115,56 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     assert!(sent.expect("there is a kill").success());
     for (server, name) in [(&mut meta_server, "meta"), (&mut storage_server, "storage")] {
         assert!(server.wait().expect("it is a child").success(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_they_make_a_group_of_three() {
+    let cluster = LocalCluster::prepare(&[], &[]);
+    let directory = &cluster.directory();
+    fs::create_dir(directory).expect("made");
+    let addresses: [String; 3] = addresses();
+    let files = [1, 2, 3].map(|node| directory.join(format!("meta-{node}.toml")));
+    for (place, file) in files.iter().enumerate() {
+        let keys = [
+            ("directory", format!("{:?}", directory.join(format!("meta-{}", place + 1)))),
+            ("listen", format!("[{:?}]", addresses[place])),
+            ("members", format!("{addresses:?}")),
+            ("node", (place + 1).to_string()),
+        ];
+        sample(&cluster, "emberfs-meta", file, &keys);
+    }
+    let init = ["cluster", "init", "--config", &*files[0].to_string_lossy()];
+    let output = cluster.emberfs(&init);
+    let said = String::from_utf8(output.stderr).expect("text");
+    let id = String::from_utf8(output.stdout).expect("text").trim().to_owned();
+    let all = addresses.join(",");
+    for words in [format!("emberfs-meta format --cluster {id} "), format!("--cluster {all} disk")] {
+        assert!(output.status.success() && said.contains(&words), "{words}: {said}");
+    }
+    for file in &files[1..] {
+        let mut join = cluster.command("emberfs-meta");
+        join.args(["format", "--cluster", &id, "--config"]).arg(file);
+        assert!(join.output().expect("it starts").status.success());
+    }
+    let mut members = files.each_ref().map(|file| serve(&cluster, "emberfs-meta", file));
+    let led = |text: &str| text.contains("leads") && text.matches("follows").count() >= 1;
+    until("one leads", async || {
+        let listed = cluster.emberfs(&["--cluster", &addresses[2], "meta", "list"]).stdout;
+        led(&String::from_utf8_lossy(&listed))
+    })
+    .await;
+    members[0].kill().expect("it runs");
+    members[0].wait().expect("it is a child");
+    until("one of the others leads", async || {
+        let listed = cluster.emberfs(&["--cluster", &all, "meta", "list"]).stdout;
+        let listed = String::from_utf8_lossy(&listed);
+        led(&listed) && listed.contains("silent")
+    })
+    .await;
+    let alive = [&members[1], &members[2]].map(|server| server.id().to_string());
+    assert!(Command::new("kill").args(alive).status().expect("there is a kill").success());
+    for member in &mut members[1..] {
+        assert!(member.wait().expect("it is a child").success());
     }
 }

@@ -16,7 +16,7 @@ use super::damage::{damage, noise};
 use crate::local::LocalCluster;
 use crate::process::until;
 
-const SINGLE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
+const SINGLE: [&str; 8] = ["--meta", "1", "--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A cluster of one disk that has room for so many MiB.
 fn with_room(mib: u32) -> LocalCluster {

@@ -20,7 +20,7 @@ async fn each_storage_server_dies_and_comes_back_under_writers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metadata_servers_death_delays_and_loses_nothing() {
-    let cluster = LocalCluster::start(&[]);
+    let cluster = LocalCluster::start(&["--meta", "1"]);
     let mut load = Load::start(&cluster).await;
     for _ in 0..3 {
         load.goes_on(20).await;

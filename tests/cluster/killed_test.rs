@@ -8,7 +8,16 @@ use crate::local::LocalCluster;
 async fn the_servers_of_a_killed_test_end() {
     let test = "killed_test::the_servers_of_a_killed_test_end";
     let begin = || {
-        let cluster = LocalCluster::start(&["--storage", "1", "--disks", "1", "--replicas", "1"]);
+        let cluster = LocalCluster::start(&[
+            "--meta",
+            "1",
+            "--storage",
+            "1",
+            "--disks",
+            "1",
+            "--replicas",
+            "1",
+        ]);
         cluster.signal("storage-1", "STOP"); // it can do nothing about its end
         (cluster, ())
     };

@@ -120,8 +120,9 @@ fn what_was_written_after_a_cut_is_there_with_its_length() {
         two.cut("late", CUT).await;
         write(&file, 2 * LEN, 3, 100).await;
         file.close().await.expect("closed");
-        cluster.kill("meta-1").await;
-        cluster.start_one("meta-1");
+        let leader = cluster.leader().await;
+        cluster.kill(&leader).await;
+        cluster.start_one(&leader);
         let left = [(1, CUT), (0, 2 * LEN - CUT), (3, 100)];
         assert_same(&two.look("late").await, &left, "closed, and then the leader died");
         two.leave().await;

@@ -1,7 +1,7 @@
 //! Whole clusters of real processes on loopback, started as their user would: by `emberfs up`.
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
 
-use emberfs_tests::{load, local, process, replicas, tree};
+use emberfs_tests::{load, local, names, process, replicas, tree};
 
 mod all_killed;
 mod bad_blocks;
@@ -17,6 +17,7 @@ mod idle;
 mod killed;
 mod killed_test;
 mod lengths;
+mod meta;
 mod restart;
 mod small_writes;
 mod stopped;

@@ -59,7 +59,7 @@ async fn storage_servers_that_hung_go_on() {
 /// It heard nobody meanwhile, and takes nobody for silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metadata_server_that_hung_for_long_ends_no_session() {
-    let cluster = LocalCluster::start(&[]);
+    let cluster = LocalCluster::start(&["--meta", "1"]);
     let mut load = Load::start(&cluster).await;
     load.goes_on(20).await;
     cluster.signal("meta-1", "STOP");
@@ -72,7 +72,7 @@ async fn a_metadata_server_that_hung_for_long_ends_no_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metadata_server_that_hung_goes_on() {
-    let cluster = LocalCluster::start(&[]);
+    let cluster = LocalCluster::start(&["--meta", "1"]);
     let mut load = Load::start(&cluster).await;
     load.goes_on(20).await;
     cluster.signal("meta-1", "STOP");

@@ -56,13 +56,37 @@ fn what_is_gone_is_not_made_anew() {
     compare(&cluster);
     cluster.down();
 
-    let names = cluster.directory().join("meta-1/data");
+    // Without one member the others go on; without two of three nobody knows the names.
+    let names = ["meta-2/data", "meta-3/data"].map(|names| cluster.directory().join(names));
+    let first = take(&names[0]);
+    let gone = ["meta-2 (127.0.0.1:", "is gone, and not made anew", &*text(&names[0])];
+    hold(&cluster, &[(&up, 1, &gone), (&up, 1, &["is up, and degraded"])]);
+    hold(&cluster, &[(&["status"], 1, &["degraded: meta-2 (127.0.0.1:", "does not answer"])]);
+    compare(&cluster);
+    cluster.down();
+    let second = take(&names[1]);
+    let gone = ["the metadata of ", "is gone", &*text(&names[0]), &text(&names[1]), "--dir"];
+    hold(&cluster, &[(&up, 1, &gone)]);
+    assert!(names.iter().all(|names| !names.exists()), "nothing was made");
+    for (away, names) in [first, second].iter().zip(&names) {
+        fs::rename(away, names).expect("it comes back");
+    }
+    cluster.up();
+    compare(&cluster);
+    cluster.down();
+}
+
+#[test]
+fn the_names_of_a_single_member_are_not_made_anew() {
+    let cluster = LocalCluster::start(&SINGLE);
+    cluster.down();
+    let (dir, names) = (text(&cluster.directory()), cluster.directory().join("meta-1/data"));
     let away = take(&names);
-    hold(&cluster, &[(&up, 1, &["metadata", "is gone", &text(&names), "--dir"])]);
+    let gone = ["metadata", "is gone", &*text(&names), "--dir"];
+    hold(&cluster, &[(&["up", "--dir", &dir], 1, &gone)]);
     assert!(!names.exists(), "nothing was made");
     fs::rename(&away, &names).expect("it comes back");
     cluster.up();
-    compare(&cluster);
     cluster.down();
 }
 
@@ -190,6 +214,7 @@ fn a_cluster_is_found_by_its_name_and_has_one() {
         &[
             (&["up", "--dir", &dir, "--name", "other"], 64, &["has --name local", "--dir"]),
             (&["up", "--dir", &dir, "--storage", "2"], 64, &["has --storage 1", "--dir"]),
+            (&["up", "--dir", &dir, "--meta", "3"], 64, &["has --meta 1", "--dir"]),
             (&["up", "--dir", &new, "--name", "a:1"], 64, &["letters, digits"]),
             (&["up", "--dir", &new], 64, &["`local`", "--name", &dir]),
             (&["up", "--cluster", "nobody"], 1, &["`nobody`", "known: local"]),

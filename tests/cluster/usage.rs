@@ -33,6 +33,8 @@ const EMBERFS: Cases<'_> = &[
     (&["up", "--dir", "new", "--storage", "0"], "one storage server"),
     (&["up", "--dir", "new", "--disks", "0"], "one disk"),
     (&["up", "--dir", "new", "--meta", "many"], "many"),
+    (&["up", "--dir", "new", "--meta", "2"], "--meta 2: 1, 3 or 5"),
+    (&["meta", "list", "one"], "one"),
     (&["up", "--dir", "new", "--name", "a:b"], "a:b"),
     (&["up", "--dir", "new", "--name", ""], "--name"),
     (&["down", "--dir"], "--dir"),

@@ -8,7 +8,8 @@ use emberfs_client::OpenOptions;
 
 use crate::local::LocalCluster;
 
-pub(crate) const SINGLE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
+pub(crate) const SINGLE: [&str; 8] =
+    ["--meta", "1", "--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A small tree on this machine: nested, with an empty directory, a link, a large file and odd modes.
 fn make_tree(top: &Path) {

@@ -28,7 +28,7 @@ impl PoweredCluster {
     /// variables.
     pub(crate) fn start(storage: usize, environment: &[(&'static str, &str)]) -> Self {
         let count = storage.to_string();
-        let shape = ["--disks", "1", "--storage", &count, "--replicas", &count];
+        let shape = ["--meta", "1", "--disks", "1", "--storage", &count, "--replicas", &count];
         let cluster = LocalCluster::prepare(&shape, environment);
         let names = (1..=storage).map(|number| format!("storage-{number}"));
         let disks = names.chain(["meta-1".to_owned()]).map(|name| {

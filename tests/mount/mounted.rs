@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use crate::local::LocalCluster;
 
-/// A cluster of one server: what the mount does is the same with more.
-pub(crate) const SHAPE: [&str; 6] = ["--storage", "1", "--disks", "1", "--replicas", "1"];
+/// A cluster of one server of each kind: what the mount does is the same with more.
+pub(crate) const SHAPE: [&str; 8] =
+    ["--meta", "1", "--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A mount of a cluster.
 pub(crate) struct Mounted {

@@ -4,7 +4,9 @@
 //!
 //! * [`local`], [`process`]: a cluster of real processes, and its single servers.
 //! * [`scratch`]: nothing is left of it, also when a test is [`killed`].
-//! * [`load`]: writers and readers that know what they may count on. [`tree`]: a file tree from a seed.
+//! * [`members`]: its metadata members, and which of them leads.
+//! * [`load`]: writers and readers that know what they may count on. [`names`]: a load of names alone. [`tree`]: a file
+//!   tree from a seed.
 //! * [`replicas`]: what each replica has for itself.
 #![forbid(unsafe_code)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
@@ -12,6 +14,8 @@
 pub mod killed;
 pub mod load;
 pub mod local;
+pub mod members;
+pub mod names;
 pub mod process;
 pub mod replicas;
 pub mod scratch;

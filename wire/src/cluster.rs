@@ -6,6 +6,7 @@
 //!                  ── Heartbeat ──► a lease, counted from when it was sent; what changed in the routing;
 //!                                   marks of sessions that it asked for
 //!   client         ── GetRouting ─► what changed in the routing since the version that it has
+//!                  ◄─ TellRouting ─ the same, unasked
 //!   operator       ── Administer ─► disks admitted, tables made
 //!                  ── GetStatus, GetClients ─► how servers stand, which clients there are
 //! ```
@@ -192,6 +193,26 @@ pub struct GetRoutingReply {
     /// What changed; empty, with the asked version, if nothing did.
     #[n(1)]
     pub delta: RoutingDelta,
+}
+
+/// Tells a client what changed in the routing, unasked: so that it need not find out by a refusal. Whoever is
+/// not told finds out all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TellRouting {
+    /// What the receiver must have, or later, for the change to make sense to it.
+    #[n(0)]
+    pub since: RoutingVersion,
+    /// What changed after that.
+    #[n(1)]
+    pub delta: RoutingDelta,
+}
+
+/// Answers [`TellRouting`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TellRoutingReply {
+    /// What the receiver has now.
+    #[n(0)]
+    pub version: RoutingVersion,
 }
 
 /// A storage server's first words, once a start: the reply names this start.

@@ -1,10 +1,10 @@
 //! What a request can be answered with instead of its reply.
 //!
-//! [`WireError`] is ordered by the reaction that it asks for, so that a client matches on six cases and
+//! [`WireError`] is ordered by the reaction that it asks for, so that a client matches on seven cases and
 //! no more. [`FsError`] is what a file system says to its user; the mount turns it into an errno, in
 //! one file of its own.
 
-use emberfs_layout::{ChainId, ChainVersion, ChunkId, TargetId};
+use emberfs_layout::{ChainId, ChainVersion, ChunkId, NodeId, TargetId};
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
@@ -72,6 +72,22 @@ pub enum WireError {
         #[n(0)]
         text: String,
     },
+    /// This member of the metadata group does not lead it: nothing was done. Send the same to the one that
+    /// does.
+    #[n(6)]
+    #[error("{}", not_leading(*leader))]
+    NotLeader {
+        /// Which member leads, if this one knows.
+        #[n(0)]
+        leader: Option<NodeId>,
+    },
+}
+
+fn not_leading(leader: Option<NodeId>) -> String {
+    match leader {
+        Some(leader) => format!("member {} leads the metadata group", leader.get()),
+        None => "no member leads the metadata group yet".to_owned(),
+    }
 }
 
 /// What a file system says to its user.
@@ -170,7 +186,7 @@ impl WireError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Retry { .. } | Self::RefreshRouting { .. } | Self::Wait { .. } => true,
-            Self::Corrupt { .. } => true, // of another replica
+            Self::Corrupt { .. } | Self::NotLeader { .. } => true, // of another replica or member
             Self::Refuse { .. } | Self::Bug { .. } => false,
         }
     }

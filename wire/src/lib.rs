@@ -14,7 +14,7 @@
 //! * [`method`] is the one table of requests, their numbers, their replies and whether a retry is
 //!   harmless. A changed table without a new protocol version fails a test.
 //! * What is asked of whom: [`chunk`] and [`replica`] of a storage server, [`cluster`] and [`meta`] of the
-//!   metadata leader. [`disk`]: what servers say of their disks.
+//!   metadata leader, [`group`] of any member of its group. [`disk`]: what servers say of their disks.
 //! * [`error::WireError`] is a small closed set, ordered by the reaction that it asks for.
 //! * Everything decoded is bounded ([`limits`]), and what decodes is valid.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod codec;
 pub mod disk;
 pub mod error;
 pub mod extension;
+pub mod group;
 pub mod handshake;
 pub mod header;
 pub mod limits;

@@ -65,3 +65,15 @@ pub const PATH_BYTES_MAX: usize = 4096;
 pub const GROUPS_MAX: usize = 1 << 16;
 /// Entries on a page of a directory listing (a count): with their attributes under 1 MiB.
 pub const ENTRIES_PAGE_MAX: usize = 4096;
+/// Members of a metadata group: 1, 3 or 5 vote.
+pub const MEMBERS_MAX: usize = 5;
+/// Messages of Raft in one request.
+pub const MEMBER_MESSAGES_MAX: usize = 1024;
+/// Entries in one message of Raft: their size bounds them sooner.
+pub const ENTRIES_MAX: usize = 1 << 16;
+/// Bytes by which a message of Raft names a question.
+pub const CONTEXT_BYTES_MAX: usize = 64;
+/// Files of a snapshot of the metadata.
+pub const SNAPSHOT_FILES_MAX: usize = 1 << 14;
+/// Bytes of a snapshot's file in one answer.
+pub const SNAPSHOT_PIECE_MAX: u32 = 1 << 20;

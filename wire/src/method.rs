@@ -1,8 +1,8 @@
 //! The table of requests: number, type, reply, and whether a retry is harmless.
 //!
 //! Numbers are never reused. The high byte names the service (0 the connection itself, 1 chunks,
-//! 2 replicas, 3 the cluster, 4 names and sessions); a
-//! row added, removed or changed needs a new protocol version, which a golden test holds.
+//! 2 replicas, 3 the cluster, 4 names and sessions, 5 the metadata
+//! group); a row added, removed or changed needs a new protocol version, which a golden test holds.
 
 use std::fmt;
 
@@ -13,7 +13,11 @@ use crate::chunk::{
 };
 use crate::cluster::{
     Administer, AdministerReply, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
-    GetStatus, GetStatusReply, Heartbeat, HeartbeatReply, Register, RegisterReply,
+    GetStatus, GetStatusReply, Heartbeat, HeartbeatReply, Register, RegisterReply, TellRouting,
+    TellRoutingReply,
+};
+use crate::group::{
+    FetchPiece, FetchPieceReply, GetMember, GetMemberReply, Install, InstallReply, Tell, TellReply,
 };
 use crate::handshake::{Hello, HelloReply};
 use crate::meta::{
@@ -101,12 +105,17 @@ methods! {
     0x0303 Administer => AdministerReply, Tagged;
     0x0304 GetStatus => GetStatusReply, ChangesNothing;
     0x0305 GetClients => GetClientsReply, ChangesNothing;
+    0x0306 TellRouting => TellRoutingReply, ChangesNothing;
     0x0400 OpenSession => OpenSessionReply, Tagged;
     0x0401 RenewSession => RenewSessionReply, ChangesNothing;
     0x0402 EndSession => RenewSessionReply, Tagged;
     0x0403 Mutate => MutationReply, Tagged;
     0x0404 Ask => QueryReply, ChangesNothing;
     0x0405 AskHeld => AskHeldReply, ChangesNothing;
+    0x0500 Tell => TellReply, Tagged;
+    0x0501 Install => InstallReply, Tagged;
+    0x0502 FetchPiece => FetchPieceReply, ChangesNothing;
+    0x0503 GetMember => GetMemberReply, ChangesNothing;
 }
 
 impl Method {

@@ -2,7 +2,7 @@
 
 pub(super) const EXAMPLES: &str = "\
 A first look, on this machine alone:
-  emberfs up                              a cluster of three storage servers, as processes
+  emberfs up                              three metadata and three storage servers, as processes
   emberfs cp -r photos ember:/photos      copy a directory into it
   emberfs ls ember:/photos
   emberfs status                          what is wrong, if anything is
@@ -19,13 +19,15 @@ pub(super) const UP_EXAMPLES: &str = "\
 Examples:
   emberfs up                                what is stopped or missing of the only cluster, or a first one is made
   emberfs up --mount ~/ember                a cluster, mounted
-  emberfs up --storage 1 --replicas 1       one server, one copy: for a laptop
+  emberfs up --meta 1 --storage 1 --replicas 1
+                                            one of each, one copy: for a laptop
   emberfs up --dir /data/ember --name big   elsewhere, under a name of its own
 `emberfs down` stops it, and the next `emberfs up` brings the same files back. To be rid of it for good, stop it, and
 remove DIR and its entry in clusters.toml (`emberfs cluster list`; `emberfs config show` says where that file is).
 
 --meta, --storage, --disks and --replicas are decided once, when it is made. Servers are processes of this machine, and
-a disk is a directory in DIR: who loses what DIR lies on loses all copies.
+a disk is a directory in DIR: who loses what DIR lies on loses all copies. With three metadata members one may be dead,
+or have lost its directory, which is said: the others go on.
 
 It waits for all that passes by itself, a server that starts, say. Exit status, once all runs, as of `emberfs status`:
 0 healthy; 1 degraded, or failed; 2 unavailable. What is wrong then is said.";
@@ -85,6 +87,15 @@ with `-o deadline` gives up by itself what does not get on for so long: that is 
 Exit status: 0 all is safe, or its daemon is dead or out of sight, which is said; 1 not unmounted, as it is in
 use or no EmberFS, not all written yet, or bytes are lost.";
 
+pub(super) const META_NOTES: &str = "\
+Every member has all names; one leads, which orders all changes, and a majority must be there for that. They are asked
+one by one, so this says how they stand also where none leads.
+
+STATE is `leads`; `follows`; `no leader`, which knows of none now: an election takes about a second; or `silent`, which
+does not answer (with --json, `why`). TERM counts elections. LOG FROM and LOG TO are the entries in its log, APPLIED the
+last that its state has taken in, BEHIND how many the leader has committed beyond that: a member that was away catches
+up, by the log, or where that begins later, by a copy of the state.";
+
 pub(super) const NODE_NOTES: &str = "\
 BOOT counts the starts of a server, as far as the metadata servers have heard. DISKS counts those in use. HEARD MS AGO
 is since when nothing was heard of it: it speaks about once a second, and is missing once its lease is over, after
@@ -135,6 +146,9 @@ Examples:
 What is wrong comes first, a line each, the worst on top and causes before what they do: `unavailable` is what cannot be
 read or written, `degraded` what is missing while all can be. The last line sums up; RAW is with all copies.
 
+Each metadata member is asked for itself: one that does not answer is `degraded`, and `unavailable` is that none leads,
+as too few of them are there. `emberfs meta list` shows them.
+
 Exit status: 0 healthy; 1 degraded; 2 unavailable; 3 cannot tell, as no metadata server answers.";
 
 pub(super) const STAT_NOTES: &str = "\
@@ -167,6 +181,9 @@ pub(super) const INIT_NOTES: &str = "\
 Example, on the machine of the first metadata server:
   emberfs-meta sample-config > meta.toml       say in it where it keeps its data, and where it listens
   emberfs cluster init --config meta.toml      prints the id; what comes next is said
+Where there are three, or five, `members` of each one's file names all, the same in each. The others join by
+  emberfs-meta format --cluster ID --config meta.toml
+each on its machine, before any is started.
 On one machine, to try it, `emberfs up` does all that.";
 
 pub(super) const TABLE_NOTES: &str = "\

@@ -138,6 +138,9 @@ pub(crate) enum Command {
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Members of the metadata group
+    #[command(subcommand)]
+    Meta(MetaCommand),
     /// Storage servers
     #[command(subcommand)]
     Node(NodeCommand),
@@ -246,7 +249,7 @@ pub(crate) struct UpArgs {
     /// What a new one is called in clusters.toml [default: local]
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<String>,
-    /// Members of the metadata group [default: 1]
+    /// Members of the metadata group: 1, 3 or 5; it bears the death of 0, 1 or 2 of them [default: 3]
     #[arg(long)]
     pub(crate) meta: Option<u16>,
     /// Storage servers [default: 3]
@@ -295,6 +298,13 @@ pub(crate) enum ChainCommand {
 pub(crate) enum ClientCommand {
     /// List who has a session
     #[command(after_help = help::CLIENT_NOTES)]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MetaCommand {
+    /// List the members of the metadata group, each as it says itself
+    #[command(after_help = help::META_NOTES)]
     List,
 }
 

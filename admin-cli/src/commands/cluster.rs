@@ -17,11 +17,14 @@ use crate::local::process;
 #[derive(Default, Deserialize)]
 struct Member {
     listen: Vec<SocketAddr>,
+    /// Where all members listen; none where it is alone.
+    #[serde(default)]
+    members: Vec<String>,
 }
 
 /// Formats the first metadata member, by its own command; it prints the cluster's id, and says what comes next.
 pub(super) fn init(config: &Path) -> Result<()> {
-    let id = process::format_meta(config)?;
+    let id = process::format_meta(config, None)?;
     print(&id.to_string())?;
     // The member's own command has read it.
     let member = std::fs::read_to_string(config).ok().and_then(|text| toml::from_str(&text).ok());
@@ -35,11 +38,21 @@ fn next_steps(id: ClusterId, config: &Path, member: &Member) -> String {
     let named = member.listen.iter().find(|at| !at.ip().is_unspecified());
     let port = member.listen.first().map_or_else(|| "PORT".to_owned(), |at| at.port().to_string());
     let at = named.map_or_else(|| format!("HOST:{port}"), ToString::to_string);
+    let at = if member.members.is_empty() { at } else { member.members.join(",") };
+    let meta = format!("[\"{}\"]", at.replace(',', "\", \""));
     let config = config.display();
+    let start = match member.members.len() {
+        0 | 1 => format!("`emberfs-meta --config {config}` starts it."),
+        _ => format!(
+            "for each other member, on its machine:\n  \
+             emberfs-meta format --cluster {id} --config FILE     with the same members in it\n\
+             and `emberfs-meta --config FILE` starts each; this one by `emberfs-meta --config {config}`."
+        ),
+    };
     format!(
-        "next: `emberfs-meta --config {config}` starts it. Then, for each storage server, on its machine:\n  \
+        "next: {start} Then, for each storage server, on its machine:\n  \
          emberfs --cluster {at} disk format DIR     each disk; it prints the disk's id\n  \
-         emberfs-storage --config FILE     with cluster = \"{id}\" and meta = [\"{at}\"] in it\n\
+         emberfs-storage --config FILE     with cluster = \"{id}\" and meta = {meta} in it\n\
          and once they run:\n  \
          emberfs --cluster {at} disk add IDS\n  \
          emberfs --cluster {at} chain-table create"
@@ -68,13 +81,25 @@ mod tests {
     fn a_new_cluster_is_told_what_comes_next() {
         let of = |listen: &[&str]| {
             let listen = listen.iter().map(|at| at.parse().expect("an address")).collect();
-            next_steps(ClusterId(7), Path::new("/etc/m.toml"), &Member { listen })
+            let members = Vec::new();
+            next_steps(ClusterId(7), Path::new("/etc/m.toml"), &Member { listen, members })
         };
         let said = of(&["127.0.0.1:7000"]);
         assert!(said.starts_with("next: `emberfs-meta --config /etc/m.toml` starts it"), "{said}");
         assert!(said.contains("emberfs --cluster 127.0.0.1:7000 disk format DIR"), "{said}");
         let id = format!("cluster = \"{}\"", ClusterId(7));
         assert!(said.contains(&id) && said.contains("chain-table create"), "{said}");
+        let listen = vec!["127.0.0.1:7000".parse().expect("an address")];
+        let members = ["a:7000", "b:7000", "c:7000"].map(str::to_owned).to_vec();
+        let said = next_steps(ClusterId(7), Path::new("m.toml"), &Member { listen, members });
+        for words in [
+            &*format!("emberfs-meta format --cluster {} --config FILE", ClusterId(7)),
+            "this one by `emberfs-meta --config m.toml`",
+            "emberfs --cluster a:7000,b:7000,c:7000 disk format DIR",
+            "meta = [\"a:7000\", \"b:7000\", \"c:7000\"]",
+        ] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
         // A wildcard is where it listens, and no address for others.
         assert!(of(&["[::]:7000"]).contains("--cluster HOST:7000 disk add"));
         assert!(

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use emberfs_client::Directory;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use textwrap::{Options, WordSplitter};
 
 use crate::args::Named;
 use crate::connection::Connection;
@@ -129,17 +130,9 @@ fn shown(key: &Key) -> String {
     };
     let unit = key.unit.as_ref().map_or_else(String::new, |unit| format!(", in {unit}"));
     let mut text = format!("\n{} = {value}   # {default}{unit}\n", key.key);
-    let mut line = String::from("   ");
-    for word in key.meaning.split_whitespace() {
-        if line.chars().count() + word.chars().count() >= LINE_CHARS {
-            text.push_str(&line);
-            text.push('\n');
-            line = String::from("   ");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    text.push_str(&line);
+    let lines = Options::new(LINE_CHARS).initial_indent("    ").subsequent_indent("    ");
+    let lines = lines.word_splitter(WordSplitter::NoHyphenation).break_words(false);
+    text.push_str(&textwrap::fill(&key.meaning, lines));
     text.push('\n');
     text
 }

@@ -6,6 +6,7 @@ mod config;
 pub(crate) mod disk;
 mod files;
 mod lists;
+mod meta;
 mod status;
 
 use std::io::Write;
@@ -17,7 +18,7 @@ use clap::CommandFactory;
 
 use crate::args::{
     Args, ChainCommand, ChainTableCommand, ClientCommand, ClusterCommand, Command, ConfigCommand,
-    DiskCommand, Named, NodeCommand, TargetCommand,
+    DiskCommand, MetaCommand, Named, NodeCommand, TargetCommand,
 };
 use crate::connection::Connection;
 use crate::exit::{self, End};
@@ -34,7 +35,7 @@ pub(crate) fn run(args: Args, named: Named) -> Result<End> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
     let Args { cluster, json, timeout, command } = args;
-    log::start();
+    log::start()?;
     let connection = Connection { cluster, named, timeout };
     let end = runtime.block_on(dispatch(&connection, json, command));
     // What still runs waits for nobody who matters: a resolver that hangs, say.
@@ -67,6 +68,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         }
         Command::Cluster(ClusterCommand::Init { config }) => cluster::init(&config)?,
         Command::Cluster(ClusterCommand::List) => cluster::list(json)?,
+        Command::Meta(MetaCommand::List) => meta::list(connection, json).await?,
         Command::Node(NodeCommand::List) => lists::nodes(connection, json).await?,
         Command::Target(TargetCommand::List) => lists::targets(connection, json).await?,
         Command::Chain(ChainCommand::List) => lists::chains(connection, json).await?,

@@ -4,12 +4,13 @@
 //! | --- | --- |
 //! | healthy | every server answers, every disk is there, every replica serves |
 //! | degraded | something is missing, and everything can be read and written |
-//! | unavailable | some chain cannot be read, or takes no writes, or there is no chain |
+//! | unavailable | some chain cannot be read, or takes no writes, or there is no chain; or no metadata server leads |
 //!
 //! The worst comes first, and before it what it comes from: a server or a disk that is missing is as bad as what it
 //! does to its chains.
 
 mod chains;
+pub(crate) mod members;
 #[cfg(test)]
 mod tests;
 
@@ -74,8 +75,13 @@ pub(crate) fn problems(status: &GetStatusReply, routing: &RoutingTable) -> Vec<P
     found.extend(of_disks(status, routing));
     found.extend(status.nodes.iter().flat_map(|node| &node.targets).filter_map(of_target));
     found.extend(broken.iter().map(|broken| picture.of_chain(broken)));
-    found.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
-    found
+    sorted(found)
+}
+
+/// Worst first; of those that are as bad the earlier stay before the later.
+pub(crate) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
+    problems
 }
 
 /// Chains of which every replica serves, as [`problems`] sees it (a count).

@@ -25,6 +25,9 @@ struct Meta {
     directory: PathBuf,
     listen: Vec<String>,
     node: usize,
+    /// Where all members listen; none where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<String>,
     log: Log,
 }
 
@@ -85,6 +88,7 @@ pub(crate) fn write_meta(plan: &Plan) -> Result<()> {
             directory: server.folder().join("data"),
             listen: vec![loopback(plan.meta_ports[place])],
             node: place + 1,
+            members: if plan.meta_ports.len() > 1 { plan.meta_addresses() } else { Vec::new() },
             log: Log { file: server.log() },
         };
         write(server, &config)?;

@@ -10,6 +10,7 @@ use futures_util::future::join;
 use super::configs;
 use super::place::{Asked, Places};
 use super::plan::Plan;
+use super::process::Server;
 use crate::exit::{End, print, say, words};
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 use crate::mountpoint::{self, Found};
@@ -43,23 +44,19 @@ pub(crate) async fn run(asked: Asked<'_>, how: How) -> Result<End> {
     };
     let again = &places.down(&plan)?;
     let is_safe = unmount(&plan, how, again).await.context("nothing is stopped")?;
-    let servers = plan.meta_servers().into_iter().chain(plan.storage_servers());
     let mut stopped = 0;
-    for server in servers {
-        if server.stop(PATIENCE)? {
-            say(&format!("stopped {}", server.name));
+    for servers in [plan.meta_servers(), plan.storage_servers()] {
+        // All at once: no member is to wait for another to lead.
+        let asked: Vec<_> = servers.iter().map(Server::stop).collect::<Result<_>>()?;
+        for stopping in asked.into_iter().flatten() {
+            say(&format!("stopped {}", stopping.wait(PATIENCE)?));
             stopped += 1;
         }
     }
     let up = plan.command("emberfs up");
-    match stopped {
-        0 => print(&format!("cluster {}: nothing was running", plan.name))?,
-        _ if is_safe => print(&format!("cluster {}: stopped; `{up}` brings it back", plan.name))?,
-        _ => print(&format!(
-            "cluster {}: stopped; `{up}` brings it back, without what is lost",
-            plan.name
-        ))?,
-    }
+    let was = if stopped == 0 { "no server was running" } else { "stopped" };
+    let without = if is_safe { "" } else { ", without what is lost" };
+    print(&format!("cluster {}: {was}; `{up}` brings it back{without}", plan.name))?;
     Ok(if is_safe { End::Done } else { End::Failed })
 }
 

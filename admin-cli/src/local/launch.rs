@@ -2,11 +2,12 @@
 //!
 //! Whatever is waited for, a server that was started here and ends is told at once.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use emberfs_client::{
     ClientError, ClientOptions, Cluster, ClusterAddress, GetStatusReply, RoutingTable,
 };
@@ -19,7 +20,9 @@ use super::plan::Plan;
 use super::process::{Server, Started};
 use super::{configs, process};
 use crate::commands::{chain_table, disk};
+use crate::connection::MEMBER_WAIT;
 use crate::exit;
+use crate::health::members::Group;
 use crate::health::{self, Problem};
 use crate::spinner::Spinner;
 
@@ -39,13 +42,16 @@ type Picture = (GetStatusReply, Arc<RoutingTable>);
 /// Such a cluster.
 pub(super) struct Launch {
     pub(super) plan: Plan,
-    started: Vec<Started>,
+    /// What was started here, a metadata member with its number.
+    started: Vec<(Option<u64>, Started)>,
+    /// Metadata members that cannot run, and why.
+    lost: BTreeMap<u64, String>,
     spinner: Spinner,
 }
 
 impl Launch {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { plan, started: Vec::new(), spinner: Spinner::new() }
+        Self { plan, started: Vec::new(), lost: BTreeMap::new(), spinner: Spinner::new() }
     }
 
     /// What was decided about it; nothing more is said of what goes on.
@@ -58,35 +64,58 @@ impl Launch {
         self.spinner.say(what);
     }
 
-    /// Brings the metadata members up; which cluster it is.
+    /// Brings the metadata members up; which cluster it is. Their directories are formatted while it is made, and never
+    /// again: one that is empty knows nothing of what it helped to decide.
     pub(super) fn metadata(&mut self) -> Result<ClusterId> {
         configs::write_meta(&self.plan)?;
         let servers = self.plan.meta_servers();
-        let mut id = None;
-        for server in &servers {
-            self.refuse_lost_names(server)?;
-            id = Some(process::format_meta(&server.config())?);
+        let id = match configs::cluster(&self.plan)? {
+            Some(id) => {
+                self.find_lost(&servers, id)?;
+                id
+            }
+            None => found(&servers)?,
+        };
+        for (member, server) in (1..).zip(&servers) {
+            if !self.lost.contains_key(&member) {
+                self.start_missing(server, Some(member))?;
+            }
         }
-        for server in &servers {
-            self.start_missing(server)?;
-        }
-        id.context("a cluster has a metadata member")
+        Ok(id)
     }
 
-    /// Only a cluster that never had names gets new ones.
-    fn refuse_lost_names(&self, server: &Server) -> Result<()> {
-        let directory = configs::read_meta(server)?.directory;
-        if let Some(cluster) = configs::cluster(&self.plan)?
-            && !disks::is_formatted(&directory)?
-        {
+    /// Notes the members whose directories are gone. A majority must be there.
+    fn find_lost(&mut self, servers: &[Server], cluster: ClusterId) -> Result<()> {
+        let mut gone = Vec::new();
+        for (member, server) in (1..).zip(servers) {
+            let directory = configs::read_meta(server)?.directory;
+            if disks::is_formatted(&directory)? {
+                continue;
+            }
+            let at = directory.display();
+            let why = format!(
+                "{at} is gone, and not made anew: a member cannot be rebuilt yet, and the others have all. If a file \
+                 system belongs there, mount it; then `{}` again",
+                self.plan.command("emberfs up")
+            );
+            self.lost.insert(member, why);
+            gone.push(at.to_string());
+        }
+        if self.lost.len() > self.may_lack() {
             bail!(
-                "the metadata of {cluster} is gone, and not made anew: {} is missing, or nothing of ours is in it. \
+                "the metadata of {cluster} is gone, and not made anew: {} {} missing, or nothing of ours is in it. \
                  If a file system belongs there, mount it; else nobody knows which files there were: a new \
                  cluster needs another --dir",
-                directory.display()
+                gone.join(", "),
+                if gone.len() == 1 { "is" } else { "are" },
             );
         }
         Ok(())
+    }
+
+    /// How many metadata members may be missing.
+    fn may_lack(&self) -> usize {
+        usize::from(self.plan.shape.meta - 1) / 2
     }
 
     /// Brings the storage servers up, with all their disks in use.
@@ -98,7 +127,7 @@ impl Launch {
         let mut arrivals = Vec::new();
         for server in self.plan.storage_servers() {
             let name = configs::read_storage(&server)?.name;
-            arrivals.push(match self.start_missing(&server)? {
+            arrivals.push(match self.start_missing(&server, None)? {
                 true => Arrival::of_started(name, &before),
                 false => Arrival::of_running(name),
             });
@@ -118,11 +147,11 @@ impl Launch {
     }
 
     /// Starts a server, if it does not run; whether it did not.
-    fn start_missing(&mut self, server: &Server) -> Result<bool> {
+    fn start_missing(&mut self, server: &Server, member: Option<u64>) -> Result<bool> {
         let is_missing = server.pid().is_none();
         if is_missing {
             self.say(format!("starting {}", server.name));
-            self.started.push(server.start()?);
+            self.started.push((member, server.start()?));
         }
         Ok(is_missing)
     }
@@ -169,7 +198,10 @@ impl Launch {
         loop {
             let waiting = match self.answer(picture(cluster)).await? {
                 Ok((status, routing)) => {
-                    let problems = health::problems(&status, &routing);
+                    let members = self.answer(cluster.members(MEMBER_WAIT)).await?;
+                    let mut problems = Group::of(members).problems(true, &self.lost);
+                    problems.extend(health::problems(&status, &routing));
+                    let problems = health::sorted(problems);
                     match problems.iter().find(|problem| problem.passes) {
                         Some(passing) => passing.text.clone(),
                         None => {
@@ -211,10 +243,30 @@ impl Launch {
         Ok(())
     }
 
-    /// That none of those that were started here has ended.
+    /// That none of those that were started here has ended; of metadata members a majority is enough.
     fn all_run(&mut self) -> Result<()> {
-        self.started.iter_mut().try_for_each(Started::check)
+        let mut ended = Vec::new();
+        for (member, started) in &mut self.started {
+            if let Err(error) = started.check() {
+                ended.push((member.ok_or_else(|| anyhow!("{error:#}"))?, error));
+            }
+        }
+        self.started.retain(|(member, _)| ended.iter().all(|(other, _)| Some(*other) != *member));
+        for (member, error) in ended {
+            self.lost.insert(member, format!("{error:#}"));
+            if self.lost.len() > self.may_lack() {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
+}
+
+/// Makes the directories of all members: the first founds the cluster.
+fn found(servers: &[Server]) -> Result<ClusterId> {
+    let format =
+        |cluster, server: &Server| process::format_meta(&server.config(), cluster).map(Some);
+    servers.iter().try_fold(None, format)?.context("a cluster has a metadata member")
 }
 
 async fn picture(cluster: &Cluster) -> Result<Picture, ClientError> {

@@ -112,7 +112,8 @@ impl Places {
     fn named(&self, cluster: &str, address: &ClusterAddress) -> Result<PathBuf> {
         let mut known = self.known.list()?.into_iter();
         let same = |(name, at): &(String, ClusterAddress)| {
-            name == cluster || cluster.contains(':') && at.meta == address.meta
+            let is_one = || at.meta.iter().any(|member| address.meta.contains(member));
+            name == cluster || cluster.contains(':') && is_one()
         };
         if let Some((name, _)) = known.find(same)
             && let Some(directory) = self.known.kept_in(&name)?

@@ -54,8 +54,11 @@ impl Shape {
     /// Whether such a cluster can exist.
     pub(crate) fn check(&self) -> Result<()> {
         let Self { meta, storage, disks, replicas } = *self;
-        let wrong = if meta != 1 {
-            format!("--meta {meta}: only one metadata member yet")
+        let wrong = if ![1, 3, 5].contains(&meta) {
+            format!(
+                "--meta {meta}: 1, 3 or 5, as more than half of the members must be there; with one more than that \
+                 no other may be missing"
+            )
         } else if storage == 0 || disks == 0 {
             "at least one storage server and one disk".to_owned()
         } else if replicas == 0 {
@@ -148,9 +151,10 @@ impl Plan {
         self.meta_ports.iter().map(|port| loopback(*port)).collect()
     }
 
-    /// Whether this is its address.
+    /// Whether one of its metadata members is at this address, which may name any of them.
     pub(crate) fn is_at(&self, address: &ClusterAddress) -> bool {
-        self.meta_addresses() == address.meta.iter().map(ToString::to_string).collect::<Vec<_>>()
+        let ours = self.meta_addresses();
+        address.meta.iter().any(|at| ours.contains(&at.to_string()))
     }
 }
 
@@ -211,6 +215,8 @@ mod tests {
         assert!(refused(Shape { storage: 2, ..SHAPE }).contains("lower --replicas"));
         assert!(refused(Shape { replicas: 0, ..SHAPE }).contains("up to 3, one on each"));
         assert!(refused(Shape { disks: 0, ..SHAPE }).contains("one disk"));
+        assert!(refused(Shape { meta: 2, ..SHAPE }).starts_with("--meta 2: 1, 3 or 5"));
+        assert!(Shape { meta: 5, ..SHAPE }.check().is_ok());
         assert!(Shape { storage: 1, replicas: 1, ..SHAPE }.check().is_ok());
     }
 }

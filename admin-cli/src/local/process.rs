@@ -40,6 +40,13 @@ pub(crate) struct Started {
     log_from: u64,
 }
 
+/// A server that was asked to end.
+#[derive(Debug)]
+pub(crate) struct Stopping {
+    server: Server,
+    pid: Pid,
+}
+
 impl Server {
     pub(crate) fn new(cluster: &Path, role: &'static str, number: u16) -> Self {
         let name = format!("{role}-{number}");
@@ -110,25 +117,11 @@ impl Server {
         same && Path::new(file) == config
     }
 
-    /// Asks its process to end, and waits until it has; whether there was one.
-    pub(crate) fn stop(&self, patience: Duration) -> Result<bool> {
-        let Some(pid) = self.pid() else { return Ok(false) };
+    /// Asks its process to end; `None` if there is none.
+    pub(crate) fn stop(&self) -> Result<Option<Stopping>> {
+        let Some(pid) = self.pid() else { return Ok(None) };
         kill_process(pid, Signal::TERM).with_context(|| format!("stopping {}", self.name))?;
-        let begin = Instant::now();
-        while self.pid() == Some(pid) {
-            if begin.elapsed() > patience {
-                bail!(
-                    "{} (process {}) has not ended in {} s; its log is {}; kill -9 loses nothing \
-                     that was acknowledged",
-                    self.name,
-                    pid.as_raw_nonzero(),
-                    patience.as_secs(),
-                    self.log().display()
-                );
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-        Ok(true)
+        Ok(Some(Stopping { server: self.clone(), pid }))
     }
 
     /// Why a run of it ended, as it said itself: its standard error, and the last error in its log, which was
@@ -144,6 +137,28 @@ impl Server {
             lines.extend(log.lines().last());
         }
         lines.iter().map(|line| format!("\n  {line}")).collect()
+    }
+}
+
+impl Stopping {
+    /// Waits until it has ended; what it is called.
+    pub(crate) fn wait(self, patience: Duration) -> Result<String> {
+        let Self { server, pid } = self;
+        let begin = Instant::now();
+        while server.pid() == Some(pid) {
+            if begin.elapsed() > patience {
+                bail!(
+                    "{} (process {}) has not ended in {} s; its log is {}; kill -9 loses nothing \
+                     that was acknowledged",
+                    server.name,
+                    pid.as_raw_nonzero(),
+                    patience.as_secs(),
+                    server.log().display()
+                );
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(server.name)
     }
 }
 
@@ -173,11 +188,15 @@ fn written_since(log: &Path, from: u64) -> String {
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
-/// Makes the directory of a metadata member that of a new cluster; one that is formatted already stays as
+/// Makes the directory of a metadata member that of this cluster, or a new one; one that is formatted already stays as
 /// it is. Which cluster it is.
-pub(crate) fn format_meta(config: &Path) -> Result<ClusterId> {
+pub(crate) fn format_meta(config: &Path, cluster: Option<ClusterId>) -> Result<ClusterId> {
     let mut command = program("emberfs-meta")?;
-    answer_of(command.arg("format").arg("--if-needed").arg("--config").arg(config))
+    command.arg("format").arg("--if-needed").arg("--config").arg(config);
+    if let Some(cluster) = cluster {
+        command.arg("--cluster").arg(cluster.to_string());
+    }
+    answer_of(&mut command)
 }
 
 /// Makes a directory a disk; one that is a disk of this cluster already stays as it is. Which disk it is.

@@ -71,7 +71,7 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<End> {
 fn plan(places: &Places, directory: &Path, args: &UpArgs) -> Result<(Plan, File)> {
     let name = args.name.as_deref().unwrap_or(NAME);
     let shape = Shape {
-        meta: args.meta.unwrap_or(1),
+        meta: args.meta.unwrap_or(3),
         storage: args.storage.unwrap_or(3),
         disks: args.disks.unwrap_or(2),
         replicas: args.replicas.unwrap_or(3),

@@ -64,6 +64,9 @@ pub const PAUSE_MIN: Duration = Duration::from_millis(4);
 /// The longest: how long after its end an outage may still be felt.
 pub const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// The longest while the metadata group has no leader: an election takes some hundred milliseconds.
+pub const ELECTION_PAUSE_MAX: Duration = Duration::from_millis(50);
+
 /// What to do after `failure` of `work`, which was tried `tries` times before in vain. `draw` is a random
 /// number: it spreads the pauses of clients that failed together.
 #[must_use]
@@ -75,6 +78,9 @@ pub fn decide(work: Work, failure: Failure<'_>, tries: u32, draw: u64) -> Decisi
             // Its own wish, but never so long that a wrong number stops a client.
             let wish = Duration::from_millis(u64::from(*after_ms)).min(PAUSE_MAX);
             wish.max(pause(tries, draw))
+        }
+        Failure::Answered(WireError::NotLeader { .. }) if tries > 0 => {
+            pause(tries, draw).min(ELECTION_PAUSE_MAX)
         }
         // The first change of peer or picture is free: mostly it is all that was needed.
         _ if tries == 0 && next != Next::Again => Duration::ZERO,
@@ -99,7 +105,10 @@ fn next(work: Work, failure: Failure<'_>) -> Next {
         Failure::Answered(WireError::Corrupt { .. }) if work == Work::Write => Next::Again,
         Failure::Damaged if work == Work::Write => Next::Again,
         Failure::Answered(
-            WireError::Retry { .. } | WireError::Wait { .. } | WireError::Corrupt { .. },
+            WireError::Retry { .. }
+            | WireError::Wait { .. }
+            | WireError::Corrupt { .. }
+            | WireError::NotLeader { .. },
         )
         | Failure::Closed
         | Failure::Unreachable
@@ -141,6 +150,7 @@ mod tests {
             (FsError::NoSpace.into(), [no, no, no]),
             (WireError::Corrupt { target, chunk }, [Elsewhere, Again, Elsewhere]),
             (WireError::bug("x"), [Fault, Fault, Fault]),
+            (WireError::NotLeader { leader: None }, [Elsewhere, Refresh, Elsewhere]),
         ];
         let mut rows: Vec<_> =
             answers.iter().map(|(error, row)| (Failure::Answered(error), *row)).collect();
@@ -167,6 +177,14 @@ mod tests {
         assert_eq!(after(Failure::Answered(&wish(100)), 0), Duration::from_millis(100));
         assert_eq!(after(Failure::Answered(&wish(u32::MAX)), 0), PAUSE_MAX);
         assert!(after(Failure::Answered(&wish(0)), 0) > Duration::ZERO, "never at once, for ever");
+    }
+
+    #[test]
+    fn an_election_is_waited_for_in_short_pauses() {
+        let nobody = WireError::NotLeader { leader: None };
+        let after = |tries| decide(Work::Meta, Failure::Answered(&nobody), tries, 1023).pause;
+        assert_eq!([after(0), after(99)], [Duration::ZERO, ELECTION_PAUSE_MAX]);
+        assert!(after(1) >= PAUSE_MIN && after(1) < ELECTION_PAUSE_MAX);
     }
 
     proptest! {

@@ -17,7 +17,8 @@ use super::attempt::attempt;
 use super::part::Part;
 use super::read::READ_WAIT;
 use crate::error::Try;
-use crate::links::{MetaLinks, StorageLinks};
+use crate::group::MetaLinks;
+use crate::links::StorageLinks;
 use crate::routes::Routes;
 
 /// Bytes of one batch: a streaming read is answered in several, so that memory and servers are shared.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use emberfs_layout::{ChainId, ChainVersion, ChunkId, ChunkIndex, FileOffset, TargetId};
 use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
-use emberfs_wire::cluster::GetRouting;
+use emberfs_wire::cluster::{GetRouting, TellRouting};
 use emberfs_wire::meta::Mutate;
 use emberfs_wire::{Request, WireError};
 use tokio::time::timeout;
@@ -209,4 +210,27 @@ async fn a_read_that_goes_elsewhere_asks_for_routing_as_well() {
     assert_eq!(contents(&file, CHUNK).await, pattern(CHUNK, 1));
     let world = &servers.world;
     world.until("asked", |state| state.calls[&GetRouting::METHOD] > asked).await;
+}
+
+#[tokio::test]
+async fn new_routing_is_learned_from_the_leader_unasked() {
+    let servers = Servers::start().await;
+    let client = servers.client().await;
+    // The session's own connection stands then.
+    client.fs().mkdir("d").await.expect("made");
+    let (known, asked) = (client.routing().version(), servers.world.calls(GetRouting::METHOD));
+    let (head, others) = CHAINS[0].split_first().expect("three");
+    servers.world.state().serve_only(others);
+    let delta = servers.world.state().routing.clone();
+    let peer = servers.world.state().clients[&client.session()].clone();
+    let tell = async |since| {
+        let news = TellRouting { since, delta: delta.clone() };
+        let reply = peer.call(&news, Bytes::new(), &Default::default()).await;
+        reply.expect("an answer").message.version
+    };
+    assert_eq!(tell(delta.version).await, known, "what lies between is not known");
+    assert_eq!(tell(known).await, delta.version);
+    let serving = client.routing().head(ChainId(1)).expect("one serves").target;
+    assert_ne!(serving, TargetId(*head));
+    assert_eq!(servers.world.calls(GetRouting::METHOD), asked);
 }

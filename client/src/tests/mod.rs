@@ -6,6 +6,7 @@ mod damaged;
 mod example;
 mod faults;
 mod gone;
+mod group;
 mod names;
 mod namespace;
 mod server;

@@ -1,5 +1,6 @@
-//! The scripted servers: one metadata server, three storage servers of two shards, over loopback.
+//! The scripted servers: one metadata server, or three, and three storage servers of two shards, over loopback.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,14 +9,16 @@ use emberfs_layout::{ByteLen, ClusterId, NodeId, TargetId};
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Pending};
 use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
 use emberfs_wire::cluster::{GetRouting, GetRoutingReply};
+use emberfs_wire::group::{GetMember, GetMemberReply, Index, MemberId, MemberStatus, Term};
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, ShardTargets, Welcome};
 use emberfs_wire::meta::{
     Ask, EndSession, Mutate, OpenSession, OpenSessionReply, RenewSession, RenewSessionReply,
 };
 use emberfs_wire::{FsError, Request, WireError, decode, encode};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-use super::world::{Fault, META, STORAGE, World, home_of, shard_of};
+use super::world::{Fault, META, METAS, STORAGE, World, home_of, shard_of};
 use crate::{Address, Client, ClientOptions, ClusterAddress, Credentials};
 
 const CLUSTER: ClusterId = ClusterId(77);
@@ -26,12 +29,15 @@ const SLOTS: u16 = 3;
 pub(super) struct Servers {
     pub(super) world: Arc<World>,
     pub(super) address: ClusterAddress,
+    /// What accepts connections for each metadata server.
+    members: BTreeMap<NodeId, JoinSet<()>>,
 }
 
 /// One connection's side of a server.
 #[derive(Clone)]
 struct Serving {
     world: Arc<World>,
+    node: NodeId,
     shard: u16,
 }
 
@@ -47,13 +53,37 @@ impl Drop for Standing {
 
 impl Servers {
     pub(super) async fn start() -> Self {
+        Self::start_with(&[META]).await
+    }
+
+    /// With three members, the first of which leads.
+    pub(super) async fn start_group() -> Self {
+        Self::start_with(&METAS).await
+    }
+
+    async fn start_with(metas: &[NodeId]) -> Self {
         let world = World::new();
         for (place, node) in STORAGE.iter().enumerate() {
-            let address = listen(&world, *node).await;
+            let (listener, address) = bound("127.0.0.1:0").await;
+            tokio::spawn(accept(world.clone(), *node, listener));
             world.state().routing.nodes[place].addresses = vec![address.to_string()];
         }
-        let meta = listen(&world, META).await;
-        Self { world, address: ClusterAddress { cluster: Some(CLUSTER), meta: vec![meta] } }
+        let (mut members, mut meta) = (BTreeMap::new(), Vec::new());
+        for node in metas {
+            let (listener, address) = bound("127.0.0.1:0").await;
+            let mut accepting = JoinSet::new();
+            accepting.spawn(accept(world.clone(), *node, listener));
+            members.insert(*node, accepting);
+            world.state().group.addresses.insert(*node, address.to_string());
+            meta.push(address);
+        }
+        let address = ClusterAddress { cluster: Some(CLUSTER), meta };
+        Self { world, address, members }
+    }
+
+    /// A metadata server dies, with all its connections.
+    pub(super) async fn kill(&mut self, node: NodeId) {
+        self.members.get_mut(&node).expect("a member").shutdown().await;
     }
 
     pub(super) async fn client(&self) -> Client {
@@ -74,24 +104,26 @@ impl Servers {
     }
 }
 
-async fn listen(world: &Arc<World>, node: NodeId) -> Address {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+async fn bound(at: &str) -> (TcpListener, Address) {
+    let listener = TcpListener::bind(at).await.expect("loopback");
     let address = listener.local_addr().expect("bound").to_string();
-    let world = world.clone();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.expect("loopback");
-            tokio::spawn(serve(world.clone(), node, stream));
-        }
-    });
-    address.parse().expect("an address")
+    (listener, address.parse().expect("an address"))
+}
+
+/// Ends with all its connections.
+async fn accept(world: Arc<World>, node: NodeId, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.expect("loopback");
+        connections.spawn(serve(world.clone(), node, stream));
+    }
 }
 
 async fn serve(world: Arc<World>, node: NodeId, stream: TcpStream) {
     let Ok(pending) = Pending::accept(stream, Limits::default()).await else { return };
     let shard = pending.hello().shard.unwrap_or_default();
     let client = pending.hello().identity.client;
-    let role = if node == META { Role::Meta } else { Role::Storage };
+    let role = if METAS.contains(&node) { Role::Meta } else { Role::Storage };
     let identity =
         Identity { cluster: Some(CLUSTER), role, node: Some(node), boot: None, client: None };
     let (protocol, features) = pending.hello().judge(&identity).expect("the right one");
@@ -99,16 +131,16 @@ async fn serve(world: Arc<World>, node: NodeId, stream: TcpStream) {
         shard: ShardIndex(shard),
         targets: vec![TargetId(node.get() * 10 + u32::from(shard))],
     };
-    let shards = if node == META { Vec::new() } else { [0, 1].map(targets).to_vec() };
+    let shards = if role == Role::Meta { Vec::new() } else { [0, 1].map(targets).to_vec() };
     let welcome = Welcome { protocol, features, identity, shard, shards };
     let pool = Pool::new(ByteLen(64 << 20));
     let Ok(connection) = pending.welcome(welcome, &pool).await else { return };
     world.state().open_connections += 1;
     let standing = Standing(world.clone());
-    if let Some(client) = client.filter(|_| node == META) {
+    if let Some(client) = client.filter(|_| role == Role::Meta) {
         world.state().clients.insert(client, connection.peer());
     }
-    connection.run(Serving { world, shard: shard.0 }).await;
+    connection.run(Serving { world, node, shard: shard.0 }).await;
     drop(standing);
 }
 
@@ -121,6 +153,12 @@ impl Handler for Serving {
             state.next_fault(call.method).or(away.map(|_: ReadChunks| Fault::CloseBefore))
         };
         self.world.came.notify_waiters();
+        if METAS.contains(&self.node) {
+            self.as_member(&call).await?;
+        }
+        if let Some(answer) = self.standing(&call) {
+            return answer;
+        }
         match fault {
             None => self.answer(&call),
             Some(Fault::Fail(error)) => Err(error),
@@ -174,6 +212,51 @@ fn read<R: Request>(call: &IncomingCall) -> Option<R> {
 }
 
 impl Serving {
+    /// What a member says before it looks at the request.
+    async fn as_member(&self, call: &IncomingCall) -> Result<(), WireError> {
+        if call.method != GetMember::METHOD {
+            *self.world.state().group.asked.entry(self.node).or_default() += 1;
+        }
+        loop {
+            let came = self.world.came.notified();
+            if !self.world.state().group.hung.contains(&self.node) {
+                break;
+            }
+            came.await;
+        }
+        let state = self.world.state();
+        match state.group.leader_as_seen_by(self.node) {
+            _ if call.method == GetMember::METHOD => Ok(()),
+            Some(leader) if leader == self.node => Ok(()),
+            leader => Err(WireError::NotLeader { leader }),
+        }
+    }
+
+    /// How a member stands, if that is asked.
+    fn standing(&self, call: &IncomingCall) -> Option<Answer> {
+        let GetMember {} = read(call)?;
+        let state = self.world.state();
+        let id = |node: NodeId| MemberId(u64::from(node.get()));
+        let member = |(node, address): (&NodeId, &String)| MemberStatus {
+            member: id(*node),
+            address: address.clone(),
+            matched: None,
+            heard: None,
+        };
+        let reply = GetMemberReply {
+            cluster: CLUSTER,
+            member: id(self.node),
+            leader: state.group.leader_as_seen_by(self.node).map(id),
+            term: Term(state.group.term),
+            cut: Index(0),
+            last: Index(9),
+            committed: Index(9),
+            applied: Index(9),
+            members: state.group.addresses.iter().map(member).collect(),
+        };
+        Some(said(&reply, Bytes::new()))
+    }
+
     fn answer(&self, call: &IncomingCall) -> Answer {
         let mut state = self.world.state();
         let none = Bytes::new;

@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 use super::namespace::Namespace;
 
 pub(super) const META: NodeId = NodeId(1);
+/// Members of the metadata group where a test has three.
+pub(super) const METAS: [NodeId; 3] = [META, NodeId(2), NodeId(3)];
 pub(super) const STORAGE: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
 pub(super) const CHAINS: [[u32; 3]; 2] = [[110, 120, 130], [121, 131, 111]];
 
@@ -82,6 +84,14 @@ impl Default for State {
             shards: BTreeSet::new(),
             clients: BTreeMap::new(),
             open_connections: 0,
+            group: Group {
+                leader: Some(META),
+                addresses: BTreeMap::new(),
+                mistaken: BTreeMap::new(),
+                hung: BTreeSet::new(),
+                asked: BTreeMap::new(),
+                term: 1,
+            },
         }
     }
 }
@@ -104,6 +114,29 @@ pub(super) struct State {
     /// The way back to each session's client.
     pub(super) clients: BTreeMap<ClientId, Peer>,
     pub(super) open_connections: usize,
+    pub(super) group: Group,
+}
+
+/// Who leads, and what is wrong with the members.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) leader: Option<NodeId>,
+    /// Where each listens.
+    pub(super) addresses: BTreeMap<NodeId, String>,
+    /// Those that still take another for the leader, or nobody.
+    pub(super) mistaken: BTreeMap<NodeId, Option<NodeId>>,
+    /// Those that say nothing until they are not here any more.
+    pub(super) hung: BTreeSet<NodeId>,
+    /// Requests to each, but for who leads.
+    pub(super) asked: BTreeMap<NodeId, usize>,
+    pub(super) term: u64,
+}
+
+impl Group {
+    /// Who leads, as a member sees it.
+    pub(super) fn leader_as_seen_by(&self, member: NodeId) -> Option<NodeId> {
+        self.mistaken.get(&member).copied().unwrap_or(self.leader)
+    }
 }
 
 impl World {
@@ -123,6 +156,15 @@ impl World {
 
     pub(super) fn faults_left(&self) -> usize {
         self.state().faults_left()
+    }
+
+    /// Another leads from now on, or nobody.
+    pub(super) fn elect(&self, leader: Option<NodeId>) {
+        let mut state = self.state();
+        state.group.leader = leader;
+        state.group.term += 1;
+        drop(state);
+        self.came.notify_waiters();
     }
 
     /// How many requests of this kind came.

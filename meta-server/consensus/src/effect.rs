@@ -11,10 +11,11 @@
 //! stands for it, and that is made from the [`Append`] itself.
 
 use bytes::Bytes;
-use raft::eraftpb;
+use emberfs_wire::group::{Index, MemberId, Position, SnapshotName, Term};
 
 use crate::entry::{Entry, Vote};
-use crate::ids::{ConfirmId, Index, MemberId, Position, ProposalId, Term};
+use crate::ids::{ConfirmId, ProposalId};
+use crate::message::PeerMessage;
 
 /// What happens to a member.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub enum Input {
         /// What to put into the log; not empty.
         data: Bytes,
     },
-    /// Does this member lead, now, and what is committed? Answered by [`Effect::Confirmed`] or
-    /// [`Effect::Unconfirmed`].
+    /// What is committed, now? On a member that does not lead, the leader is asked. Answered by
+    /// [`Effect::Confirmed`] or [`Effect::Unconfirmed`].
     Confirm(ConfirmId),
     /// An append is on stable storage, and with it all appends before it.
     Durable(Durable),
@@ -38,8 +39,24 @@ pub enum Input {
     Applied(Index),
     /// The state is on stable storage up to here: the log before it may go. Only grows.
     StateDurable(Index),
-    /// Another member says something.
+    /// Another member says something. A message that names a snapshot comes when all of that is here.
     Message(PeerMessage),
+    /// The state as it was at this place stands ready to be sent: answers [`Effect::MakeSnapshot`].
+    SnapshotMade(SnapshotName),
+    /// No snapshot stands ready any more, or none could be made: where one is needed, it is asked for again.
+    SnapshotGone,
+    /// A message that named a snapshot is dealt with: its receiver has taken it, or it never will.
+    SnapshotSent {
+        /// The receiver.
+        to: MemberId,
+        /// Whether it has.
+        arrived: bool,
+    },
+    /// What was said to this member last did not arrive.
+    Unreachable(MemberId),
+    /// Let another member lead, if this one does: for the rest of its term it takes no proposal and
+    /// confirms nothing.
+    HandOver,
 }
 
 /// What is to be done, in this order.
@@ -50,11 +67,15 @@ pub enum Effect {
     /// Forget the log up to and with this place, and remember the place. Needs no sync: it may come
     /// with the next append.
     Cut(Position),
-    /// Send; it may be lost, repeated or late.
+    /// Send; it may be lost, repeated or late. One that names a snapshot ([`PeerMessage::snapshot`]) is to
+    /// follow that, and is answered by [`Input::SnapshotSent`]; one such is under way to a member at a time.
     Send(PeerMessage),
+    /// A member lags behind the log: make a snapshot of the state, as new as it can be. Answered by
+    /// [`Input::SnapshotMade`] or [`Input::SnapshotGone`].
+    MakeSnapshot,
     /// Committed: the state takes them in, in order.
     Apply(Vec<Committed>),
-    /// This member led at some time after each of these was asked, and all that was committed before
+    /// Whoever was asked led at some time after each of these was, and all that was committed before
     /// stands at or before `index`.
     Confirmed {
         /// Which questions.
@@ -62,7 +83,7 @@ pub enum Effect {
         /// A state that has taken in this much may answer them.
         index: Index,
     },
-    /// This member does not lead.
+    /// Nobody leads as far as this member knows, or who does changed or does not answer.
     Unconfirmed {
         /// Which question.
         id: ConfirmId,
@@ -137,11 +158,20 @@ pub struct Committed {
 #[must_use = "the member waits for it"]
 pub struct Append {
     pub(crate) number: u64,
+    pub(crate) snapshot: Option<SnapshotName>,
     pub(crate) vote: Option<Vote>,
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Append {
+    /// The snapshot that comes before all else in this: it takes the place of the state, whatever that has still to
+    /// take in from before, and the log forgets all that it holds and is cut there. Answered by [`Input::Applied`]
+    /// too.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<SnapshotName> {
+        self.snapshot
+    }
+
     /// The new vote, if it changed.
     #[must_use]
     pub fn vote(&self) -> Option<Vote> {
@@ -166,26 +196,4 @@ impl Append {
 #[must_use = "the member waits for it"]
 pub struct Durable {
     pub(crate) number: u64,
-}
-
-/// What one member says to another.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeerMessage(pub(crate) Box<eraftpb::Message>);
-
-impl PeerMessage {
-    pub(crate) fn new(message: eraftpb::Message) -> Self {
-        Self(Box::new(message))
-    }
-
-    /// To whom.
-    #[must_use]
-    pub fn to(&self) -> MemberId {
-        MemberId(self.0.to)
-    }
-
-    /// From whom.
-    #[must_use]
-    pub fn from(&self) -> MemberId {
-        MemberId(self.0.from)
-    }
 }

@@ -2,10 +2,9 @@
 //! type of `raft` reaches a disk format.
 
 use bytes::Bytes;
+use emberfs_wire::group::{Index, MemberId, Position, Term};
 use minicbor::{Decode, Encode};
 use raft::eraftpb;
-
-use crate::ids::{Index, MemberId, Position, Term};
 
 /// The highest term that a member has seen, and for whom it voted in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]

@@ -10,27 +10,37 @@
 //!   pause of the process counts as one, so no rule of safety rests on ticks.
 //! * **Leading.** A member says that it leads only when its state has taken in all that was committed
 //!   before its term: from then on, what the state says last is what the group agreed on last.
-//! * **Reads.** A question is confirmed when a majority still followed after it was asked.
-//! * **Restart.** A member of several that did not stop cleanly is silent for [`SILENCE`], so that it
-//!   cannot elect against a leader whose lease it helped to confirm. Being alone, it leads at once.
+//! * **Reads.** A question is confirmed when a majority still followed after it was asked, on any member. Until
+//!   [`Member::lease_until`] a leader needs no question: a follower that has heard it elects nobody else for longer
+//!   than that, by its own clock.
+//! * **Restart.** A member of several that ran before elects nobody for [`SILENCE`], so that it cannot elect
+//!   against a leader whose lease it helped to confirm. Being alone, it leads at once.
+//! * **Loss.** A member whose log has lost what it held elects nobody before it has that again.
+//! * **Handing over.** A leader that lets another lead gives its lease up first, for the rest of its term.
+//! * **Snapshots.** The log is cut where the state is durable and no other member needs it. One that lags further
+//!   behind gets the state of another member as it was at some place, which takes the place of its own.
 //!
-//! What groups of several need beyond this and is not here: snapshots for a member that is further
-//! behind than the log reaches, and changes of the members.
+//! What is not here: changes of the members.
 #![forbid(unsafe_code)]
 
 mod chance;
 mod effect;
 mod entry;
 mod ids;
+mod lease;
 mod member;
+mod message;
 mod questions;
 mod start;
 mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use effect::{Append, Committed, Durable, Effect, Input, Leadership, PeerMessage, Refusal};
+pub use effect::{Append, Committed, Durable, Effect, Input, Leadership, Refusal};
+pub use emberfs_wire::group::{Index, MemberId, Position, SnapshotId, SnapshotName, Term};
 pub use entry::{Entry, Vote};
-pub use ids::{ConfirmId, Index, MemberId, Millis, Position, ProposalId, Term};
-pub use member::{LOG_BYTES_MAX, Member, SILENCE, TICK};
-pub use start::{Config, ConfigError, Restored};
+pub use ids::{ConfirmId, Millis, ProposalId};
+pub use lease::{LEASE, SILENCE, TICK};
+pub use member::{Member, MemberStanding, Standing};
+pub use message::{Malformed, PeerMessage};
+pub use start::{Config, ConfigError, KEEP_BYTES, LOG_BYTES_MAX, Limits, Restored};

@@ -1,9 +1,17 @@
 //! What a member begins with, and what cannot be one.
 
+use emberfs_wire::group::{Index, MemberId, Position};
 use thiserror::Error;
 
 use crate::entry::{Entry, Vote};
-use crate::ids::{Index, MemberId, Position};
+
+/// Most that the entries behind the cut may count for. They are kept in memory, and are read and applied
+/// again when the member starts.
+pub const LOG_BYTES_MAX: usize = 256 << 20;
+
+/// About as much of the newest entries stays for other members when the log is cut: one that starts again has
+/// missed less.
+pub const KEEP_BYTES: usize = 16 << 20;
 
 /// Who a member is.
 #[derive(Clone, Debug)]
@@ -12,10 +20,32 @@ pub struct Config {
     pub member: MemberId,
     /// All that vote, this one among them.
     pub voters: Vec<MemberId>,
-    /// Of the chance in elections.
+    /// Of all chance; differs with each start.
     pub seed: u64,
-    /// The member said on disk that it stopped cleanly, and has not run since.
-    pub stopped_cleanly: bool,
+    /// The member never ran before: it has promised nothing to anybody.
+    pub is_new: bool,
+    /// The log is known to have held this much, and ends before: until the member has it again, it neither votes
+    /// nor campaigns, as the group may count on what it had. Usually none. Whoever guards the log goes on guarding
+    /// this much until the log ends there again: the member may be stopped before.
+    pub must_reach: Index,
+    /// Of the log.
+    pub limits: Limits,
+}
+
+/// How long the log may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most that the entries behind the cut may count for: a leader refuses proposals from here on, and from half
+    /// of it on nothing but [`Limits::keep_bytes`] is kept for others.
+    pub log_bytes_max: usize,
+    /// About as much of the newest entries stays for other members.
+    pub keep_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { log_bytes_max: LOG_BYTES_MAX, keep_bytes: KEEP_BYTES }
+    }
 }
 
 /// What a member finds on stable storage when it starts.
@@ -54,11 +84,19 @@ pub enum ConfigError {
         /// Where it ends.
         last: Index,
     },
+    /// What the log of a member that is alone has lost, nobody else has.
+    #[error("the log ends at {last}, has held entry {must_reach}, and no other member has that")]
+    Short {
+        /// Where it ends.
+        last: Index,
+        /// What it has held.
+        must_reach: Index,
+    },
 }
 
 /// Whether a member can be made of these.
 pub(crate) fn check(config: &Config, restored: &Restored) -> Result<(), ConfigError> {
-    let Config { member, voters, .. } = config;
+    let Config { member, voters, must_reach, .. } = config;
     let mut sorted = voters.clone();
     sorted.sort_unstable();
     sorted.dedup();
@@ -70,6 +108,9 @@ pub(crate) fn check(config: &Config, restored: &Restored) -> Result<(), ConfigEr
     let last = restored.entries.last().map_or(cut, |entry| entry.position.index);
     if applied < cut || applied > last {
         return Err(ConfigError::Apart { applied, cut, last });
+    }
+    if voters.len() == 1 && *must_reach > last {
+        return Err(ConfigError::Short { last, must_reach: *must_reach });
     }
     Ok(())
 }

@@ -8,13 +8,15 @@
 //!
 //! The log is bounded ([`crate::LOG_BYTES_MAX`]), so it is kept whole and no read of it touches a disk.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
+use emberfs_wire::group::{Index, MemberId, Position, SnapshotName, Term};
 use raft::eraftpb::{self, ConfState, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use crate::entry::{Entry, Vote};
-use crate::ids::{Index, MemberId, Position, Term};
+use crate::message::snapshot_of;
 
 /// The entries behind the cut.
 #[derive(Debug)]
@@ -26,12 +28,17 @@ pub(crate) struct Tail {
     cut: Position,
     entries: VecDeque<Entry>,
     cost: usize,
+    /// The snapshot that stands ready.
+    snapshot: Option<SnapshotName>,
+    /// Somebody looked for a snapshot, and none does.
+    wish: Cell<bool>,
 }
 
 impl Tail {
     pub(crate) fn new(vote: Vote, voters: &[MemberId], committed: Index, cut: Position) -> Self {
         let voters = voters.to_vec();
-        Self { vote, voters, committed, cut, entries: VecDeque::new(), cost: 0 }
+        let (entries, wish) = (VecDeque::new(), Cell::new(false));
+        Self { vote, voters, committed, cut, entries, cost: 0, snapshot: None, wish }
     }
 
     /// The last place that holds an entry; the cut if none is left.
@@ -71,6 +78,38 @@ impl Tail {
             self.cost -= gone.cost();
             self.cut = gone.position;
         }
+    }
+
+    /// Forgets everything: a snapshot up to here takes the place of the state.
+    pub(crate) fn restore(&mut self, position: Position) {
+        assert!(position.index > self.cut.index, "what is committed is never overwritten");
+        self.entries.clear();
+        self.cost = 0;
+        self.cut = position;
+    }
+
+    /// The last place that may be forgotten so that entries of this cost stay, if there are as many.
+    pub(crate) fn all_but(&self, keep: usize) -> Index {
+        let mut left = self.cost;
+        let mut upto = self.cut.index;
+        for entry in &self.entries {
+            left -= entry.cost();
+            if left < keep {
+                break;
+            }
+            upto = entry.position.index;
+        }
+        upto
+    }
+
+    /// A snapshot stands ready, or none does any more.
+    pub(crate) fn offer(&mut self, snapshot: Option<SnapshotName>) {
+        self.snapshot = snapshot;
+    }
+
+    /// Whether somebody looked for a snapshot, since this was last asked, and found none.
+    pub(crate) fn take_wish(&self) -> bool {
+        self.wish.take()
     }
 
     fn at(&self, index: Index) -> Option<&Entry> {
@@ -135,7 +174,12 @@ impl Storage for Tail {
         Ok(self.last().index.get())
     }
 
+    /// One that ends before the log begins is of no use.
     fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        if let Some(name) = self.snapshot.filter(|name| name.position.index >= self.cut.index) {
+            return Ok(snapshot_of(name, &self.voters));
+        }
+        self.wish.set(true);
         Err(StorageError::SnapshotTemporarilyUnavailable.into())
     }
 }

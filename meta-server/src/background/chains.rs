@@ -32,6 +32,7 @@ pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
             let before = std::mem::take(&mut chains);
             (known, chains) = leader.group.read(read).await?;
             tell(&before, &chains);
+            leader.routing_is(known);
         }
         look(&leader, &chains).await?;
         sleep(PAUSE).await;

@@ -100,6 +100,13 @@ impl Clients {
         peer.closed().is_none().then(|| peer.clone())
     }
 
+    /// The connections that stand, of all sessions.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let state = self.lock();
+        let standing = state.seen.values().filter(|seen| seen.peer.closed().is_none());
+        standing.map(|seen| seen.peer.clone()).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code under the lock panics half-way through an update.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

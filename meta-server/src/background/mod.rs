@@ -5,6 +5,7 @@
 //!                    ├─ expiry     sessions that were silent for too long
 //!                    ├─ files      truncations and lengths: a job a file
 //!                    ├─ garbage    chunks of removed files
+//!                    ├─ telling    sessions hear of new routing
 //!                    └─ clients, servers    what was heard of them; gone with the leader
 //! ```
 //!
@@ -18,15 +19,17 @@ mod files;
 mod garbage;
 mod jobs;
 mod servers;
+mod telling;
 
 use std::sync::Arc;
 
 use emberfs_chain_replication::membership::LeaseTerm;
-use emberfs_layout::{ClientId, ClusterId, InodeId, Sequence};
+use emberfs_layout::{ClientId, ClusterId, InodeId, RoutingVersion, Sequence};
 use emberfs_meta_server_state::{Body, Outcome, cluster_id, sessions};
 use emberfs_wire::cluster::WantedMark;
 use emberfs_wire::handshake::Identity;
 use emberfs_wire::meta::OpenSession;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -57,11 +60,14 @@ pub(crate) struct Leader {
     /// When servers have confirmed the sessions that ended up to here, nothing of earlier leaders can come.
     earlier: Sequence,
     settling: Jobs<InodeId>,
+    /// The routing's version, as last looked at.
+    routing: watch::Sender<RoutingVersion>,
 }
 
 impl Leader {
     /// Takes over: founds the cluster if there is none yet, ends the sessions of earlier leaders, opens
-    /// one. `began` is when this member was known to lead, `term` how long servers are waited for.
+    /// one. `group` is a handle in the term of this leader, `began` is when this member was known to lead, `term` how
+    /// long servers are waited for.
     ///
     /// # Errors
     /// [`GroupError`] if it leads no more, or cannot go on.
@@ -84,6 +90,7 @@ impl Leader {
             own,
             earlier,
             settling: Jobs::new(),
+            routing: watch::Sender::new(RoutingVersion::NONE),
         }))
     }
 
@@ -94,6 +101,7 @@ impl Leader {
         tasks.spawn(expiry::run(self.clone()));
         tasks.spawn(garbage::run(self.clone()));
         tasks.spawn(files::run(self.clone()));
+        tasks.spawn(telling::run(self.clone()));
         // A part that panicked has been logged; then too the next leader begins with all of it.
         if let Some(Ok(Err(lost))) = tasks.join_next().await {
             tracing::info!(%lost, "a leader's work ended");
@@ -124,6 +132,7 @@ impl Leader {
 
     /// Ends what goes on for this leader.
     pub(crate) fn end(&self) {
+        self.servers.end();
         self.settling.end();
     }
 
@@ -138,7 +147,8 @@ impl Leader {
     }
 }
 
-/// Makes the root directory of a new cluster; it belongs to the user who runs its first leader.
+/// Makes the root directory of a new cluster; it belongs to the user who runs its first leader. Whoever leads next finds
+/// it: a leader has applied all that earlier ones committed, and what they did not commit is gone.
 async fn found(group: &Group, identity: &Identity) -> Result<(), GroupError> {
     let cluster = identity.cluster.expect("a member knows its cluster");
     if let Some(founded) = group.read(|view| cluster_id(view)).await? {

@@ -5,6 +5,7 @@
 //! [`Heard`] has the rules; here are its clock and its lock. Whether members are there and who is held back are
 //! decided under one lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct Servers {
     began: Instant,
     lease_ms: u32,
     heard: Mutex<Heard>,
+    /// Nothing is granted any more: another leader counts from its own beginning.
+    ended: AtomicBool,
     /// Told when a heartbeat says something else than the one before.
     news: watch::Sender<()>,
 }
@@ -49,6 +52,7 @@ impl Servers {
             began,
             lease_ms: term.ms(),
             heard: Mutex::new(Heard::new(Millis(0), term)),
+            ended: AtomicBool::new(false),
             news: watch::Sender::new(()),
         }
     }
@@ -62,11 +66,21 @@ impl Servers {
     /// none), or `None` if its routing is to be read again. `informed`: as [`Heard::answer`] has it.
     pub(crate) fn answer(&self, said: &Heartbeat, informed: bool, edition: Edition) -> Option<u32> {
         let mut heard = self.lock();
+        if self.ended.load(Ordering::SeqCst) {
+            return Some(0);
+        }
         let answered = heard.answer(said, informed, edition, self.now())?;
         if answered.news {
             self.news.send_replace(());
         }
         Some(answered.lease_ms)
+    }
+
+    /// Grants nothing any more.
+    pub(crate) fn end(&self) {
+        // Under the lock: whoever is answered before is answered before the next leader begins.
+        let _heard = self.lock();
+        self.ended.store(true, Ordering::SeqCst);
     }
 
     /// What a chain is to become, if anything. Servers whose members it takes out of service get no lease
@@ -112,6 +126,21 @@ impl Servers {
         }
     }
 
+    /// Waits until each of these was heard of; no longer after the beginning than one that lives keeps silent.
+    pub(crate) async fn first_heard(&self, mut nodes: Vec<NodeId>) {
+        let mut listening = self.listen();
+        loop {
+            {
+                let (heard, now) = (self.lock(), self.now());
+                nodes.retain(|node| heard.leases().answered_ms_ago(*node, now).is_none());
+                if nodes.is_empty() || now.0 >= u64::from(self.lease_ms / 2) {
+                    return;
+                }
+            }
+            listening.news().await;
+        }
+    }
+
     /// Whoever acts on what servers say begins to listen before it looks.
     pub(crate) fn listen(&self) -> Listening {
         Listening(self.news.subscribe())
@@ -132,12 +161,8 @@ mod tests {
     use super::*;
     use emberfs_layout::{BootNumber, RoutingVersion};
 
-    #[tokio::test]
-    async fn news_that_come_while_nobody_waits_are_heard_at_the_next_wait() {
-        let term = LeaseTerm::new(3_000).expect("long enough");
-        let servers = Servers::new(Instant::now(), term);
-        let mut listening = servers.listen();
-        let first = Heartbeat {
+    fn heartbeat() -> Heartbeat {
+        Heartbeat {
             node: NodeId(1),
             boot: BootNumber(1),
             targets: Vec::new(),
@@ -145,7 +170,30 @@ mod tests {
             routing: RoutingVersion(1),
             ended: Sequence::NONE,
             marks_wanted: Vec::new(),
-        };
+        }
+    }
+
+    /// Its lease is far longer than any test.
+    #[tokio::test]
+    async fn a_leader_that_has_begun_waits_for_those_that_it_knows() {
+        let servers = Servers::new(Instant::now(), LeaseTerm::new(1 << 30).expect("long enough"));
+        servers.first_heard(Vec::new()).await;
+        let mut waits = Box::pin(servers.first_heard(vec![NodeId(1)]));
+        tokio::select! {
+            biased;
+            () = &mut waits => panic!("it was not heard"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(servers.answer(&heartbeat(), true, servers.edition()).is_some());
+        waits.await;
+    }
+
+    #[tokio::test]
+    async fn news_that_come_while_nobody_waits_are_heard_at_the_next_wait() {
+        let term = LeaseTerm::new(3_000).expect("long enough");
+        let servers = Servers::new(Instant::now(), term);
+        let mut listening = servers.listen();
+        let first = heartbeat();
         let answered = servers.answer(&first, true, servers.edition());
         assert!(answered.is_some());
         tokio::select! {

@@ -1,10 +1,11 @@
 //! Why the group does not answer, and what that is to whoever asked over a connection.
 
+use emberfs_layout::NodeId;
 use emberfs_meta_server_consensus::MemberId;
 use emberfs_wire::WireError;
 use thiserror::Error;
 
-/// How soon a request is to be sent again that met no leader, in milliseconds: a part of an election.
+/// How soon a request is to be sent again whose fate is not known, in milliseconds: a part of an election.
 const RETRY_MS: u32 = 100;
 
 /// Why the group does not answer.
@@ -43,11 +44,17 @@ impl GroupError {
     pub(crate) const NOT_LEADING: Self = Self::NotLeader { leader: None };
 }
 
-/// Where this member leads no more, or the group cannot say what became of a change: the same request sent again
-/// finds the leader, and is carried out once.
+/// A member's number among the nodes of the cluster.
+pub(crate) fn node(member: MemberId) -> Option<NodeId> {
+    u32::try_from(member.get()).ok().map(NodeId)
+}
+
+/// Where the group cannot say what became of a change the same request sent again finds the leader, and is
+/// carried out once.
 impl From<GroupError> for WireError {
     fn from(error: GroupError) -> Self {
         match error {
+            GroupError::NotLeader { leader } => Self::NotLeader { leader: leader.and_then(node) },
             GroupError::TooLarge { .. } => Self::bug(error.to_string()),
             other => Self::Retry { after_ms: RETRY_MS, text: other.to_string() },
         }

@@ -3,24 +3,30 @@
 //! [`Group`] is the handle. Behind it four threads carry a [`Machine`] through the group's log: the
 //! driver proposes, one writes and syncs the log, one applies, one makes the state durable so that the
 //! log can be cut (`threads.rs` has the drawing). Orders that come while a sync is under way share the
-//! next entry and the next sync.
+//! next entry and the next sync. What the members say to each other goes by `post` and `links`, the state
+//! for one that lags too far by `snapshots` and `receive`.
 //!
-//! * An outcome is handed out only after its command is on stable storage and applied.
-//! * Whatever was handed out is seen by every later [`Group::read`], and by every start on the same
-//!   directory.
-//! * Commands carry the leader's time, which never goes back, also over restarts: a leader begins at the
-//!   latest time that its state has seen.
+//! * An outcome is handed out only after its command is on stable storage of a majority and applied.
+//! * Whatever was handed out is seen by every later [`Group::read`], on whichever member leads then, by every later
+//!   [`Group::read_here`] on any, and by every start.
+//! * Commands carry the leader's time, which never goes back, also over restarts and changes of the leader: a
+//!   leader begins at the latest time that its state has seen.
+//! * What is to be done as the leader of one term is refused in any other: [`Group::in_term`].
 //! * When anything fails, all ends: what is on the disk is then unknown, and the process must stop.
-//!
-//! Today's group has one member. Of several, messages and snapshots are to come; `consensus` is written
-//! for them.
 
 mod answer;
 mod driver;
-mod error;
+pub(crate) mod error;
+mod lease;
+pub(crate) mod links;
 mod machine;
 mod metadata;
 mod parts;
+mod post;
+mod reading;
+pub(crate) mod receive;
+mod room;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -28,21 +34,27 @@ mod threads;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use emberfs_meta_server_consensus::{Config, ConfigError, Index, Leadership, Member, Millis, Term};
-use emberfs_meta_server_state::StoreError;
+use emberfs_meta_server_consensus::{
+    Config, ConfigError, Index, Leadership, Limits, Member, MemberId, PeerMessage, Standing, Term,
+};
+use emberfs_wire::group::{SnapshotId, SnapshotName};
 use emberfs_wire::meta::Time;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::timeout;
 
-use crate::store::{StateStore, StateView, Stores};
+use crate::store::{Checkpoint, Inbox, StateStore, Stores};
 use answer::Answer;
-use driver::{Event, Order};
+use driver::{Event, Order, Public};
 pub use error::GroupError;
-use error::failed;
+use lease::Lease;
 pub use machine::{Machine, Stamp};
 pub use metadata::Metadata;
 use parts::{Parts, spawn};
+pub(crate) use post::Post;
+use receive::{Delivery, Place};
+use room::Room;
 
 /// Orders and questions that are under way at a time; whoever comes next waits.
 pub const IN_FLIGHT_MAX: usize = 4096;
@@ -50,35 +62,60 @@ pub const IN_FLIGHT_MAX: usize = 4096;
 /// Largest command: what fits one message, and what the leader adds.
 pub const COMMAND_BYTES_MAX: usize = 5 << 20;
 
+/// What other members have said and the driver has not taken in yet, by size: what a stall of the driver lets
+/// come in. Whoever comes next waits.
+const HEARD_BYTES_MAX: usize = 32 << 20;
+
+/// The state is made durable and the log cut when so much was committed since: a restart reads and applies
+/// about as much again, which takes a second or two.
+const FLUSH_BYTES: usize = 32 << 20;
+
+/// How long a leader that is to stop waits for another to lead: some round trips, unless the others are gone.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
+
 /// What a group may be told.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupOptions {
     /// The time of day; may go back, what commands carry does not.
     pub clock: fn() -> Time,
+    /// After how many bytes of commands the state is made durable.
+    pub flush_bytes: usize,
+    /// How long the log may become, and what of it stays for other members.
+    pub limits: Limits,
 }
 
 impl Default for GroupOptions {
     fn default() -> Self {
-        Self { clock: wall_clock }
+        Self { clock: wall_clock, flush_bytes: FLUSH_BYTES, limits: Limits::default() }
     }
 }
 
 /// The handle; cheap to clone. When the last is dropped, the group stops, and the drop waits for it.
 pub struct Group<M: Machine = Metadata> {
     inner: Arc<Inner<M>>,
+    /// What this handle is used for is done in this term, or not at all.
+    term: Option<Term>,
 }
 
 impl<M: Machine> Clone for Group<M> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), term: self.term }
     }
 }
 
 struct Inner<M: Machine> {
     events: Sender<Event<M>>,
     state: Arc<StateStore>,
+    members: u8,
     room: Arc<Semaphore>,
+    heard: Room,
+    inbox: Inbox,
+    /// One state comes in at a time.
+    receiving: Arc<Semaphore>,
     leadership: watch::Receiver<Leadership>,
+    lease: Arc<Lease>,
+    applied: watch::Receiver<Index>,
+    snapshot: watch::Receiver<Option<Arc<Checkpoint>>>,
     end: watch::Receiver<End>,
     /// Taken by `drop` alone.
     driver: Option<JoinHandle<()>>,
@@ -100,30 +137,61 @@ impl<M: Machine> Drop for Inner<M> {
 }
 
 impl<M: Machine> Group<M> {
-    /// Starts the threads of a group of one member on its open stores. It leads a moment later:
-    /// [`Self::leadership`].
+    /// Starts the threads of this member on its open stores. One that is alone leads a moment later
+    /// ([`Self::leadership`]); one of several speaks with the others by way of `post`.
     ///
     /// # Errors
     /// The stores do not fit each other.
-    pub fn start(stores: Stores, machine: M, options: GroupOptions) -> Result<Self, ConfigError> {
-        let Stores { log, state, restored, member, stopped_cleanly } = stores;
-        let voters = vec![member];
-        let config = Config { member, voters, seed: rand::random(), stopped_cleanly };
-        let member = Member::new(&config, restored, Millis(0))?;
-        let (events, inbox) = mpsc::channel();
+    pub(crate) fn start(
+        stores: Stores,
+        machine: M,
+        options: GroupOptions,
+        post: Post,
+    ) -> Result<Self, ConfigError> {
+        let Stores { log, state, inbox, restored, member, members, is_new, must_reach } = stores;
+        let voters = (1..=u64::from(members)).map(MemberId).collect();
+        let (seed, limits) = (rand::random(), options.limits);
+        let config = Config { member, voters, seed, is_new, must_reach, limits };
+        let (lease, applied_now) = (Arc::new(Lease::new()), restored.applied);
+        let member = Member::new(&config, restored, lease.now())?;
+        let (events, queue) = mpsc::channel();
         let (leadership, watched) = watch::channel(Leadership::Nobody);
+        let (applied, how_far) = watch::channel(applied_now);
+        let (snapshot, kept) = watch::channel(None);
         let (end, ended) = watch::channel(None);
         let state = Arc::new(state);
-        let machine = Arc::new(machine);
-        let parts = Parts { machine, state: Arc::clone(&state), events: events.clone() };
+        let public = Public { leadership, lease: Arc::clone(&lease), snapshot };
+        let parts = Parts {
+            machine: Arc::new(machine),
+            state: Arc::clone(&state),
+            events: events.clone(),
+            public,
+            applied,
+            post,
+        };
+        let stored = Arc::clone(&state);
         let driver = spawn("meta-driver", move || {
-            let ended = parts.run(log, member, options, &inbox, leadership);
+            let ended = parts.run(log, member, options, &queue);
+            // Handles may live on, and the directory is free for another start.
+            stored.close();
             end.send_replace(Some(ended));
         });
-        let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        let driver = Some(driver);
-        let inner = Inner { events, state, room, leadership: watched, end: ended, driver };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            events,
+            state,
+            members,
+            room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            heard: Room::new(HEARD_BYTES_MAX),
+            inbox,
+            receiving: Arc::new(Semaphore::new(1)),
+            leadership: watched,
+            lease,
+            applied: how_far,
+            snapshot: kept,
+            end: ended,
+            driver: Some(driver),
+        };
+        Ok(Self { inner: Arc::new(inner), term: None })
     }
 
     /// Has the group carry out a request. When it returns, the outcome is durable and applied. A call
@@ -133,39 +201,9 @@ impl<M: Machine> Group<M> {
     /// [`GroupError`].
     pub async fn propose(&self, request: M::Request) -> Result<M::Outcome, GroupError> {
         let (answer, outcome) = Answer::new(self.room().await);
-        self.send(Event::Order(Order { request, answer })).await?;
+        let term = self.term;
+        self.send(Event::Order(Order { request, term, answer })).await?;
         self.answered(outcome).await
-    }
-
-    /// Asks the state: the answer holds all outcomes that anybody had when this was called. `ask` runs
-    /// in the caller's task, so it should read little.
-    ///
-    /// # Errors
-    /// [`GroupError`]; also when the state cannot be read.
-    pub async fn read<R>(
-        &self,
-        ask: impl FnOnce(&StateView<'_>) -> Result<R, StoreError>,
-    ) -> Result<R, GroupError> {
-        // Being alone, a member that leads is the only one that can, as long as it runs: it needs to
-        // ask nobody, and what it has applied is all that it ever answered.
-        let leadership = *self.inner.leadership.borrow();
-        if !matches!(leadership, Leadership::Leader { .. }) {
-            let ended = self.inner.end.borrow().is_some();
-            let leader = leadership.other();
-            return Err(if ended { self.why().await } else { GroupError::NotLeader { leader } });
-        }
-        ask(&self.inner.state.view()).map_err(|error| failed(&error))
-    }
-
-    /// This member led at some time after the call: whoever grants a lease takes the time before it.
-    /// Says what was committed.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub async fn confirm(&self) -> Result<Index, GroupError> {
-        let (answer, confirmed) = Answer::new(self.room().await);
-        self.send(Event::Confirm(answer)).await?;
-        self.answered(confirmed).await
     }
 
     /// Who leads, as it changes. Closed when the group has ended.
@@ -201,8 +239,21 @@ impl<M: Machine> Group<M> {
         end.unwrap_or_else(|| Err(panicked()))
     }
 
-    /// Stops: answers what is under way, makes the state durable and says on disk that it did. Further
-    /// orders are refused.
+    /// Has another member lead, if this one does, and waits until one does, for a moment: before a stop that is
+    /// planned, so that it costs no election.
+    pub async fn hand_over(&self) {
+        let mut leadership = self.leadership();
+        let leads = matches!(*leadership.borrow_and_update(), Leadership::Leader { .. });
+        if self.inner.members == 1 || !leads || self.inner.events.send(Event::HandOver).is_err() {
+            return;
+        }
+        let another = leadership.wait_for(|now| now.other().is_some());
+        if timeout(HAND_OVER_WAIT, another).await.is_err() {
+            tracing::warn!("no other member takes the lead: the group has to elect one");
+        }
+    }
+
+    /// Stops: answers what is under way and makes the state durable. Further orders are refused.
     ///
     /// # Errors
     /// What failed, now or before.
@@ -210,6 +261,53 @@ impl<M: Machine> Group<M> {
         // Refused when it has ended: then `ended` says how.
         let _ = self.inner.events.send(Event::Stop);
         self.ended().await
+    }
+
+    /// How this member stands, and how it sees the others.
+    ///
+    /// # Errors
+    /// The group has ended.
+    pub async fn standing(&self) -> Result<Standing, GroupError> {
+        let (asker, answer) = oneshot::channel();
+        self.send(Event::Stand(asker)).await?;
+        match answer.await {
+            Ok(standing) => Ok(standing),
+            Err(_) => Err(self.why().await),
+        }
+    }
+
+    /// Another member says something, with so much data in it, and with the state that it names, if it names one.
+    /// Waits for room.
+    pub(crate) async fn hear(&self, message: PeerMessage, data: usize, state: Option<Delivery>) {
+        let taken = self.inner.heard.take(data).await;
+        // A message to a group that has ended is lost, as any may be.
+        let _ = self.inner.events.send(Event::Heard(message, state, taken));
+    }
+
+    /// What was said to `to` did not arrive.
+    pub(crate) fn unreachable(&self, to: MemberId) {
+        let _ = self.inner.events.send(Event::Unreachable(to));
+    }
+
+    /// A state has arrived at `to`, or will not.
+    pub(crate) fn snapshot_sent(&self, to: MemberId, arrived: bool) {
+        let _ = self.inner.events.send(Event::SnapshotSent(to, arrived));
+    }
+
+    /// The snapshot of this number, if it is kept.
+    pub(crate) fn snapshot(&self, id: SnapshotId) -> Option<Arc<Checkpoint>> {
+        let kept = self.inner.snapshot.borrow().clone();
+        kept.filter(|kept| matches!(kept.name(), SnapshotName { id: found, .. } if found == id))
+    }
+
+    /// Where states of other members come in.
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inner.inbox
+    }
+
+    /// The place for a state of another member, if none is on its way.
+    pub(crate) fn receiving(&self) -> Option<Place> {
+        Arc::clone(&self.inner.receiving).try_acquire_owned().ok()
     }
 
     async fn room(&self) -> OwnedSemaphorePermit {

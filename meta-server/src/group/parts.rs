@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use emberfs_meta_server_consensus::{Leadership, Member};
+use emberfs_meta_server_consensus::{Index, Member};
 use tokio::sync::watch;
 
-use super::driver::{Driver, Event, Outlets};
+use super::GroupOptions;
+use super::driver::{Driver, Event, Outlets, Public};
 use super::error::{GroupError, failed};
 use super::machine::Machine;
-use super::{GroupOptions, threads};
+use super::post::Post;
+use super::threads::{self, ApplyPorts, LogPorts};
 use crate::store::{LogStore, StateStore};
 
 /// What the threads are made of.
@@ -18,6 +20,12 @@ pub(super) struct Parts<M: Machine> {
     pub(super) machine: Arc<M>,
     pub(super) state: Arc<StateStore>,
     pub(super) events: Sender<Event<M>>,
+    /// What the handle sees of the driver.
+    pub(super) public: Public,
+    /// What the handle sees of the apply thread.
+    pub(super) applied: watch::Sender<Index>,
+    /// The ways to the other members.
+    pub(super) post: Post,
 }
 
 impl<M: Machine> Parts<M> {
@@ -28,32 +36,31 @@ impl<M: Machine> Parts<M> {
         member: Member,
         options: GroupOptions,
         inbox: &Receiver<Event<M>>,
-        leadership: watch::Sender<Leadership>,
     ) -> Result<(), GroupError> {
         let (log_jobs, log_inbox) = mpsc::channel();
         let (apply_jobs, apply_inbox) = mpsc::channel();
-        let (flush_wishes, flush_inbox) = mpsc::channel();
-        let events = self.events.clone();
-        let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &events));
+        let (flush_jobs, flush_inbox) = mpsc::channel();
+        let ports = LogPorts { events: self.events.clone(), apply: apply_jobs.clone() };
+        let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &ports));
         let (machine, state) = (Arc::clone(&self.machine), Arc::clone(&self.state));
-        let events = self.events.clone();
+        let ports = ApplyPorts { events: self.events.clone(), applied: self.applied.clone() };
         let applier = self.thread("meta-apply", move || {
-            threads::apply_all(&*machine, &state, &apply_inbox, &events)
+            threads::apply_all(&*machine, &state, &apply_inbox, &ports)
         });
         let (state, events) = (Arc::clone(&self.state), self.events.clone());
         let flusher =
             self.thread("meta-flush", move || threads::flush_state(&state, &flush_inbox, &events));
-        let outlets = Outlets { log: log_jobs, apply: apply_jobs, flush: flush_wishes, leadership };
-        let driver = Driver::new(Arc::clone(&self.machine), member, outlets, options.clock);
-        let ran = driver.run(inbox);
+        let Self { machine, state, public, post, .. } = self;
+        let outlets = Outlets { log: log_jobs, apply: apply_jobs, flush: flush_jobs, post, public };
+        let ran = Driver::new(machine, member, outlets, options).run(inbox);
         // The driver has let go of their queues: they finish what is in them.
         let (log, applied, flushed) = (join(writer), join(applier), join(flusher));
         ran?;
         let late = inbox.try_iter().find_map(Event::failure);
         late.map_or(Ok(()), Err)?;
-        if let (Some(log), Some(()), Some(())) = (log, applied, flushed) {
-            self.state.flush().map_err(|error| failed(&error))?;
-            log.stop_cleanly().map_err(|error| failed(&error))?;
+        if let (Some(mut log), Some(()), Some(())) = (log, applied, flushed) {
+            state.flush().map_err(|error| failed(&error))?;
+            log.refresh_guard().map_err(|error| failed(&error))?;
         }
         Ok(())
     }

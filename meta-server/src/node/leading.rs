@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emberfs_chain_replication::membership::LeaseTerm;
-use emberfs_meta_server_consensus::Leadership;
+use emberfs_meta_server_consensus::{Leadership, Term};
 use emberfs_wire::handshake::Identity;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -16,34 +16,33 @@ use crate::group::Group;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Ends what goes on for a leader when its term, or the waiting task, ends.
-struct Term {
+struct Led {
     leader: Arc<Leader>,
     tell: watch::Sender<Option<Arc<Leader>>>,
 }
 
-impl Drop for Term {
+impl Drop for Led {
     fn drop(&mut self) {
         self.tell.send_replace(None);
         self.leader.end();
     }
 }
 
-/// Follows the group until it has ended; tells the service of each leader.
+/// Follows the group until it has ended; tells the service of each leader. What one leader does belongs to its
+/// term: where leadership is lost and regained before anybody looked, all begins anew.
 pub(super) async fn lead(
     group: Group,
     identity: Identity,
-    term: LeaseTerm,
+    lease: LeaseTerm,
     tell: watch::Sender<Option<Arc<Leader>>>,
 ) {
     let mut leadership = group.leadership();
     loop {
-        let leads = matches!(*leadership.borrow_and_update(), Leadership::Leader { .. });
+        let now = *leadership.borrow_and_update();
         let work = async {
-            if !leads {
-                std::future::pending::<()>().await;
-            }
+            let Leadership::Leader { term } = now else { return std::future::pending().await };
             loop {
-                one_term(group.clone(), identity, term, tell.clone()).await;
+                one_term(&group, term, identity, lease, tell.clone()).await;
                 sleep(PAUSE).await;
             }
         };
@@ -54,19 +53,20 @@ pub(super) async fn lead(
     }
 }
 
-/// Leads until dropped, or until a part of the work cannot go on.
+/// Leads in `term` until dropped, or until a part of the work cannot go on.
 async fn one_term(
-    group: Group,
+    group: &Group,
+    term: Term,
     identity: Identity,
-    term: LeaseTerm,
+    lease: LeaseTerm,
     tell: watch::Sender<Option<Arc<Leader>>>,
 ) {
     let began = Instant::now();
-    match Leader::begin(group, identity, term, began).await {
+    match Leader::begin(group.in_term(term), identity, lease, began).await {
         Ok(leader) => {
-            tracing::info!("leading");
+            tracing::info!(term = term.get(), "leading");
             tell.send_replace(Some(leader.clone()));
-            let _ends = Term { leader: leader.clone(), tell };
+            let _ends = Led { leader: leader.clone(), tell };
             leader.work().await;
         }
         Err(error) => tracing::warn!(%error, "cannot lead"),

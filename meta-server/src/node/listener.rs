@@ -21,27 +21,37 @@ const CONNECTIONS_MAX: usize = 16_384;
 /// until some are closed.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Memory for payloads: no request to a metadata member has one, and one that had would be cut off.
-const PAYLOADS: ByteLen = ByteLen::ZERO;
+/// Memory for payloads of clients and servers: no request of theirs has one, and one that had would be cut off.
+const NO_PAYLOADS: ByteLen = ByteLen::ZERO;
+/// Memory for payloads of the other members together: some requests with entries of each. When it is used up,
+/// they wait.
+const MEMBERS_PAYLOADS: ByteLen = ByteLen(128 << 20);
 
 /// What every connection is served with.
 #[derive(Clone)]
 pub(crate) struct Reception {
     /// Who this member is.
-    pub(crate) identity: Identity,
+    identity: Identity,
     /// What answers requests.
-    pub(crate) service: Service,
+    service: Service,
+    /// Where payloads of other members land.
+    members: Pool,
 }
 
-/// Takes connections until dropped; then all of them are closed.
-pub(crate) async fn listen(listeners: Vec<TcpListener>, reception: Reception) {
+impl Reception {
+    /// For the connections of one member.
+    pub(crate) fn new(identity: Identity, service: Service) -> Self {
+        Self { identity, service, members: Pool::new(MEMBERS_PAYLOADS) }
+    }
+}
+
+/// Takes connections, in tasks of `tasks`, as long as these run; then all of them are closed.
+pub(crate) fn listen(listeners: Vec<TcpListener>, reception: &Reception, tasks: &mut JoinSet<()>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let refusals = Arc::new(Refusals::default());
-    let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, reception.clone(), room.clone(), refusals.clone()));
+        tasks.spawn(accept(listener, reception.clone(), room.clone(), refusals.clone()));
     }
-    while loops.join_next().await.is_some() {}
 }
 
 async fn accept(
@@ -82,7 +92,7 @@ async fn serve(
     reception: Reception,
     refusals: &Refusals,
 ) -> Result<(), HandshakeError> {
-    let Reception { identity, service } = reception;
+    let Reception { identity, service, members } = reception;
     Tcp::tune(&stream).map_err(emberfs_transport::Closed::from)?;
     let pending = Pending::accept(stream, Limits::default()).await?;
     let (protocol, features) = match judge(pending.hello(), &identity) {
@@ -95,7 +105,9 @@ async fn serve(
     let shard = ShardIndex(0);
     let welcome = Welcome { protocol, features, identity, shard, shards: Vec::new() };
     let peer = pending.hello().identity;
-    let connection = pending.welcome(welcome, &Pool::new(PAYLOADS)).await?;
+    let service = service.for_peer(&peer);
+    let pool = if service.is_member() { members } else { Pool::new(NO_PAYLOADS) };
+    let connection = pending.welcome(welcome, &pool).await?;
     let why = connection.run(service).await;
     tracing::debug!(?peer, %why, "connection ended");
     Ok(())

@@ -4,11 +4,13 @@
 //! ```text
 //!   Server ─┬─ Held: the directory's identity and lock
 //!           ├─ Group: the replicated state
+//!           ├─ links: what the group has to say to the other members
 //!           ├─ listen: connections ── Service ──► Leader, if there is one here
 //!           └─ lead: watches the group; makes a Leader when this member leads, ends it when not
 //! ```
 
 mod leading;
+mod links;
 mod listener;
 
 use std::net::SocketAddr;
@@ -16,15 +18,15 @@ use std::net::SocketAddr;
 use emberfs_daemon::listen::{self, ListenError};
 use emberfs_daemon::{DirectoryKind, Held, IdentityError, formatting, identity, sync_point};
 use emberfs_layout::{BootNumber, ClusterId, NodeId};
-use emberfs_meta_server_consensus::{ConfigError, MemberId};
+use emberfs_meta_server_consensus::ConfigError;
 use emberfs_wire::handshake::{Identity, Role};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::group::{Group, GroupError, GroupOptions, Metadata};
-use crate::service::Service;
+use crate::group::{Group, GroupError, GroupOptions, Metadata, Post, links as ways};
+use crate::service::{Service, Surroundings};
 use crate::store::{self, OpenError, StoreOptions, Syncs};
 use listener::Reception;
 
@@ -51,7 +53,7 @@ pub enum ServerError {
         /// Whose it should be.
         expected: NodeId,
     },
-    /// Its stores do not open.
+    /// Its stores do not open, or are of another member or group.
     #[error(transparent)]
     Store(#[from] OpenError),
     /// Its stores do not fit each other.
@@ -102,6 +104,14 @@ impl Server {
     /// # Errors
     /// [`ServerError`]; nothing runs then.
     pub async fn start(config: &Config) -> Result<Self, ServerError> {
+        Self::start_with(config, GroupOptions::default()).await
+    }
+
+    /// The same, with other limits: for tests.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with(config: &Config, options: GroupOptions) -> Result<Self, ServerError> {
         let cluster = identity::read(&config.directory)?.cluster;
         let directory = Held::open(&config.directory, DirectoryKind::Meta, cluster)?;
         let node = directory.identity().node;
@@ -114,19 +124,33 @@ impl Server {
             Identity { cluster: Some(cluster), role: Role::Meta, node, boot, client: None };
         let beyond = config.listen_beyond_loopback_without_authentication;
         let listeners = listen::bind(&config.listen, beyond)?;
-        let addresses =
+        let addresses: Vec<_> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let stores = store::open(&StoreOptions {
             dir: config.directory.clone(),
-            member: MemberId(u64::from(config.node)),
+            member: config.member(),
+            members: config.member_count(),
             syncs: Syncs::without_named(sync_point::skipped().as_deref()),
         })?;
-        let group = Group::start(stores, Metadata, GroupOptions::default())?;
-        let (tell, leader) = watch::channel(None);
+        let others = config.others();
+        let (post, parcels) = Post::new(others.iter().map(|(member, _)| *member));
+        let group = Group::start(stores, Metadata, options, post)?;
         let mut tasks = JoinSet::new();
+        let links = links::dial(&others, identity, &mut tasks);
+        for (member, parcels) in parcels {
+            let link = links[&member].clone();
+            tasks.spawn(ways::carry(group.clone(), member, parcels, link));
+        }
+        let (tell, leader) = watch::channel(None);
         tasks.spawn(leading::lead(group.clone(), identity, config.lease_term(), tell));
-        let reception = Reception { identity, service: Service::new(leader) };
-        tasks.spawn(listener::listen(listeners, reception));
+        let members = match &config.members[..] {
+            [] => addresses.iter().take(1).map(ToString::to_string).collect(),
+            members => members.iter().map(ToString::to_string).collect(),
+        };
+        let surroundings = Surroundings { cluster, member: config.member(), members, links };
+        let service = Service::new(leader, group.clone(), surroundings);
+        let reception = Reception::new(identity, service);
+        listener::listen(listeners, &reception, &mut tasks);
         tracing::info!(%cluster, node = config.node, ?addresses, "metadata member started");
         Ok(Self { identity, addresses, group, tasks, _directory: directory })
     }
@@ -149,12 +173,14 @@ impl Server {
         let _how = self.group.ended().await;
     }
 
-    /// Takes no more requests, ends the leader's work, leaves the group in order. All that was answered
-    /// is durable before; this makes the next start a clean one.
+    /// Lets another member lead, takes no more requests, leaves the group in order. All that was answered
+    /// is durable before; this leaves nothing to apply again at the next start.
     ///
     /// # Errors
     /// [`ServerError::Failed`] if the group had failed, or its state cannot be flushed.
     pub async fn stop(mut self) -> Result<(), ServerError> {
+        // The others must be able to answer the one that takes over, and this one to vote.
+        self.group.hand_over().await;
         self.tasks.shutdown().await;
         self.group.stop().await?;
         tracing::info!("metadata member stopped");

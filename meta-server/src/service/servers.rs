@@ -13,7 +13,7 @@ use emberfs_wire::{FsError, WireError};
 
 use tokio::time::{Instant, sleep};
 
-use super::mismatch;
+use super::{Service, mismatch};
 use crate::background::Leader;
 
 /// How long a server that is not taken in waits for its answer: whatever starts it again and again, each
@@ -103,15 +103,17 @@ pub(super) async fn heartbeat(
 
 /// What changed in the routing.
 pub(super) async fn routing(
-    leader: &Leader,
+    service: &Service,
     asked: GetRouting,
 ) -> Result<GetRoutingReply, WireError> {
-    let delta = leader.group.read(|view| cluster::routing_since(view, asked.since)).await;
-    Ok(GetRoutingReply { cluster: leader.cluster(), delta: delta? })
+    let delta = service.look(|view| cluster::routing_since(view, asked.since)).await?;
+    Ok(GetRoutingReply { cluster: service.around.cluster, delta })
 }
 
-/// How servers stand.
+/// How servers stand. A leader that has only just begun has heard of none: it listens for a while first.
 pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError> {
+    let nodes = leader.group.read(|view| cluster::nodes(view)).await?;
+    leader.servers.first_heard(nodes.iter().map(|node| node.id).collect()).await;
     let (nodes, sessions) =
         leader.group.read(|view| Ok((cluster::nodes(view)?, sessions::count(view)?))).await?;
     Ok(GetStatusReply {

@@ -1,9 +1,11 @@
 //! Why a member's directory is not opened, or can no longer be used.
 //!
 //! A directory that has lost something which was on stable storage is refused: this member has
-//! acknowledged it, and would deny it now. The words say what can be done.
+//! acknowledged it, and would deny it now. The words say what can be done. A member of several whose log has
+//! lost its end or its vote is opened all the same: the others bring it up to date before it votes.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use emberfs_meta_server_consensus::{Index, MemberId, Term};
 use emberfs_meta_server_state::StoreError;
@@ -11,9 +13,9 @@ use thiserror::Error;
 
 /// What can be done about a directory that has lost something.
 const ADVICE: &str = "this member must not start on it, because it has acknowledged what is gone: \
-    restore the whole directory from a copy that was taken while the member was stopped, or find out \
-    what damaged the disk; of a group of several, remove the member and add it again with an empty \
-    directory";
+    find out what damaged the disk, and restore the whole directory from a copy that was taken after the \
+    member's last stop; in a group of several the others go on without it, and it must not be given an \
+    empty directory, which would forget its votes";
 
 /// Why a member's directory is not opened.
 #[derive(Debug, Error)]
@@ -24,7 +26,7 @@ pub enum OpenError {
         /// What.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// RocksDB refuses: another process has it open, the disk fails, or it is damaged.
     #[error("{}: {text}; if this says that it is damaged: {ADVICE}", .path.display())]
@@ -61,6 +63,17 @@ pub enum OpenError {
         found: MemberId,
         /// Who wants it.
         wanted: MemberId,
+    },
+    /// The directory of a member of another group, or of this one when it had another number of members.
+    #[error("{} belongs to a member of a group of {found}, and `members` in the configuration lists \
+        {wanted}: a group keeps the number of members that it began with", .path.display())]
+    OtherGroup {
+        /// The directory.
+        path: PathBuf,
+        /// How many members its group has.
+        found: u8,
+        /// How many the configuration says.
+        wanted: u8,
     },
     /// One of the three parts is not there, but another that came after it.
     #[error("{} is missing beside what belongs to it; {ADVICE}", .path.display())]
@@ -105,6 +118,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// The operating system refuses at `path`.
+    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { path: path.clone(), source }
+    }
+}
+
 /// A write failed: nothing is known about what stands on the disk, and the member must stop.
 #[derive(Debug, Error)]
 pub enum WriteError {
@@ -121,7 +142,7 @@ pub enum WriteError {
     Guard {
         /// Why.
         #[from]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 

@@ -3,7 +3,7 @@
 //! RocksDB's point-in-time recovery drops whatever follows a damaged record without a word. The guard
 //! names term, vote and the last entry that were on stable storage, so that a log which ends before them
 //! is found out. It is written *after* the log's sync, with each new vote and about every second, so it
-//! never names more than was there; only when entries are about to be overwritten it is lowered first.
+//! never names more than was there; only when the log is about to end sooner it is lowered first.
 //!
 //! Two slots, written in turn, so that a torn write leaves the other. Big-endian; slot 0 at byte 0, slot
 //! 1 at byte 4096, the rest zeros:
@@ -11,8 +11,8 @@
 //! ```text
 //!    0  magic "EMBGUARD"          24  term            u64
 //!    8  format            u16     32  vote            u64
-//!   10  1: stopped cleanly u16    40  last entry      u64
-//!   12  zeros                     48  member          u64
+//!   10  zeros                     40  last entry      u64
+//!                                 48  member          u64
 //!   16  sequence          u64     56  CRC-32C of bytes 0 to 55
 //! ```
 //!
@@ -43,8 +43,6 @@ pub(super) struct Known {
     pub(super) vote: Vote,
     /// The last entry known to be on stable storage.
     pub(super) last: Index,
-    /// The member stopped, wrote this, and has not run since.
-    pub(super) clean: bool,
 }
 
 /// The open file.
@@ -129,7 +127,6 @@ fn encode(sequence: u64, known: &Known) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(MAGIC);
     slot[8..10].copy_from_slice(&FORMAT.to_be_bytes());
-    slot[10..12].copy_from_slice(&u16::from(known.clean).to_be_bytes());
     let numbers = [
         sequence,
         known.vote.term.get(),
@@ -161,8 +158,7 @@ fn decode(slot: &[u8; SLOT_BYTES], path: &Path) -> Result<Option<(u64, Known)>, 
     };
     let vote = Vote { term: Term(number(1)), member: MemberId(number(2)) };
     let (last, member) = (Index(number(3)), MemberId(number(4)));
-    let clean = slot[11] & 1 == 1;
-    Ok(Some((number(0), Known { member, vote, last, clean })))
+    Ok(Some((number(0), Known { member, vote, last })))
 }
 
 #[cfg(test)]
@@ -172,7 +168,7 @@ mod tests {
 
     fn known(last: u64) -> Known {
         let vote = Vote { term: Term(0x0102), member: MemberId(3) };
-        Known { member: MemberId(1), vote, last: Index(last), clean: last.is_multiple_of(2) }
+        Known { member: MemberId(1), vote, last: Index(last) }
     }
 
     fn written(upto: u64) -> (TempDir, std::path::PathBuf) {

@@ -5,6 +5,7 @@
 //! | `\0format` | format and member: `format.rs` |
 //! | `C` | where the log was cut: a position |
 //! | `E`, index (u64, big-endian) | an entry: its term and its data |
+//! | `S` | a state is being installed that has taken in this much, a position: [`install`](super::install) |
 //! | `V` | the vote: term and member |
 //!
 //! One RocksDB of its own with a recycled WAL, whose sync overwrites blocks instead of making a file grow;
@@ -25,11 +26,12 @@ use rocksdb::{
 };
 
 use super::error::{OpenError, WriteError};
-use super::format::{self, FORMAT_KEY, FormatRecord};
+use super::format::{self, FORMAT_KEY, FormatRecord, Whose};
 use super::guard::{Guard, Known};
 use super::sync_point::{SyncPoint, Syncs};
 
 const CUT_KEY: &[u8] = b"C";
+const INSTALL_KEY: &[u8] = b"S";
 const VOTE_KEY: &[u8] = b"V";
 const ENTRY_PREFIX: u8 = b'E';
 
@@ -57,6 +59,8 @@ pub struct LogStore {
     vote: Vote,
     /// The last entry on stable storage.
     last: Index,
+    /// Up to where the guard knows entries that the log has lost; none once it holds as much again.
+    lost: Index,
     syncs: Syncs,
 }
 
@@ -66,6 +70,12 @@ pub(super) struct Found {
     pub(super) vote: Vote,
     pub(super) cut: Position,
     pub(super) entries: Vec<Entry>,
+    /// The state that was being installed when the member ended.
+    pub(super) installing: Option<Position>,
+    /// The member's directory was made just now.
+    pub(super) is_new: bool,
+    /// Up to where the log has lost what was in it; none if it has lost nothing.
+    pub(super) lost: Index,
 }
 
 impl Found {
@@ -73,7 +83,7 @@ impl Found {
         self.entries.last().map_or(self.cut, |entry| entry.position).index
     }
 
-    fn is_new(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.vote == Vote::default() && self.last() == Index::NONE
     }
 }
@@ -87,34 +97,32 @@ impl LogStore {
     /// Opens the log and its guard in `dir`, and holds the one against the other.
     pub(super) fn open(
         dir: &Path,
-        member: MemberId,
+        whose: Whose,
         syncs: &Syncs,
-    ) -> Result<(Self, Found, Option<Known>), OpenError> {
+    ) -> Result<(Self, Found), OpenError> {
         let path = dir.join("log");
         let db = DB::open(&db_options(), &path).map_err(|error| format::rocks(&path, &error))?;
-        let made = format::check(&db, &path, member)?;
+        let made = format::check(&db, &path, whose)?;
         let guard = Guard::open(&guard_path(dir), syncs)?;
         if guard.is_some() && !made {
             return Err(OpenError::Missing { path });
         }
-        let found = read(&db, &path)?;
-        if guard.is_none() && !found.is_new() {
+        let mut found = read(&db, &path)?;
+        if guard.is_none() && !found.is_empty() {
             return Err(OpenError::Missing { path: guard_path(dir) });
         }
-        let known = guard.as_ref().map(Guard::known);
-        if let Some(known) = known {
-            hold_against(&path, member, &found, known)?;
-        }
+        found.is_new = guard.is_none();
         let guard = match guard {
-            Some(guard) => guard,
-            None => make(dir, &db, &path, member, syncs)?,
+            Some(guard) => {
+                hold_against(&path, whose, &mut found, guard.known())?;
+                guard
+            }
+            None => make(dir, &db, &path, whose, syncs)?,
         };
-        let (vote, last) = (found.vote, found.last());
-        let mut log = Self { db, guard, vote, last, syncs: syncs.clone() };
-        let io = |source| OpenError::Io { path: guard_path(dir), source };
-        // From here on it has not stopped cleanly, until it says so again.
-        log.write_guard(false).map_err(io)?;
-        Ok((log, found, known))
+        let (vote, last, lost) = (found.vote, found.last(), found.lost);
+        let mut log = Self { db, guard, vote, last, lost, syncs: syncs.clone() };
+        log.write_guard().map_err(OpenError::io(&guard_path(dir)))?;
+        Ok((log, found))
     }
 
     /// Writes appends, in order, and a cut; all is on stable storage when it returns. The token stands
@@ -140,17 +148,56 @@ impl LogStore {
             batch.put(CUT_KEY, format::encode(&cut));
             batch.delete_range(entry_key(Index::NONE), entry_key(cut.index.next()));
         }
-        let mut options = WriteOptions::default();
         // A cut alone may be lost: the entries are then there again.
-        options.set_sync(!appends.is_empty() && self.syncs.issues(SyncPoint::Log));
-        let rocks = |source| WriteError::Rocks { what: "log", source };
-        self.db.write_opt(batch, &options).map_err(rocks)?;
+        self.write(batch, !appends.is_empty())?;
         self.last = last;
         if vote != self.vote {
             self.vote = vote;
-            self.write_guard(false)?;
+            self.write_guard()?;
         }
         Ok(appends.into_iter().next_back().map(Append::synced))
+    }
+
+    /// Says on stable storage that the state which is received and has taken in `at` is about to take the
+    /// place of the present one, and keeps the vote that came with it.
+    ///
+    /// # Errors
+    /// [`WriteError`], as for [`Self::append`].
+    pub fn begin_install(&mut self, at: Position, vote: Option<Vote>) -> Result<(), WriteError> {
+        let mut batch = WriteBatch::default();
+        batch.put(INSTALL_KEY, format::encode(&at));
+        if let Some(vote) = vote {
+            batch.put(VOTE_KEY, format::encode(&vote));
+        }
+        self.write(batch, true)?;
+        if let Some(vote) = vote {
+            self.vote = vote;
+            self.write_guard()?;
+        }
+        Ok(())
+    }
+
+    /// The state has taken its place: forgets all entries, and begins behind `at` with these.
+    ///
+    /// # Errors
+    /// [`WriteError`], as for [`Self::append`].
+    pub fn finish_install(&mut self, at: Position, entries: &[Entry]) -> Result<(), WriteError> {
+        self.lower_guard(at.index)?;
+        let mut batch = WriteBatch::default();
+        batch.delete(INSTALL_KEY);
+        batch.put(CUT_KEY, format::encode(&at));
+        batch.delete_range(entry_key(Index::NONE), [ENTRY_PREFIX + 1].to_vec());
+        let last = self.put_entries(&mut batch, entries, at.index)?;
+        self.write(batch, true)?;
+        self.last = last;
+        Ok(self.write_guard()?)
+    }
+
+    fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), WriteError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(sync && self.syncs.issues(SyncPoint::Log));
+        let rocks = |source| WriteError::Rocks { what: "log", source };
+        self.db.write_opt(batch, &options).map_err(rocks)
     }
 
     /// Says where the log ends with `entries` behind `last`.
@@ -164,10 +211,7 @@ impl LogStore {
             return Ok(last);
         };
         if first <= last {
-            // The log is about to end sooner than the guard knows.
-            let known = self.guard.known();
-            let lowered = Index(first.get() - 1).min(known.last);
-            self.guard.set(Known { last: lowered, ..known })?;
+            self.lower_guard(Index(first.get() - 1))?;
             batch.delete_range(entry_key(first), [ENTRY_PREFIX + 1].to_vec());
         }
         for Entry { position, data } in entries {
@@ -177,66 +221,75 @@ impl LogStore {
         Ok(entries.last().map_or(last, |entry| entry.position.index))
     }
 
+    /// The log is about to end there, which may be sooner than the guard knows. What the guard knows of entries
+    /// that are lost stays: they are not there to be overwritten.
+    fn lower_guard(&mut self, last: Index) -> std::io::Result<()> {
+        let known = self.guard.known();
+        let last = last.min(known.last).max(self.lost);
+        self.guard.set(Known { last, ..known })
+    }
+
     /// Brings the guard up to what is on stable storage; to be called about every second.
     ///
     /// # Errors
     /// [`WriteError::Guard`].
     pub fn refresh_guard(&mut self) -> Result<(), WriteError> {
-        Ok(self.write_guard(false)?)
+        Ok(self.write_guard()?)
     }
 
-    /// Says on disk that the member stopped cleanly; to be called last.
-    ///
-    /// # Errors
-    /// [`WriteError::Guard`].
-    pub fn stop_cleanly(mut self) -> Result<(), WriteError> {
-        Ok(self.write_guard(true)?)
-    }
-
-    fn write_guard(&mut self, clean: bool) -> std::io::Result<()> {
+    fn write_guard(&mut self) -> std::io::Result<()> {
+        if self.last >= self.lost {
+            self.lost = Index::NONE;
+        }
         let member = self.guard.known().member;
-        self.guard.set(Known { member, vote: self.vote, last: self.last, clean })
+        self.guard.set(Known { member, vote: self.vote, last: self.last.max(self.lost) })
     }
 }
 
 /// A new member: the log says that it was made, then the guard appears.
-fn make(
-    dir: &Path,
-    db: &DB,
-    path: &Path,
-    member: MemberId,
-    syncs: &Syncs,
-) -> Result<Guard, OpenError> {
+fn make(dir: &Path, db: &DB, path: &Path, whose: Whose, syncs: &Syncs) -> Result<Guard, OpenError> {
     let mut options = WriteOptions::default();
     options.set_sync(syncs.issues(SyncPoint::Log));
-    let record = format::encode(&FormatRecord::new(member));
+    let record = format::encode(&FormatRecord::new(whose));
     db.put_opt(FORMAT_KEY, record, &options).map_err(|error| format::rocks(path, &error))?;
     let guard_path = guard_path(dir);
-    let guard = Guard::create(&guard_path, member, syncs)
-        .map_err(|source| OpenError::Io { path: guard_path, source })?;
+    let guard =
+        Guard::create(&guard_path, whose.member, syncs).map_err(OpenError::io(&guard_path))?;
     super::sync_directory(dir, syncs)?;
     Ok(guard)
 }
 
-/// The log must hold all that the guard knows.
+/// The log must hold all that the guard knows. Where others have it too the member may begin without: with the vote
+/// that the guard knows, and in debt for the entries.
 fn hold_against(
     path: &Path,
-    member: MemberId,
-    found: &Found,
+    Whose { member, members }: Whose,
+    found: &mut Found,
     known: Known,
 ) -> Result<(), OpenError> {
     let path = path.to_owned();
     if known.member != member {
         return Err(OpenError::OtherMember { path, found: known.member, wanted: member });
     }
+    let alone = members == 1;
     let (term, synced) = (found.vote.term, known.vote.term);
     let voted_for_another =
         known.vote.member != MemberId::NONE && known.vote.member != found.vote.member;
     if term < synced || (term == synced && voted_for_another) {
-        return Err(OpenError::VoteLost { path, found: term, synced });
+        if alone {
+            return Err(OpenError::VoteLost { path, found: term, synced });
+        }
+        tracing::warn!(log = %path.display(), term = synced.get(), "the log has lost the member's vote");
+        found.vote = known.vote;
     }
-    if found.last() < known.last {
-        return Err(OpenError::LogShortened { path, last: found.last(), synced: known.last });
+    let last = found.last();
+    if last < known.last {
+        if alone {
+            return Err(OpenError::LogShortened { path, last, synced: known.last });
+        }
+        let (last, synced) = (last.get(), known.last.get());
+        tracing::warn!(log = %path.display(), last, synced, "the log has lost its end: the others have it");
+        found.lost = known.last;
     }
     Ok(())
 }
@@ -244,7 +297,8 @@ fn hold_against(
 fn read(db: &DB, path: &Path) -> Result<Found, OpenError> {
     let vote = format::get(db, path, VOTE_KEY)?.unwrap_or_default();
     let cut: Position = format::get(db, path, CUT_KEY)?.unwrap_or_default();
-    let mut found = Found { vote, cut, entries: Vec::new() };
+    let installing = format::get(db, path, INSTALL_KEY)?;
+    let mut found = Found { vote, cut, installing, ..Found::default() };
     let first = entry_key(cut.index.next());
     for pair in db.iterator(IteratorMode::From(&first, Direction::Forward)) {
         let (key, value) = pair.map_err(|error| format::rocks(path, &error))?;

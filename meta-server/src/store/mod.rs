@@ -1,21 +1,27 @@
 //! What one member keeps on disk.
 //!
 //! ```text
-//!   DIR/log/     RocksDB, synced: vote and entries        (log.rs)
-//!   DIR/guard    what the log must hold                   (guard.rs)
-//!   DIR/state/   RocksDB, without WAL: applied operations (state.rs)
+//!   DIR/log/         RocksDB, synced: vote and entries        (log.rs)
+//!   DIR/guard        what the log must hold                   (guard.rs)
+//!   DIR/state/       RocksDB, without WAL: applied operations (state.rs)
+//!   DIR/snapshot-N/  the state as it was, for those that lag  (checkpoint.rs)
+//!   DIR/incoming/    a state that another member sends        (incoming.rs, install.rs)
 //!
 //!   entries   1 ──── cut ──────── applied in tables ──── applied ──── last
 //!             gone    │ log                                            │
 //!             ◄─────────── state, durable ─────►◄─ again from the log ─►
 //! ```
 //!
-//! The log is cut only below what the state's tables hold. Whatever was lost shows at the next start and
-//! is refused there: [`OpenError`].
+//! The log is cut only below what the state's tables hold. Whatever was lost shows at the next start: a member
+//! that is alone is refused then ([`OpenError`]); one of several whose log lost its end, or its vote, begins in
+//! debt ([`Stores::must_reach`]).
 
+mod checkpoint;
 mod error;
 mod format;
 mod guard;
+mod incoming;
+mod install;
 mod log;
 mod state;
 mod sync_point;
@@ -25,9 +31,12 @@ mod tests;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use emberfs_meta_server_consensus::{MemberId, Restored};
+use emberfs_meta_server_consensus::{Index, MemberId, Restored};
 
+pub use checkpoint::{Checkpoint, PieceError};
 pub use error::{OpenError, WriteError};
+use format::Whose;
+pub use incoming::{Inbox, Incoming, Received};
 pub use log::LogStore;
 pub use state::{Applied, FlushError, StateStore, StateView};
 pub use sync_point::{SyncPoint, Syncs};
@@ -39,6 +48,8 @@ pub struct StoreOptions {
     pub dir: PathBuf,
     /// The member.
     pub member: MemberId,
+    /// How many members its group has, this one among them: those from 1 to this.
+    pub members: u8,
     /// Which syncs are issued.
     pub syncs: Syncs,
 }
@@ -50,46 +61,77 @@ pub struct Stores {
     pub log: LogStore,
     /// The state.
     pub state: StateStore,
+    /// Where states of other members come in.
+    pub inbox: Inbox,
     /// What the log holds and the state has taken in.
     pub restored: Restored,
     /// Whose they are.
     pub member: MemberId,
-    /// The member stopped cleanly when it ran last, or never ran.
-    pub stopped_cleanly: bool,
+    /// How many members the group has.
+    pub members: u8,
+    /// The directory was made just now: the member never ran.
+    pub is_new: bool,
+    /// The log held this much and has lost it: the member is in debt until it holds as much again. None usually.
+    pub must_reach: Index,
 }
 
-/// Opens a member's directory, or makes it.
+/// Opens a member's directory, or makes it. An install that was cut off is finished.
 ///
 /// # Errors
-/// [`OpenError`]: also when something is gone that was on stable storage.
+/// [`OpenError`]: also when something is gone that was on stable storage and that no other member has.
 pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
-    let StoreOptions { dir, member, syncs } = options;
-    for part in [dir.clone(), dir.join("log"), dir.join("state")] {
-        fs::create_dir_all(&part).map_err(|source| OpenError::Io { path: part, source })?;
-    }
+    let StoreOptions { dir, member, members, syncs } = options;
+    let whose = Whose { member: *member, members: *members };
+    make(dir)?;
+    make(&dir.join("log"))?;
     sync_directory(dir, syncs)?;
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_directory(parent, syncs)?;
     }
-    let (log, found, known) = LogStore::open(dir, *member, syncs)?;
-    let state = StateStore::open(dir, *member, syncs)?;
-    let path = dir.join("state");
-    let applied = state
-        .applied()
-        .map_err(|error| OpenError::Damaged { path: path.clone(), what: error.to_string() })?;
-    let (applied, cut, last) = (applied.position.index, found.cut.index, found.last());
+    let (mut log, mut found) = LogStore::open(dir, whose, syncs)?;
+    let path = dir.join(install::STATE);
+    if found.installing.is_some() {
+        install::replace(dir, syncs)?;
+    }
+    install::remove_leftovers(dir)?;
+    make(&path)?;
+    sync_directory(dir, syncs)?;
+    let state = StateStore::open(dir, whose, syncs)?;
+    let damaged = |what: String| OpenError::Damaged { path: path.clone(), what };
+    let applied = state.applied().map_err(|error| damaged(error.to_string()))?.position;
+    if let Some(at) = found.installing {
+        if applied != at {
+            return Err(damaged(format!("it has taken in {applied:?}, and {at:?} was installed")));
+        }
+        log.finish_install(at, &[]).map_err(|error| damaged(error.to_string()))?;
+        (found.cut, found.entries) = (at, Vec::new());
+    }
+    let (applied, cut, last) = (applied.index, found.cut.index, found.last());
     if applied < cut || applied > last {
         return Err(OpenError::Apart { path, applied, cut, last });
     }
     let restored = Restored { vote: found.vote, cut: found.cut, entries: found.entries, applied };
-    let stopped_cleanly = known.is_none_or(|known| known.clean);
-    Ok(Stores { log, state, restored, member: *member, stopped_cleanly })
+    let inbox = Inbox { dir: dir.clone(), whose, syncs: syncs.clone() };
+    let (is_new, must_reach) = (found.is_new, found.lost);
+    Ok(Stores {
+        log,
+        state,
+        inbox,
+        restored,
+        member: *member,
+        members: *members,
+        is_new,
+        must_reach,
+    })
+}
+
+fn make(folder: &Path) -> Result<(), OpenError> {
+    fs::create_dir_all(folder).map_err(OpenError::io(folder))
 }
 
 fn sync_directory(dir: &Path, syncs: &Syncs) -> Result<(), OpenError> {
     if !syncs.issues(SyncPoint::Directory) {
         return Ok(());
     }
-    let io = |source| OpenError::Io { path: dir.to_owned(), source };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(OpenError::io(dir))
 }

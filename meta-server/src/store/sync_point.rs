@@ -13,7 +13,8 @@ pub enum SyncPoint {
     Log,
     /// The guard, with each vote and about every second.
     Guard,
-    /// The state's tables, before the log is cut below what they hold.
+    /// The state's tables, and all of a state that comes from another member, before the log is cut below what
+    /// they hold.
     State,
     /// The member's directory, after something was made in it.
     Directory,
@@ -40,6 +41,20 @@ impl SyncPoint {
 pub struct Syncs {
     skipped: Option<SyncPoint>,
     counts: Arc<[AtomicU64; SyncPoint::ALL.len()]>,
+    #[cfg(test)]
+    watcher: Option<Watcher>,
+}
+
+/// For tests: what is called before each sync.
+#[cfg(test)]
+#[derive(Clone)]
+struct Watcher(Arc<dyn Fn() + Send + Sync>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 impl Syncs {
@@ -62,8 +77,18 @@ impl Syncs {
         Self { skipped, ..Self::default() }
     }
 
+    /// All, each after a call of `watcher`.
+    #[cfg(test)]
+    pub(crate) fn watched(watcher: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { watcher: Some(Watcher(Arc::new(watcher))), ..Self::default() }
+    }
+
     /// Whether this one is issued; counts it either way.
     pub(super) fn issues(&self, point: SyncPoint) -> bool {
+        #[cfg(test)]
+        if let Some(Watcher(watcher)) = &self.watcher {
+            watcher();
+        }
         self.counts[point as usize].fetch_add(1, Ordering::Relaxed);
         self.skipped != Some(point)
     }

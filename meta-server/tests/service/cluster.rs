@@ -94,6 +94,16 @@ async fn a_table_is_made_of_what_servers_bring() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_told_of_new_routing() {
+    let member = Member::new().await;
+    let client = member.client().await;
+    let (_storages, _) = three(&member).await;
+    let all = GetRouting { since: RoutingVersion::NONE };
+    let known = call(&client.peer, &all).await.expect("an answer").delta.version;
+    until(async || (client.holds.routing() >= known).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_is_granted_to_the_latest_start_alone() {
     let member = Member::new().await;
     let mut storage = Storage::new(&member, 1).await;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_buffer::Pool;
-use emberfs_layout::{ByteLen, ClientId, ClusterId, InodeId, NodeId, Sequence};
+use emberfs_layout::{ByteLen, ClientId, ClusterId, InodeId, NodeId, RoutingVersion, Sequence};
 use emberfs_meta_server::{Config, Server, format};
 use emberfs_transport::{
     Answer, CallError, CallOptions, Handler, IncomingCall, Limits, Peer, Tcp, connect,
 };
+use emberfs_wire::cluster::{TellRouting, TellRoutingReply};
 use emberfs_wire::handshake::{Hello, Identity, Role};
 use emberfs_wire::meta::{
     Ask, AskHeld, AskHeldReply, Attributes, Caller, HandleId, Mode, Mutate, Mutation,
@@ -56,6 +57,7 @@ pub(crate) struct Holds(Arc<Mutex<Held>>);
 struct Held {
     open: BTreeSet<InodeId>,
     asked: Vec<InodeId>,
+    routing: RoutingVersion,
 }
 
 impl Holds {
@@ -69,6 +71,11 @@ impl Holds {
         self.held().asked.iter().filter(|asked| **asked == inode).count()
     }
 
+    /// The routing that it was told of without a gap.
+    pub(crate) fn routing(&self) -> RoutingVersion {
+        self.held().routing
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().expect("no panic under it")
     }
@@ -76,13 +83,21 @@ impl Holds {
 
 impl Handler for Holds {
     async fn handle(&self, call: IncomingCall) -> Answer {
-        assert_eq!(call.method, AskHeld::METHOD);
-        let asked: AskHeld = decode(&call.message).expect("a question");
-        let mut held = self.held();
-        held.asked.extend(&asked.inodes);
-        let held = asked.inodes.into_iter().filter(|inode| held.open.contains(inode)).collect();
         let mut message = Vec::new();
-        encode(&AskHeldReply { held }, &mut message);
+        let mut held = self.held();
+        if call.method == TellRouting::METHOD {
+            let news: TellRouting = decode(&call.message).expect("news");
+            if news.since <= held.routing {
+                held.routing = held.routing.max(news.delta.version);
+            }
+            encode(&TellRoutingReply { version: held.routing }, &mut message);
+        } else {
+            assert_eq!(call.method, AskHeld::METHOD);
+            let asked: AskHeld = decode(&call.message).expect("a question");
+            held.asked.extend(&asked.inodes);
+            let held = asked.inodes.into_iter().filter(|inode| held.open.contains(inode)).collect();
+            encode(&AskHeldReply { held }, &mut message);
+        }
         Ok((message, Bytes::new()))
     }
 }
@@ -95,6 +110,7 @@ impl Member {
             directory: directory.path().join("meta"),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             listen_beyond_loopback_without_authentication: false,
+            members: Vec::new(),
             node: 1,
             storage_lease_ms: LEASE_MS,
             log: Default::default(),
@@ -179,8 +195,10 @@ pub(crate) async fn call<R: Request>(peer: &Peer, request: &R) -> Result<R::Repl
         let options = CallOptions { wait: Some(PATIENCE), ..CallOptions::default() };
         match peer.call(request, Bytes::new(), &options).await {
             Ok(reply) => return Ok(reply.message),
-            Err(CallError::Failed(WireError::Retry { text, .. })) => {
-                assert!(start.elapsed() < PATIENCE, "{text}");
+            Err(CallError::Failed(
+                error @ (WireError::Retry { .. } | WireError::NotLeader { .. }),
+            )) => {
+                assert!(start.elapsed() < PATIENCE, "{error}");
                 tokio::task::yield_now().await;
             }
             Err(CallError::Failed(error)) => return Err(error),

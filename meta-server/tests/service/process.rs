@@ -7,10 +7,10 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use emberfs_layout::ClusterId;
 use rustix::process::{Pid, Signal, kill_process};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_emberfs-meta");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_emberfs-meta");
 
 /// A running member; killed if a test fails before its end.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Held open: what it says goes nowhere, but does go.
     lines: BufReader<ChildStderr>,
@@ -25,8 +25,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Started, and past the line that says so.
-    fn new(config: &Path) -> Self {
+    /// Started, and past the line that says that it `does` something.
+    pub(crate) fn until(config: &Path, does: &str) -> Self {
         let mut child = Command::new(BINARY)
             .arg("--config")
             .arg(config)
@@ -37,11 +37,22 @@ impl Running {
         let mut running = Self { child, lines };
         let mut seen = String::new();
         while running.lines.read_line(&mut seen).expect("text") > 0 {
-            if seen.contains("leading") {
+            if seen.contains(does) {
                 return running;
             }
         }
         panic!("it did not start: {seen}");
+    }
+
+    /// Started, and past the line that says that it leads.
+    fn new(config: &Path) -> Self {
+        Self::until(config, "leading")
+    }
+
+    /// Ended without a word.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
     }
 
     fn stop(mut self) {
@@ -119,5 +130,14 @@ fn wrong_usage_has_a_status_of_its_own() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{wrong:?}: {said}");
         assert!(said.contains("emberfs-meta"), "{wrong:?}: {said}");
+    }
+}
+
+#[test]
+fn the_help_of_format_teaches_how_a_group_is_made() {
+    let output = Command::new(BINARY).args(["format", "--help"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    for words in ["the others with `--cluster ID`", "not to be formatted anew", "prints its id"] {
+        assert!(said.contains(words), "{said}");
     }
 }

@@ -84,10 +84,8 @@ pub(crate) async fn run(mut setup: Setup) -> Fault {
             Ok(Next::InTime) => start + pulse.lease / BEATS_IN_LEASE,
             Err(error) => match error.refusal() {
                 Some(why) => return Fault::Superseded { node, why: why.clone() },
-                None => {
-                    pulse.miss(&error);
-                    Instant::now() + RETRY_PAUSE
-                }
+                None if pulse.miss(&error) => Instant::now(),
+                None => Instant::now() + RETRY_PAUSE,
             },
         };
         // A shard's news do not wait for the next beat, but a group that does not answer is let be.
@@ -126,7 +124,7 @@ async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<TakenIn, F
     let mut said = String::new();
     let taken_in = loop {
         let asked = match group.member(WAIT).await {
-            Ok(member) => member.call(&request, WAIT).await,
+            Ok(member) => group.call(&member, &request, WAIT).await,
             Err(error) => Err(error),
         };
         match asked {
@@ -141,8 +139,9 @@ async fn register(setup: &mut Setup, group: &mut MetaGroup) -> Result<TakenIn, F
                     tracing::warn!(%error, "not registered yet");
                     said = words;
                 }
-                group.turn();
-                sleep(RETRY_PAUSE).await;
+                if !group.turn(&error) {
+                    sleep(RETRY_PAUSE).await;
+                }
             }
         }
     };
@@ -182,7 +181,7 @@ impl Pulse {
         let member = self.group.member(self.lease).await?;
         let heartbeat = self.heartbeat();
         let sent = self.setup.clock.now();
-        let reply = member.call(&heartbeat, self.lease).await?;
+        let reply = self.group.call(&member, &heartbeat, self.lease).await?;
         if self.missed > 0 {
             tracing::info!(missed = self.missed, "heartbeats are answered again");
             self.missed = 0;
@@ -190,13 +189,14 @@ impl Pulse {
         Ok(self.on_reply(sent, reply))
     }
 
-    fn miss(&mut self, error: &GroupError) {
+    /// Turns to another member; whether that is to be asked at once.
+    fn miss(&mut self, error: &GroupError) -> bool {
         self.missed += 1;
         match self.missed {
             1 => tracing::warn!(%error, "a heartbeat was not answered"),
             _ => tracing::debug!(%error, missed = self.missed, "a heartbeat was not answered"),
         }
-        self.group.turn();
+        self.group.turn(error)
     }
 
     fn heartbeat(&self) -> Heartbeat {

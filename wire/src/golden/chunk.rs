@@ -126,6 +126,8 @@ pub(super) fn beside() -> Vec<Sample> {
         WireError::Wait { text: "chain-4 has 1 of 2 replicas".into() },
         WireError::Refuse { why: FsError::NoSpace },
         WireError::bug("a reply without a request"),
+        WireError::NotLeader { leader: Some(NodeId(2)) },
+        WireError::NotLeader { leader: None },
     ];
     let failures = failures.iter().map(|failure| ("WireError", bytes_of(failure)));
     let extension = Extension { credential: vec![9, 8, 7] };

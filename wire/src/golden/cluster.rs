@@ -12,7 +12,7 @@ use crate::cluster::{
     DiskDamage, DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
     GetStatus, GetStatusReply, Growth, Heartbeat, HeartbeatReply, Hindrance, LocalState, Node,
     NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, SessionMark, TakenIn,
-    TargetReport, WantedMark,
+    TargetReport, TellRouting, TellRoutingReply, WantedMark,
 };
 use crate::meta::Time;
 
@@ -143,6 +143,8 @@ fn servers() -> Vec<Sample> {
         ("HeartbeatReply", bytes_of(&granted)),
         ("GetRouting", bytes_of(&GetRouting { since: RoutingVersion(29) })),
         ("GetRoutingReply", bytes_of(&routing)),
+        ("TellRouting", bytes_of(&TellRouting { since: RoutingVersion(29), delta: delta() })),
+        ("TellRoutingReply", bytes_of(&TellRoutingReply { version: RoutingVersion(30) })),
     ]
 }
 

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod cluster;
+mod group;
 mod meta;
 mod replica;
 
@@ -42,8 +43,15 @@ fn bytes_of<T: Encode<()>>(message: &T) -> Vec<u8> {
 }
 
 fn samples() -> Vec<Sample> {
-    [chunk::samples(), replica::samples(), cluster::samples(), meta::samples(), chunk::beside()]
-        .concat()
+    [
+        chunk::samples(),
+        replica::samples(),
+        cluster::samples(),
+        meta::samples(),
+        group::samples(),
+        chunk::beside(),
+    ]
+    .concat()
 }
 
 fn codecs() -> impl Iterator<Item = (&'static str, Recode)> {

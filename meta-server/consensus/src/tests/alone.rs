@@ -2,15 +2,22 @@
 
 use bytes::Bytes;
 
-use super::world::World;
+use super::world::{Bug, World};
 use crate::{
     Committed, Config, ConfigError, ConfirmId, Durable, Effect, Entry, Index, Input, Leadership,
-    Member, MemberId, Millis, Position, ProposalId, Refusal, Restored, Term, Vote,
+    Limits, Member, MemberId, Millis, Position, ProposalId, Refusal, Restored, Term, Vote,
 };
 
 fn config() -> Config {
     let member = MemberId(1);
-    Config { member, voters: vec![member], seed: 0, stopped_cleanly: true }
+    Config {
+        member,
+        voters: vec![member],
+        seed: 0,
+        is_new: true,
+        must_reach: Index::NONE,
+        limits: Limits::default(),
+    }
 }
 
 fn step(member: &mut Member, input: Input) -> Vec<Effect> {
@@ -180,16 +187,16 @@ fn crashes_lose_nothing_acknowledged() {
         (0..4000).for_each(|_| world.turn());
         world.heal();
         world.check_kept();
-        assert!(world.acknowledged.len() > 20, "seed {seed}: {}", world.acknowledged.len());
-        terms += world.leaders();
+        assert!(world.counts.acknowledged > 20, "seed {seed}: {:?}", world.counts);
+        terms += world.counts.leaders;
     }
     assert!(terms > 100, "{terms}: it hardly ever crashed");
 }
 
 #[test]
-#[should_panic = "a sound disk"]
+#[should_panic = "members differ"]
 fn a_disk_that_lies_is_found_out() {
     let mut world = World::new(1, 0);
-    world.lies = true;
-    (0..4000).for_each(|_| world.turn());
+    world.bug = Some(Bug::DiskLies);
+    (0..40_000).for_each(|_| world.turn());
 }

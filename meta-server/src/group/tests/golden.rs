@@ -9,7 +9,7 @@ use emberfs_wire::meta::{OpenSession, Time};
 use rocksdb::{DB, IteratorMode, Options};
 use tempfile::TempDir;
 
-use crate::group::{Group, GroupOptions, Machine, Metadata, Stamp};
+use crate::group::{Group, GroupOptions, Machine, Metadata, Post, Stamp};
 use crate::store::{StoreOptions, Stores, Syncs, open};
 
 /// The machine that ships, with the same randomness each time.
@@ -38,8 +38,10 @@ fn clock() -> Time {
 
 /// A member that founded a cluster, took a client in, stopped, and had its log cut below that.
 async fn write(dir: &Path) {
-    let store = StoreOptions { dir: dir.to_owned(), member: MemberId(1), syncs: Syncs::all() };
-    let group = Group::start(open(&store).unwrap(), Certain, GroupOptions { clock }).unwrap();
+    let (dir, member) = (dir.to_owned(), MemberId(1));
+    let store = StoreOptions { dir, member, members: 1, syncs: Syncs::all() };
+    let options = GroupOptions { clock, ..GroupOptions::default() };
+    let group = Group::start(open(&store).unwrap(), Certain, options, Post::default()).unwrap();
     group.leading().await.unwrap();
     let found = Body::Found { cluster: ClusterId(7), uid: 0, gid: 0 };
     let come = OpenSession { start: 258, host: "n1".to_owned(), what: "mount".to_owned() };
@@ -51,7 +53,8 @@ async fn write(dir: &Path) {
     let Stores { mut log, .. } = open(&store).unwrap();
     let cut = Position { index: Index(1), term: Term(1) };
     log.append(Vec::new(), Some(cut)).unwrap();
-    log.stop_cleanly().unwrap();
+    // An install that was begun, as no member that is alone does.
+    log.begin_install(Position { index: Index(9), term: Term(1) }, None).unwrap();
 }
 
 /// All records of a store: keys as escaped characters, values in hexadecimal.

@@ -8,7 +8,7 @@ use emberfs_wire::meta::Time;
 use minicbor::{Decode, Encode};
 
 use crate::group::machine::decode;
-use crate::group::{Group, GroupOptions, Machine, Stamp};
+use crate::group::{Group, GroupOptions, Machine, Post, Stamp};
 use crate::store::{StateView, StoreOptions, Syncs, open};
 
 /// Numbers the lines that it is given.
@@ -63,8 +63,9 @@ pub(super) fn lines(view: &StateView<'_>) -> Result<Vec<Line>, StoreError> {
 }
 
 pub(super) async fn start(dir: &Path, syncs: &Syncs, options: GroupOptions) -> Group<Ledger> {
-    let store = StoreOptions { dir: dir.to_owned(), member: MemberId(1), syncs: syncs.clone() };
-    let group = Group::start(open(&store).unwrap(), Ledger, options).unwrap();
+    let (dir, member) = (dir.to_owned(), MemberId(1));
+    let store = StoreOptions { dir, member, members: 1, syncs: syncs.clone() };
+    let group = Group::start(open(&store).unwrap(), Ledger, options, Post::default()).unwrap();
     group.leading().await.unwrap();
     group
 }

@@ -5,6 +5,7 @@ use emberfs_meta_server_state::{Changes, Overlay, Transaction, View};
 use tempfile::TempDir;
 
 use crate::crash_image;
+use crate::store::StateView;
 
 use super::{applied_at, crashed, entries, numbered, open, options, written};
 
@@ -50,17 +51,10 @@ fn restarts_and_crashes_add_up() {
 }
 
 #[test]
-fn a_clean_stop_is_known_once() {
+fn a_member_is_new_once() {
     let dir = TempDir::new().unwrap();
-    let stores = open(&options(dir.path())).unwrap();
-    assert!(stores.stopped_cleanly, "it never ran");
-    drop(stores);
-    let stores = open(&options(dir.path())).unwrap();
-    assert!(!stores.stopped_cleanly);
-    stores.log.stop_cleanly().unwrap();
-    drop(stores.state);
-    assert!(open(&options(dir.path())).unwrap().stopped_cleanly);
-    assert!(!open(&options(dir.path())).unwrap().stopped_cleanly);
+    assert!(open(&options(dir.path())).unwrap().is_new);
+    assert!(!open(&options(dir.path())).unwrap().is_new);
 }
 
 /// At each position the state holds the key of that number, and one that is rewritten each time.
@@ -81,10 +75,10 @@ fn the_state_is_exactly_what_its_position_says() {
             let stores = open(&options(left.path())).unwrap();
             let kept = stores.restored.applied.get();
             assert_eq!(kept, if index < 7 { 0 } else { (index - 7) / 10 * 10 + 7 });
-            let view = stores.state.view();
-            let keys = view.scan(b"key", b"kez", 100).unwrap();
+            let look =
+                |view: &StateView<'_>| Ok((view.scan(b"key", b"kez", 100)?, view.get(b"last")?));
+            let (keys, last) = stores.state.read(look).unwrap();
             assert_eq!(keys.len() as u64, kept);
-            let last = view.get(b"last").unwrap();
             assert_eq!(last, (kept > 0).then(|| kept.to_string().into_bytes()));
         }
     }

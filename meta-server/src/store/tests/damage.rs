@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emberfs_meta_server_consensus::{Index, Input, MemberId};
+use bytes::Bytes;
+use emberfs_meta_server_consensus::{Entry, Index, Input, MemberId, Position, Term};
 use emberfs_meta_server_state::Changes;
 use rocksdb::DB;
 use tempfile::TempDir;
@@ -11,10 +12,10 @@ use tempfile::TempDir;
 use crate::crash_image;
 
 use super::{
-    Alone, OpenError, StoreOptions, SyncPoint, Syncs, applied_at, crashed, open, options, refused,
-    text, written,
+    Alone, OpenError, StateStore, StoreOptions, Stores, SyncPoint, Syncs, US, applied_at, crashed,
+    open, options, refused, text, written,
 };
-use crate::store::format::FORMAT_KEY;
+use crate::store::format::{FORMAT_KEY, Whose};
 
 /// Turns a bit in the first place of any file under `dir` with this ending that holds `text`.
 fn damage(dir: &Path, ending: &str, text: &str) {
@@ -136,10 +137,68 @@ fn another_member_and_a_newer_format_are_refused() {
     drop(open(&options(dir.path())).unwrap());
     let other = StoreOptions { member: MemberId(2), syncs: Syncs::all(), ..options(dir.path()) };
     assert!(matches!(open(&other), Err(OpenError::OtherMember { .. })));
+    let more = StoreOptions { members: 3, ..options(dir.path()) };
+    let error = open(&more).expect_err("it is of a group of one");
+    assert!(matches!(error, OpenError::OtherGroup { found: 1, wanted: 3, .. }), "{error}");
     let db = DB::open_default(dir.path().join("state")).unwrap();
     // CBOR: [9, 1], version 9 of member 1.
     db.put(FORMAT_KEY, [0x82, 9, 1]).unwrap();
     db.flush().unwrap();
     drop(db);
     assert!(matches!(refused(dir.path()), OpenError::Format { found: 9, .. }));
+}
+
+/// A member of three whose log ends at `last`, with a vote of term 1.
+fn one_of_three(dir: &Path, last: u64) -> StoreOptions {
+    drop(written(dir, last));
+    let of_three = StoreOptions { members: 3, ..options(dir) };
+    for part in ["log", "state"] {
+        let db = DB::open_default(dir.join(part)).unwrap();
+        // CBOR: [1, 1, 3], version 1 of member 1 of 3.
+        db.put(FORMAT_KEY, [0x83, 1, 1, 3]).unwrap();
+        db.flush().unwrap();
+    }
+    of_three
+}
+
+#[test]
+fn a_member_of_several_begins_in_debt_for_what_its_log_lost() {
+    let dir = TempDir::new().unwrap();
+    let options = one_of_three(dir.path(), 5);
+    drop(open(&options).unwrap());
+    let newer = TempDir::new().unwrap();
+    drop(written(newer.path(), 1));
+    written(newer.path(), 8).log.refresh_guard().unwrap();
+    // A guard that knows entry 9 and a vote of term 2, beside a log that ends at 5 with one of term 1.
+    fs::copy(newer.path().join("guard"), dir.path().join("guard")).unwrap();
+    for _ in 0..2 {
+        let Stores { restored, must_reach, mut log, .. } = open(&options).unwrap();
+        assert_eq!(restored.entries.last().map(|entry| entry.position.index), Some(Index(5)));
+        assert_eq!((must_reach, restored.vote.term), (Index(9), Term(2)));
+        // Neither a start nor the second that passes forgets it, nor does a log that ends sooner yet.
+        log.refresh_guard().unwrap();
+    }
+    let mut log = open(&options).unwrap().log;
+    let entry = |index| {
+        let position = Position { index: Index(index), term: Term(2) };
+        Entry { position, data: Bytes::from_static(b"again") }
+    };
+    let at = Position { index: Index(3), term: Term(1) };
+    log.finish_install(at, &[entry(4)]).unwrap();
+    drop(log);
+    let Stores { state, mut log, must_reach, .. } = open_unapplied(&options, 3);
+    assert_eq!(must_reach, Index(9));
+    log.finish_install(at, &(4..=9).map(entry).collect::<Vec<_>>()).unwrap();
+    drop((log, state));
+    assert_eq!(open(&options).unwrap().must_reach, Index::NONE, "it holds as much again");
+}
+
+/// Opens after the state has taken in what the log was cut at.
+fn open_unapplied(options: &StoreOptions, applied: u64) -> Stores {
+    let whose = Whose { member: US, members: 3 };
+    let state = StateStore::open(&options.dir, whose, &Syncs::all()).unwrap();
+    state.commit(Changes::default(), applied_at(applied)).unwrap();
+    state.flush().unwrap();
+    drop(state);
+    open(options).unwrap()
 }

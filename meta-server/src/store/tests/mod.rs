@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod install;
 mod overlay;
 mod overwrite;
 
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{
-    Config, Effect, Index, Input, Member, MemberId, Millis, ProposalId,
+    Config, Effect, Index, Input, Limits, Member, MemberId, Millis, ProposalId,
 };
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ use super::{LogStore, OpenError, StateStore, StoreOptions, Stores, SyncPoint, Sy
 const US: MemberId = MemberId(1);
 
 fn options(dir: &Path) -> StoreOptions {
-    StoreOptions { dir: dir.to_owned(), member: US, syncs: Syncs::all() }
+    StoreOptions { dir: dir.to_owned(), member: US, members: 1, syncs: Syncs::all() }
 }
 
 /// What a crash now would leave.
@@ -50,7 +51,9 @@ impl Alone {
 
     fn open(options: &StoreOptions) -> Self {
         let Stores { log, state, restored, .. } = open(options).unwrap();
-        let config = Config { member: US, voters: vec![US], seed: 0, stopped_cleanly: true };
+        let (must_reach, limits) = (Index::NONE, Limits::default());
+        let voters = vec![US];
+        let config = Config { member: US, voters, seed: 0, is_new: true, must_reach, limits };
         let member = Member::new(&config, restored, Millis(0)).unwrap();
         let mut alone = Self { member, log, state, proposed: 0 };
         alone.step(Input::Tick);

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{
-    Config, Effect, Index, Input, Leadership, Member, MemberId, Millis, PeerMessage, ProposalId,
-    Restored, TICK,
+    Config, Effect, Index, Input, Leadership, Limits, Member, MemberId, Millis, PeerMessage,
+    ProposalId, Restored, TICK,
 };
 use tempfile::TempDir;
 
@@ -21,7 +21,9 @@ impl Three {
     fn start(log: LogStore) -> Self {
         let voters: Vec<_> = (1..=3).map(MemberId).collect();
         let member = |&member| {
-            let config = Config { member, voters: voters.clone(), seed: 0, stopped_cleanly: true };
+            let (must_reach, limits) = (Index::NONE, Limits::default());
+            let voters = voters.clone();
+            let config = Config { member, voters, seed: 0, is_new: true, must_reach, limits };
             Member::new(&config, Restored::default(), Millis(0)).unwrap()
         };
         Self { members: voters.iter().map(member).collect(), log, now: Millis(0), leader: None }

@@ -1,0 +1,55 @@
+//! Who votes, and who is silent for a while.
+
+use emberfs_wire::group::{Index, MemberId};
+
+use crate::{Config, Effect, Input, Limits, Member, Millis, PeerMessage, Restored, SILENCE, TICK};
+
+fn member(id: u64, is_new: bool) -> Member {
+    let voters = (1..=3).map(MemberId).collect();
+    let (must_reach, limits) = (Index::NONE, Limits::default());
+    let config = Config { member: MemberId(id), voters, seed: 0, is_new, must_reach, limits };
+    Member::new(&config, Restored::default(), Millis(0)).unwrap()
+}
+
+/// Steps, with a disk that syncs at once; what it says comes out.
+fn speak(member: &mut Member, now: Millis, input: Input) -> Vec<PeerMessage> {
+    let (mut said, mut inputs) = (Vec::new(), vec![input]);
+    while let Some(input) = inputs.pop() {
+        let mut effects = Vec::new();
+        member.step(now, input, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Append(append) => inputs.push(Input::Durable(append.synced())),
+                Effect::Send(message) => said.push(message),
+                _ => {}
+            }
+        }
+    }
+    said
+}
+
+/// The first words of a member that asks for votes, and when.
+fn candidacy(member: &mut Member) -> (Millis, PeerMessage) {
+    let mut now = Millis(0);
+    loop {
+        now = now.after(TICK);
+        assert!(now < Millis(100_000), "it never asks");
+        let said = speak(member, now, Input::Tick);
+        if let Some(message) = said.into_iter().find(|message| message.to() == MemberId(2)) {
+            return (now, message);
+        }
+    }
+}
+
+#[test]
+fn a_member_that_ran_before_is_silent_for_a_while() {
+    let (asks, asked) = candidacy(&mut member(1, false));
+    assert!(asks >= SILENCE, "it asked for votes at {asks:?}");
+    let answers = |is_new, now| {
+        let asked = Input::Message(asked.clone());
+        speak(&mut member(2, is_new), now, asked).len()
+    };
+    let late = Millis(SILENCE.0 - 1);
+    assert_eq!((answers(true, Millis(1)), answers(false, late)), (1, 0));
+    assert_eq!(answers(false, SILENCE), 1);
+}

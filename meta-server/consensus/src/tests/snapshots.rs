@@ -1,0 +1,172 @@
+//! Where a log is cut, and what one that lags behind that gets.
+
+use emberfs_wire::group::{Index, MemberId, MessageKind, Position, SnapshotId, SnapshotName};
+
+use super::trio::{Trio, message, say, ticks};
+use crate::{Effect, Input, PeerMessage};
+
+/// As many entries stay, of those that are proposed here.
+const KEPT: u64 = 11;
+
+fn wishes(effects: &[(usize, Effect)]) -> usize {
+    effects.iter().filter(|(_, effect)| matches!(effect, Effect::MakeSnapshot)).count()
+}
+
+fn sent(effects: &[(usize, Effect)]) -> Vec<&PeerMessage> {
+    let sent = effects.iter().filter_map(|(_, effect)| match effect {
+        Effect::Send(message) => Some(message),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Time passes until those that are not heard do not count.
+fn forgotten(trio: &mut Trio) {
+    for _ in 0..20 {
+        trio.tick();
+    }
+}
+
+#[test]
+fn the_newest_entries_and_what_a_follower_lacks_stay() {
+    let (mut trio, leader, behind, _) = Trio::led();
+    trio.propose(leader, 20);
+    let all = trio.last(leader);
+    trio.step(leader, Input::StateDurable(all));
+    assert_eq!(trio.cut(leader), Index(all.get() - KEPT));
+    // It lives, and gets no entries.
+    trio.deaf.insert(behind);
+    trio.propose(leader, 5);
+    trio.tick();
+    let standing = trio.members[leader].standing();
+    assert_eq!(standing.members[behind].matched, Some(all));
+    trio.mute.insert(behind);
+    trio.propose(leader, 7);
+    let last = trio.last(leader);
+    trio.step(leader, Input::StateDurable(last));
+    assert_eq!(trio.cut(leader), all, "what it lacks stays as long as it was heard lately");
+    forgotten(&mut trio);
+    assert_eq!(trio.members[leader].standing().members[behind].heard, Some(false));
+    trio.step(leader, Input::StateDurable(last));
+    assert_eq!(trio.cut(leader), Index(last.get() - KEPT));
+}
+
+#[test]
+fn one_that_lags_behind_the_log_gets_a_snapshot() {
+    let (mut trio, leader, behind, _) = Trio::led();
+    trio.deaf.insert(behind);
+    trio.mute.insert(behind);
+    forgotten(&mut trio);
+    trio.propose(leader, 30);
+    let last = trio.last(leader);
+    trio.step(leader, Input::StateDurable(last));
+    assert!(trio.cut(leader) > Index(10));
+    trio.deaf.clear();
+    trio.mute.clear();
+    assert_eq!(wishes(&ticks(&mut trio)), 1, "one wish is enough");
+    // Nothing behind its place is cut while it is made and sent.
+    trio.propose(leader, 20);
+    let further = trio.last(leader);
+    trio.step(leader, Input::StateDurable(further));
+    assert_eq!(trio.cut(leader), last);
+    let position = Position { index: last, term: trio.members[leader].standing().term };
+    let name = SnapshotName { position, id: SnapshotId(7) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    effects.extend(ticks(&mut trio));
+    let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!((message.snapshot(), message.to()), (Some(name), MemberId(behind as u64 + 1)));
+    let message = message.clone();
+    // The transfer fails: again.
+    let to = message.to();
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
+    effects.extend(ticks(&mut trio));
+    assert_eq!(sent(&effects).len(), 1, "{effects:?}");
+    trio.step(behind, Input::Message(message.clone()));
+    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    assert_eq!(trio.cut(behind), last);
+    ticks(&mut trio);
+    assert_eq!(trio.members[behind].standing().applied, further);
+    // It comes once more, late.
+    let effects = trio.step(behind, Input::Message(message));
+    assert!(effects.is_empty(), "{effects:?}");
+    trio.step(leader, Input::SnapshotGone);
+    trio.step(leader, Input::StateDurable(further));
+    assert_eq!(trio.cut(leader), Index(further.get() - KEPT));
+}
+
+#[test]
+fn while_a_snapshot_is_taken_over_nobody_makes_it_campaign() {
+    let (mut trio, leader, behind, _) = Trio::led();
+    trio.stuck = Some(behind);
+    let term = trio.members[leader].standing().term;
+    let position = Position { index: Index(50), term };
+    let mut parts = message(MessageKind::Snapshot, leader, behind, term);
+    parts.snapshot = Some(SnapshotName { position, id: SnapshotId(1) });
+    let effects = trio.step(behind, say(parts.clone()));
+    let installs = |effects: &[(usize, Effect)]| {
+        let one = |effect: &Effect| matches!(effect, Effect::Append(a) if a.snapshot().is_some());
+        effects.iter().filter(|(_, effect)| one(effect)).count()
+    };
+    assert_eq!(installs(&effects), 1, "{effects:?}");
+    let next = Position { index: Index(60), term };
+    parts.snapshot = Some(SnapshotName { position: next, id: SnapshotId(2) });
+    assert_eq!(installs(&trio.step(behind, say(parts))), 0, "one after the other");
+    trio.step(behind, say(message(MessageKind::CampaignNow, leader, behind, term)));
+    trio.deaf.insert(behind);
+    for _ in 0..100 {
+        trio.tick();
+    }
+    assert_eq!(trio.members[behind].standing().term, term, "it never campaigned");
+    // The state may be there before the log is.
+    trio.step(behind, Input::Applied(position.index));
+    assert_eq!(trio.members[behind].standing().applied, position.index);
+}
+
+#[test]
+fn a_snapshot_that_ends_before_the_log_is_of_no_use() {
+    let (mut trio, leader, behind, _) = Trio::led();
+    trio.deaf.insert(behind);
+    trio.mute.insert(behind);
+    let position = Position { index: Index(1), term: trio.members[leader].standing().term };
+    let old = SnapshotName { position, id: SnapshotId(1) };
+    // Longer than half of what it may be: nothing stays for a snapshot.
+    trio.propose(leader, 60);
+    let last = trio.last(leader);
+    trio.step(leader, Input::SnapshotMade(old));
+    trio.step(leader, Input::StateDurable(last));
+    assert_eq!(trio.cut(leader), Index(last.get() - KEPT));
+    trio.deaf.clear();
+    trio.mute.clear();
+    let effects = ticks(&mut trio);
+    assert_eq!((wishes(&effects), sent(&effects).len()), (1, 0), "{effects:?}");
+}
+
+#[test]
+fn one_snapshot_at_a_time_goes_to_a_member() {
+    let (mut trio, leader, behind, other) = Trio::led();
+    trio.deaf.insert(behind);
+    trio.mute.insert(behind);
+    forgotten(&mut trio);
+    trio.propose(leader, 30);
+    for at in [leader, other] {
+        let last = trio.last(at);
+        trio.step(at, Input::StateDurable(last));
+        let position = Position { index: last, term: trio.members[at].standing().term };
+        let name = SnapshotName { position, id: SnapshotId(at as u64) };
+        trio.step(at, Input::SnapshotMade(name));
+    }
+    trio.deaf.clear();
+    trio.mute.clear();
+    let first = ticks(&mut trio);
+    assert_eq!(sent(&first).len(), 1, "{first:?}");
+    // It leads again, in another term, while that snapshot is still under way.
+    trio.step(leader, Input::HandOver);
+    let next = trio.elect();
+    assert_ne!(next, leader);
+    trio.step(next, Input::HandOver);
+    for _ in 0..20 {
+        if sent(&trio.tick()).iter().any(|message| message.from() == MemberId(leader as u64 + 1)) {
+            panic!("a second one is under way");
+        }
+    }
+}

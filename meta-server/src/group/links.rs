@@ -1,0 +1,145 @@
+//! The way to one other member: what the driver says to it goes out here, many messages in one request.
+//!
+//! ```text
+//!   driver ── queue ──► carry ──┬─ Tell, some at a time ──► the other member's driver
+//!                               └─ Install, one ──────────► fetches the files by FetchPiece, then its driver
+//! ```
+//!
+//! What cannot be delivered is told the driver and forgotten. Requests are sent in the order of the queue;
+//! Raft takes in what overtakes, at some cost.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use emberfs_buffer::Crc32c;
+use emberfs_meta_server_consensus::MemberId;
+use emberfs_transport::link::LinkState;
+use emberfs_transport::{CallOptions, Link, Peer};
+use emberfs_wire::group::{Install, MemberMessage, Tell};
+use emberfs_wire::limits::MEMBER_MESSAGES_MAX;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::post::{Parcel, Parcels};
+use super::{Group, Machine};
+use crate::store::Checkpoint;
+
+/// Requests that wait for their answers (a count): so that what comes during a round trip does not wait for its
+/// end. More would only be reordered.
+const TELLS_IN_FLIGHT: usize = 4;
+/// A request takes no further message beyond so many bytes of data.
+const TELL_BYTES: usize = 4 << 20;
+/// Nor beyond so many entries (a count): what says of each where it stands must fit one message.
+const TELL_ENTRIES: usize = 1 << 14;
+/// How long a member that takes nothing in is waited for. An election takes about as long.
+const TELL_WAIT: Duration = Duration::from_secs(1);
+
+/// Carries what waits for `to`, until nobody has anything to say to it any more.
+pub(crate) async fn carry<M: Machine>(
+    group: Group<M>,
+    to: MemberId,
+    mut parcels: Parcels,
+    link: Link,
+) {
+    let mut told = JoinSet::new();
+    let mut installing: Option<AbortHandle> = None;
+    while let Some(first) = parcels.recv().await {
+        let mut tell = Draft::default();
+        let mut next = Some(first);
+        while let Some(Parcel { message, data, snapshot, .. }) = next.take() {
+            if let Some(snapshot) = snapshot {
+                // One that is under way is of no use any more.
+                installing.take().inspect(AbortHandle::abort);
+                let install = install(group.clone(), link.clone(), message, snapshot);
+                installing = Some(told.spawn(install));
+            } else {
+                tell.add(message, &data);
+            }
+            if !tell.is_full() {
+                next = parcels.try_recv().ok();
+            }
+        }
+        if tell.messages.is_empty() {
+            continue;
+        }
+        let LinkState::Up { peer, .. } = link.state() else {
+            group.unreachable(to);
+            continue;
+        };
+        while told.len() >= TELLS_IN_FLIGHT {
+            told.join_next().await;
+        }
+        let (group, (request, payload)) = (group.clone(), tell.finish());
+        let mut sent = Box::pin(async move {
+            if !tell_now(&peer, &request, payload).await {
+                group.unreachable(to);
+            }
+        });
+        // Polled here once, so that requests go out in order.
+        if poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await.is_pending() {
+            told.spawn(sent);
+        }
+        while told.try_join_next().is_some() {}
+    }
+}
+
+/// Whether they have arrived, as far as is known.
+async fn tell_now(peer: &Peer, tell: &Tell, payload: Bytes) -> bool {
+    let options = CallOptions { wait: Some(TELL_WAIT), ..CallOptions::default() };
+    peer.call(tell, payload, &options).await.is_ok()
+}
+
+/// Has the receiver of `message` fetch the state that it names and take both in.
+async fn install<M: Machine>(
+    group: Group<M>,
+    link: Link,
+    message: MemberMessage,
+    snapshot: Arc<Checkpoint>,
+) {
+    let to = message.to;
+    let arrived = match link.state() {
+        LinkState::Up { peer, .. } => {
+            let install = Install { message, files: snapshot.files().to_vec() };
+            tracing::info!(member = to.get(), snapshot = ?snapshot.name(), "sending the state");
+            // As long as the connection stands: how large the state is, only its owner knows.
+            let reply = peer.call(&install, Bytes::new(), &CallOptions::default()).await;
+            if let Err(error) = &reply {
+                tracing::warn!(member = to.get(), %error, "the state did not arrive");
+            }
+            reply.is_ok()
+        }
+        LinkState::Down { .. } => false,
+    };
+    group.snapshot_sent(to, arrived);
+}
+
+/// A request in the making.
+#[derive(Default)]
+struct Draft {
+    messages: Vec<MemberMessage>,
+    entries: usize,
+    payload: BytesMut,
+}
+
+impl Draft {
+    fn add(&mut self, mut message: MemberMessage, data: &[Bytes]) {
+        for (head, data) in message.entries.iter_mut().zip(data) {
+            head.crc = Crc32c::of(data).0;
+            self.payload.extend_from_slice(data);
+        }
+        self.entries += message.entries.len();
+        self.messages.push(message);
+    }
+
+    fn is_full(&self) -> bool {
+        self.payload.len() >= TELL_BYTES
+            || self.entries >= TELL_ENTRIES
+            || self.messages.len() >= MEMBER_MESSAGES_MAX
+    }
+
+    fn finish(self) -> (Tell, Bytes) {
+        (Tell { messages: self.messages }, self.payload.freeze())
+    }
+}

@@ -1,0 +1,56 @@
+//! A member that was away for longer than the log reaches gets the state itself.
+
+use emberfs_meta_server::group::GroupOptions;
+use emberfs_meta_server_consensus::Limits;
+use emberfs_wire::meta::{Mode, Mutation, NewNode, Place, SymlinkTarget};
+
+use crate::group::names;
+use crate::member::{ROOT, name};
+use crate::trio::{COUNT, Trio};
+
+/// Small enough that some hundred changes are more than the log keeps.
+fn small() -> GroupOptions {
+    let limits = Limits { keep_bytes: 64 << 10, ..Limits::default() };
+    GroupOptions { flush_bytes: 128 << 10, limits, ..GroupOptions::default() }
+}
+
+/// A name with some KiB behind it.
+fn long(text: &str) -> Mutation {
+    let target = SymlinkTarget::new([b'x'; 4000]).expect("short enough");
+    let node = NewNode::Symlink(target);
+    Mutation::MakeNode { parent: Place::inode(ROOT), name: name(text), mode: Mode(0o777), node }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_for_long_gets_the_state_and_is_a_full_member_again() {
+    let mut trio = Trio::new(small()).await;
+    let mut finder = trio.finder().opened().await;
+    let mut made = 0;
+    for round in 0..2 {
+        let (leader, _) = trio.leader(&trio.running()).await;
+        let away = (leader + 1) % COUNT;
+        let before = trio.standing(away).await;
+        trio.stop(away).await;
+        // A follower that was heard just now is waited for.
+        while trio.standing(leader).await.cut <= before.last {
+            for _ in 0..50 {
+                finder.mutate(long(&format!("{round} {made}"))).await.expect("made");
+                made += 1;
+            }
+        }
+        trio.start(away).await;
+        let after = trio.caught_up(away, leader).await;
+        assert!(after.cut > before.last, "the log alone did not reach: {before:?} {after:?}");
+        // From what it has on disk now.
+        trio.stop(away).await;
+        trio.start(away).await;
+        trio.leader(&trio.running()).await;
+        // It is one of two that run now.
+        trio.stop((leader + 2) % COUNT).await;
+        finder.mutate(long(&format!("{round} last"))).await.expect("a majority runs");
+        made += 1;
+        assert_eq!(names(&mut finder).await.len(), made);
+        trio.start((leader + 2) % COUNT).await;
+        trio.leader(&trio.running()).await;
+    }
+}
