@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod connection;
 mod counted;
+mod evenness;
 mod exit;
 mod health;
 mod listing;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use emberfs_layout::{ByteLen, FileOffset};
 use emberfs_transport::lend;
-use emberfs_wire::meta::{AttributeChange, Attributes, Entry, Space};
+use emberfs_wire::meta::{AttributeChange, Attributes, Entry, LayoutChange, Space};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::data::Targets;
@@ -161,6 +161,8 @@ impl Fs {
         hard_link(file: impl AsRef<Path>, link: impl AsRef<Path>) -> Attributes;
         /// Changes attributes.
         set_attributes(path: impl AsRef<Path>, change: AttributeChange) -> Attributes;
+        /// Changes what new files in a directory get.
+        set_layout(path: impl AsRef<Path>, change: LayoutChange) -> Attributes;
         /// How much room there is.
         space() -> Space;
     }

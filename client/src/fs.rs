@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use emberfs_layout::InodeId;
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
-    AttributeChange, Attributes, Cursor, Entry, InodeKind, Mode, Name, NewNode, Place, RemoveKind,
-    RenameFlags, Space, SymlinkTarget,
+    AttributeChange, Attributes, Cursor, Entry, InodeKind, LayoutChange, Mode, Name, NewNode,
+    Place, RemoveKind, RenameFlags, Space, SymlinkTarget,
 };
 
 use crate::error::ClientError;
@@ -232,6 +232,18 @@ impl Fs {
         change: AttributeChange,
     ) -> Result<Attributes, ClientError> {
         self.meta.set_attributes(place(path.as_ref())?, true, change).await
+    }
+
+    /// Changes what new files in a directory get, symbolic links followed; see [`Meta::set_layout`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_layout(
+        &self,
+        path: impl AsRef<Path>,
+        change: LayoutChange,
+    ) -> Result<Attributes, ClientError> {
+        self.meta.set_layout(place(path.as_ref())?, change).await
     }
 
     /// How much room there is.

@@ -64,7 +64,9 @@ pub use cluster::Cluster;
 pub use credentials::{Credentials, Groups, KnownGroups};
 pub use directory::{Directory, DirectoryError};
 pub use emberfs_client_session::RoutingTable;
-pub use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId};
+pub use emberfs_layout::{
+    ByteLen, ChunkSize, DirectoryLayout, FileOffset, InodeId, StripeWidth, TableId,
+};
 pub use emberfs_transport::{Address, AddressError, Limits};
 pub use emberfs_wire::cluster::{
     AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk, DiskReport,
@@ -74,8 +76,9 @@ pub use emberfs_wire::cluster::{
 pub use emberfs_wire::group::{GetMemberReply, MemberId, MemberStatus};
 pub use emberfs_wire::meta::inode::FileData;
 pub use emberfs_wire::meta::{
-    Access, AttributeChange, Attributes, Cursor, Device, Entry, HandleId, InodeKind, Mode, Name,
-    NameError, NewNode, Path, Place, RemoveKind, RenameFlags, SetTime, Space, SymlinkTarget, Time,
+    Access, AttributeChange, Attributes, Cursor, Device, Entry, HandleId, InodeKind, LayoutChange,
+    Mode, Name, NameError, NewNode, Path, Place, RemoveKind, RenameFlags, SetTime, Setting, Space,
+    SymlinkTarget, Time,
 };
 pub use emberfs_wire::{FsError, disk};
 pub use error::{ClientError, WaitingFor};

@@ -16,12 +16,14 @@
 //! * [`length`]: byte lengths and offsets.
 //! * [`chunk_size`]: sizes of chunks and of their checksum blocks.
 //! * [`span`]: which pieces of which chunks a byte range of a file touches.
-//! * [`file_layout`]: what an inode stores so that whoever holds it computes where a chunk lives.
+//! * [`file_layout`]: what an inode stores so that whoever holds it computes where a chunk lives;
+//!   [`directory_layout`]: what a directory says of new files in it.
 //! * [`shuffle`]: the specified permutation behind it, pinned by golden tests.
 #![forbid(unsafe_code)]
 
 pub mod chunk_size;
 mod codec;
+pub mod directory_layout;
 pub mod file_layout;
 pub mod ids;
 pub mod length;
@@ -31,6 +33,7 @@ pub mod span;
 pub mod version;
 
 pub use chunk_size::{BlockSize, ChunkSize, ChunkSizeError};
+pub use directory_layout::DirectoryLayout;
 pub use file_layout::{FileLayout, LayoutError, StripeWidth};
 pub use ids::{
     ChainId, ChunkId, ChunkIndex, ClientId, ClusterId, DataId, DiskId, InodeId, KernelId, NodeId,

@@ -16,6 +16,7 @@ mod full_disk;
 mod idle;
 mod killed;
 mod killed_test;
+mod layouts;
 mod lengths;
 mod meta;
 mod restart;

@@ -138,6 +138,7 @@ impl Metadata {
                 replicas: u8::try_from(plan.members.len()).expect("few"),
                 min_serving: plan.min_serving,
                 chunk_size: ChunkSize::MIN,
+                is_default: false,
             };
             let made = self.apply_now(0, order);
             let is_made = matches!(made, Outcome::Administered(AdministerReply::TableCreated(_)));

@@ -26,7 +26,8 @@ use crate::codec::list;
 pub use crate::disk::{DiskDamage, DiskReport, Growth};
 use crate::limits::{
     ADDRESSES_MAX, CHAIN_MEMBERS_MAX, CLIENTS_PAGE_MAX, DISKS_MAX, ENDED_MAX, MARKS_MAX,
-    ROUTING_PAGE_MAX, SESSIONS_MAX, TABLE_CHAINS_MAX, TARGETS_MAX, TARGETS_PER_DISK_MAX,
+    ROUTING_PAGE_MAX, SESSIONS_MAX, TABLE_CHAINS_MAX, TABLE_DISKS_MAX, TARGETS_MAX,
+    TARGETS_PER_DISK_MAX,
 };
 use crate::meta::Time;
 
@@ -151,6 +152,12 @@ pub struct ChainTable {
     /// Copies of each chunk.
     #[n(4)]
     pub replicas: u8,
+    /// Size of the chunks of files in it that say nothing else; `None`: of a table that was made before tables said so.
+    #[n(5)]
+    pub chunk_size: Option<ChunkSize>,
+    /// Whether it is the cluster's default: files go to it that say nothing else.
+    #[cbor(n(6), default)]
+    pub is_default: bool,
 }
 
 /// What changed in the routing.
@@ -394,7 +401,7 @@ pub enum AdminOrder {
         #[n(1)]
         targets: u16,
     },
-    /// Makes a table of chains over all free targets.
+    /// Makes a table of chains over free targets.
     #[n(1)]
     CreateTable {
         /// Copies of each chunk.
@@ -403,9 +410,15 @@ pub enum AdminOrder {
         /// With fewer serving replicas writes wait; `None`: `max(1, replicas - 1)`.
         #[n(1)]
         min_serving: Option<u8>,
-        /// Size of the chunks of files that say nothing else; `None`: 1 MiB.
+        /// Size of the chunks of files in it that say nothing else; `None`: 1 MiB.
         #[n(2)]
         chunk_size: Option<ChunkSize>,
+        /// Over the free targets of these disks alone; none: of all.
+        #[cbor(n(3), default, decode_with = "list::<TABLE_DISKS_MAX, _, _>")]
+        disks: Vec<DiskId>,
+        /// Whether it becomes the cluster's default; the first one is in any case.
+        #[cbor(n(4), default)]
+        is_default: bool,
     },
 }
 

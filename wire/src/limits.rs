@@ -43,6 +43,8 @@ pub const TARGETS_PER_DISK_MAX: usize = 256;
 pub const CHAIN_MEMBERS_MAX: usize = 16;
 /// Chains of one table (a count): 1,000 servers with 16 disks of 4 targets, without replication.
 pub const TABLE_CHAINS_MAX: usize = 1 << 16;
+/// Disks that an order to make a table names (a count): 1,000 servers with 16.
+pub const TABLE_DISKS_MAX: usize = 1 << 14;
 /// Items of one kind on a page of routing (a count).
 pub const ROUTING_PAGE_MAX: usize = 4096;
 /// Sessions that live (a count): twice as many as a leader opens, as some may be on their way to be

@@ -157,7 +157,8 @@ Examples:
   emberfs stat ember:/models/model.pt --json | jq .chunks
 
 A symbolic link is shown itself. Of a file, data.* is its layout, and each `chunk` line its chain with the members, head
-first, as TARGET:STATE on SERVER (`emberfs target list --help` explains the states).";
+first, as TARGET:STATE on SERVER (`emberfs target list --help` explains the states). Of a directory, layout.* is what it
+says of new files, `-` what it leaves to the cluster: `emberfs layout get` shows what comes of that.";
 
 pub(super) const CAT_NOTES: &str = "\
 Examples:
@@ -191,9 +192,46 @@ Examples:
   emberfs chain-table create                   three copies of each chunk, over all free targets
   emberfs chain-table create --replicas 1      one, where there is one server
   emberfs chain-table create --replicas 3 --min-serving 1 --chunk-size 4096
+  emberfs chain-table create --node fast-1 fast-2 fast-3     a table of these servers' disks alone, and next
+  emberfs layout set ember:/scratch --table 2                the directory whose new files go to it
+  emberfs chain-table create --default                       over disks that were added: all new files go there
 
-Before the first there is no room for files. New files go to the newest table; those that are there stay where they are.
-Copies lie on different servers, so there must be as many as --replicas.";
+Before the first there is no room for files. New files go to the default table, unless their directory says another: the
+first is it until one is made with --default. Those that are there stay where they are. Copies lie on servers that do
+not fail together (`domain` of their configuration), so there must be as many such as --replicas.";
+
+pub(super) const TABLE_SHOW_NOTES: &str = "\
+Examples:
+  emberfs chain-table show
+  emberfs chain-table show --evenness
+  emberfs chain-table show --evenness --json | jq '[.evenness[].times_ideal] | max'
+
+A line a chain: its PLACE in the table, and its MEMBERS as TARGET:STATE, head first (`emberfs chain list --help`).
+DEFAULT is the table that new files go to where their directory says nothing else.
+
+With --evenness a line for each disk and server that carries something of a table: TARGETS, one for each chain that it is
+in, and of how many it is the HEAD now, which takes the writes. When another dies, the rest of its chains take over what
+it did: LEAST and MOST are the smallest and the largest part of another's load that would come here, as a part of 1, and
+IDEAL the most, were all spread as evenly as whole chains can be. TIMES IDEAL is how far it is from that where that is
+worst: 1 cannot be better; much more is a disk to watch. `-` with one copy, where nobody takes over.";
+
+pub(super) const LAYOUT_NOTES: &str = "\
+Examples:
+  emberfs layout get ember:/runs                                 what new files in it get, and who says so
+  emberfs layout set ember:/runs --chunk-size 4096 --stripe 8    large chunks, each file over eight chains
+  emberfs layout set ember:/scratch --table 2                    to other disks: `emberfs chain-table show` lists tables
+  emberfs layout set ember:/runs --stripe default                as the cluster has it, again
+  emberfs layout set ember:/runs/7 --inherit                     as ember:/runs has it now
+
+A file's layout is decided when it is made, by its directory, else by the cluster, and never changes: to move files into
+another, copy them. What a program says itself goes first.
+
+A new directory begins with the settings of the one that it is made in; from then on they are its own. So a change goes
+to no directory that is there already: set it there too, or say --inherit there. A renamed directory keeps its settings.
+Only its owner and root may change them.
+
+Large chunks suit large files that are read in order, small ones small random writes. A narrow stripe keeps small files
+together; a wide one lets one file use many disks. A table decides on which disks, and how many copies there are.";
 
 pub(super) const COMPLETIONS_NOTES: &str = "\
 Examples:
@@ -216,7 +254,7 @@ Examples, on the disk's machine:
   emberfs disk format /data/disk-3    an empty directory: prints the disk's id
   (enter it into `disks` of the server's configuration, and restart the server)
   emberfs disk add 0123456789abcdef0123456789abcdef
-  emberfs chain-table create          files go to it from then on";
+  emberfs chain-table create --default          new files go to it from then on";
 
 pub(super) const CP_EXAMPLES: &str = "\
 Examples:

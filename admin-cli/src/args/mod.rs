@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueHint, value_parser};
+use clap::{
+    ArgGroup, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueHint, value_parser,
+};
 use clap_complete::Shell;
-use emberfs_client::{ClusterAddress, Directory};
-use emberfs_layout::{ChunkSize, DiskId};
+use emberfs_client::{ClusterAddress, Directory, LayoutChange, Setting};
+use emberfs_layout::{ChunkSize, DiskId, StripeWidth, TableId};
 
 use crate::location::{ClusterPath, Location};
 
@@ -156,6 +158,9 @@ pub(crate) enum Command {
     /// Tables of chains, over which files are striped
     #[command(subcommand)]
     ChainTable(ChainTableCommand),
+    /// What new files get: chunk size, stripe width, chain table
+    #[command(subcommand)]
+    Layout(LayoutCommand),
     /// Clients: mounts and programs with a session
     #[command(subcommand)]
     Client(ClientCommand),
@@ -350,21 +355,101 @@ pub(crate) enum DiskCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChainTableCommand {
-    /// Make a table of chains over all free targets
+    /// Make a table of chains over free targets
     #[command(after_help = help::TABLE_NOTES)]
-    Create {
-        /// Copies of each chunk
-        #[arg(long, default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
-        replicas: u8,
-        /// With fewer serving replicas writes wait [default: replicas - 1, at least 1]
-        #[arg(long, value_parser = value_parser!(u8).range(1..))]
-        min_serving: Option<u8>,
-        /// Chunk size of files that say nothing else, in KiB [default: 1024]
-        #[arg(long, value_name = "KIB", value_parser = chunk_size)]
-        chunk_size: Option<ChunkSize>,
+    Create(TableArgs),
+    /// Show tables and their chains, or how evenly they lie
+    #[command(after_help = help::TABLE_SHOW_NOTES)]
+    Show {
+        /// Of each disk and server: what it carries, and takes over when another dies
+        #[arg(long)]
+        evenness: bool,
     },
-    /// Show tables and their chains
-    Show,
+}
+
+/// A new chain table.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct TableArgs {
+    /// Copies of each chunk
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
+    pub(crate) replicas: u8,
+    /// With fewer serving replicas writes wait [default: replicas - 1, at least 1]
+    #[arg(long, value_parser = value_parser!(u8).range(1..))]
+    pub(crate) min_serving: Option<u8>,
+    /// Chunk size of files in it that say nothing else, in KiB [default: 1024]
+    #[arg(long, value_name = "KIB", value_parser = chunk_size)]
+    pub(crate) chunk_size: Option<ChunkSize>,
+    /// Over the free targets of these disks alone
+    #[arg(long = "disk", value_name = "ID", num_args = 1..)]
+    pub(crate) disks: Vec<DiskId>,
+    /// Over those of all disks of these servers, by name
+    #[arg(long = "node", value_name = "NAME", num_args = 1..)]
+    pub(crate) nodes: Vec<String>,
+    /// New files go to it where their directory says nothing else; to the first table they do in any case
+    #[arg(long = "default")]
+    pub(crate) is_default: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LayoutCommand {
+    /// Show what new files in a directory get and who says so, or what a file has
+    #[command(after_help = help::LAYOUT_NOTES)]
+    Get {
+        /// A directory or a file
+        path: ClusterPath,
+    },
+    /// Say what new files in a directory get; those that are there stay as they are
+    #[command(after_help = help::LAYOUT_NOTES)]
+    #[command(group(ArgGroup::new("settings").required(true).multiple(true)))]
+    Set(LayoutArgs),
+}
+
+/// New settings of a directory.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LayoutArgs {
+    /// The directory
+    pub(crate) path: ClusterPath,
+    /// Size of their chunks, a power of two from 64 to 65536 KiB; `default`: as their table says
+    #[arg(long, value_name = "KIB|default", group = "settings", value_parser = setting(chunk_size))]
+    pub(crate) chunk_size: Option<Setting<ChunkSize>>,
+    /// Over how many chains each is spread; `default`: all of its table, at most 16
+    #[arg(long, value_name = "CHAINS|default", group = "settings", value_parser = setting(stripe))]
+    pub(crate) stripe: Option<Setting<StripeWidth>>,
+    /// Over which table, by its number; `default`: the cluster's
+    #[arg(long, value_name = "ID|default", group = "settings", value_parser = setting(table))]
+    pub(crate) table: Option<Setting<TableId>>,
+    /// First take all of them from the directory that it is in, as they are now
+    #[arg(long, group = "settings")]
+    pub(crate) inherit: bool,
+}
+
+impl LayoutArgs {
+    /// As the cluster is asked for it.
+    pub(crate) fn change(&self) -> LayoutChange {
+        let Self { chunk_size, stripe, table, inherit, .. } = *self;
+        LayoutChange { inherit, chunk_size, stripe, table }
+    }
+}
+
+/// A value, or `default`.
+fn setting<T>(
+    parse: impl Fn(&str) -> Result<T, String> + Clone,
+) -> impl Fn(&str) -> Result<Setting<T>, String> + Clone {
+    move |text| match text {
+        "default" => Ok(Setting::Default),
+        value => parse(value).map(Setting::Is).map_err(|why| format!("{why}, or `default`")),
+    }
+}
+
+fn stripe(text: &str) -> Result<StripeWidth, String> {
+    let width: u32 = text.parse().map_err(|_| "expected a number of chains".to_owned())?;
+    StripeWidth::new(width).map_err(|error| error.to_string())
+}
+
+/// `2`, or `table-2` as it is printed.
+fn table(text: &str) -> Result<TableId, String> {
+    let number = text.strip_prefix("table-").unwrap_or(text);
+    number.parse().map(TableId).map_err(|_| "expected the number of a chain table".to_owned())
 }
 
 /// Nothing that could be an address, or needs quotes anywhere.
@@ -393,6 +478,31 @@ mod tests {
             let said = parse(&["emberfs", "--cluster", wildcard, "status"]).to_string();
             assert!(said.contains("where a server listens"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_layout_is_said_as_it_is_printed() {
+        let change = |words: &[&str]| {
+            let words = ["emberfs", "layout", "set", "ember:/d"].iter().chain(words);
+            match Args::try_parse_from(words)?.command {
+                Command::Layout(LayoutCommand::Set(args)) => Ok(args.change()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let said = change(&["--chunk-size", "4096", "--stripe", "default", "--table", "table-2"]);
+        let wanted = LayoutChange {
+            inherit: false,
+            chunk_size: Some(Setting::Is(ChunkSize::from_log2(22).expect("a size"))),
+            stripe: Some(Setting::Default),
+            table: Some(Setting::Is(TableId(2))),
+        };
+        assert_eq!(said.map_err(|error: clap::Error| error.to_string()), Ok(wanted));
+        assert!(change(&["--inherit"]).expect("enough").inherit);
+        let no = |words: &[&str]| change(words).expect_err("refused").to_string();
+        assert!(no(&[]).contains("--inherit"), "{}", no(&[]));
+        assert!(no(&["--chunk-size", "3"]).contains("64 KiB to 64 MiB, or `default`"));
+        assert!(no(&["--stripe", "0"]).contains("at least one chain"));
+        assert!(no(&["--table", "fast"]).contains("number of a chain table"));
     }
 
     #[test]

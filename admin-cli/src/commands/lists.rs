@@ -138,7 +138,7 @@ pub(super) async fn clients(connection: &Connection, json: bool) -> Result<()> {
 }
 
 /// What a server is called.
-fn name(routing: &RoutingTable, node: NodeId) -> Option<&str> {
+pub(super) fn name(routing: &RoutingTable, node: NodeId) -> Option<&str> {
     routing.nodes().find(|known| known.id == node).map(|node| node.name.as_str())
 }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 pub(crate) mod disk;
 mod files;
+mod layout;
 mod lists;
 mod meta;
 mod status;
@@ -84,12 +85,14 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             disk::until_found(&cluster, &disks, connection.patience()).await?;
             disk::add(&cluster, &disks, targets).await?;
         }
-        Command::ChainTable(ChainTableCommand::Create { replicas, min_serving, chunk_size }) => {
-            chain_table::check(replicas, min_serving)?;
+        Command::ChainTable(ChainTableCommand::Create(args)) => {
+            chain_table::check(&args)?;
             let cluster = connection.cluster().await?;
-            chain_table::create(&cluster, replicas, min_serving, chunk_size).await?;
+            chain_table::create(&cluster, &args).await?;
         }
-        Command::ChainTable(ChainTableCommand::Show) => chain_table::show(connection, json).await?,
+        Command::ChainTable(ChainTableCommand::Show { evenness }) => {
+            chain_table::show(connection, evenness, json).await?;
+        }
         Command::Completions { shell } => {
             let (mut command, mut script) = (Args::command(), Vec::new());
             clap_complete::generate(shell, &mut command, "emberfs", &mut script);

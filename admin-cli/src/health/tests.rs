@@ -37,6 +37,8 @@ impl Example {
             chains: vec![ChainId(4)],
             lengths: vec![1],
             replicas: 3,
+            chunk_size: None,
+            is_default: true,
         };
         let mut routing = RoutingTable::default();
         routing.apply(RoutingDelta {

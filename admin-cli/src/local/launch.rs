@@ -19,6 +19,7 @@ use super::disks::{self, LocalDisk};
 use super::plan::Plan;
 use super::process::{Server, Started};
 use super::{configs, process};
+use crate::args::TableArgs;
 use crate::commands::{chain_table, disk};
 use crate::connection::MEMBER_WAIT;
 use crate::exit;
@@ -143,7 +144,8 @@ impl Launch {
         let new: Vec<DiskId> =
             disks.iter().map(|disk| disk.id).filter(|id| !admitted(*id)).collect();
         disk::add(cluster, &new, TARGETS_PER_DISK).await?;
-        chain_table::create(cluster, self.plan.shape.replicas, None, None).await
+        let table = TableArgs { replicas: self.plan.shape.replicas, ..TableArgs::default() };
+        chain_table::create(cluster, &table).await
     }
 
     /// Starts a server, if it does not run; whether it did not.

@@ -1,6 +1,6 @@
 //! Tables for named clusters and for any.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
 
 use emberfs_layout::{DiskId, NodeId};
@@ -116,6 +116,46 @@ fn a_report_reads_as_words() {
     assert_eq!(evenness.to_string(), text);
 }
 
+/// Whether a plan keeps the rules: members in different domains, each slot once, no more slots than a disk has, and
+/// none left over that would make one more chain.
+fn check(disks: &[Disk], count: u8, plan: &Plan) -> Result<(), TestCaseError> {
+    let mut taken = BTreeSet::new();
+    let of = |id| disks.iter().find(|disk| disk.id == id).expect("one of them");
+    for chain in &plan.chains {
+        let domains: BTreeSet<_> = chain.iter().map(|m| of(m.disk).domain).collect();
+        prop_assert_eq!(domains.len(), usize::from(count));
+        prop_assert_eq!(chain.len(), usize::from(count));
+        prop_assert!(chain.iter().all(|member| taken.insert(*member)), "a slot taken twice");
+    }
+    prop_assert!(taken.iter().all(|member| member.slot < of(member.disk).slots));
+    let offered: usize = disks.iter().map(|d| usize::from(d.slots)).sum();
+    prop_assert_eq!(offered - taken.len(), plan.unused as usize);
+    let mut left: BTreeMap<DomainId, usize> = BTreeMap::new();
+    for disk in disks {
+        let used = taken.iter().filter(|member| member.disk == disk.id).count();
+        *left.entry(disk.domain).or_default() += usize::from(disk.slots) - used;
+    }
+    let open = left.values().filter(|left| **left > 0).count();
+    prop_assert!(open < usize::from(count), "room for another chain: {left:?}");
+    Ok(())
+}
+
+/// Clusters as they grow: 1 to 12 nodes, each with 1 to 5 disks of 1 to 6 free targets, alone or in few domains.
+fn odd_cluster() -> impl Strategy<Value = Vec<Disk>> {
+    let node = (prop::collection::vec(1_u16..=6, 1..=5), 0_u32..4);
+    (prop::collection::vec(node, 1..=12), any::<bool>()).prop_map(|(nodes, alone)| {
+        let mut disks = Vec::new();
+        for (node, (slots, rack)) in (0..).zip(nodes) {
+            let domain = DomainId(if alone { node } else { rack });
+            for slots in slots {
+                let id = DiskId(disks.len() as u128);
+                disks.push(Disk { id, node: NodeId(node), domain, slots });
+            }
+        }
+        disks
+    })
+}
+
 /// Any cluster: nodes with 0 to 6 disks in 1 to 8 domains.
 fn any_cluster() -> impl Strategy<Value = Vec<Disk>> {
     let nodes = prop::collection::vec((0_usize..6, 0_u32..8), 1..14);
@@ -126,20 +166,32 @@ proptest! {
     #[test]
     fn every_table_keeps_the_rules(disks in any_cluster(), count in 1_u8..5) {
         let Ok(plan) = place(&disks, replicas(count)) else { return Ok(()) };
-        let mut taken = BTreeSet::new();
-        let domain = |id| disks.iter().find(|d| d.id == id).expect("one of them").domain;
-        for chain in &plan.chains {
-            let domains: BTreeSet<_> = chain.iter().map(|m| domain(m.disk)).collect();
-            prop_assert_eq!(domains.len(), usize::from(count));
-            prop_assert!(chain.iter().all(|member| taken.insert(*member)), "a slot taken twice");
-        }
-        let slots = |id| disks.iter().find(|d| d.id == id).expect("one of them").slots;
-        prop_assert!(taken.iter().all(|member| member.slot < slots(member.disk)));
-        let offered: usize = disks.iter().map(|d| usize::from(d.slots)).sum();
-        prop_assert_eq!(offered - taken.len(), plan.unused as usize);
+        check(&disks, count, &plan)?;
         prop_assert_eq!(place(&disks, replicas(count)), Ok(plan));
     }
 
+    /// Whatever the numbers are, there is a table, or it is said what is missing.
+    #[test]
+    fn odd_numbers_make_a_table_or_are_told_what_is_missing(
+        disks in odd_cluster(),
+        count in 1_u8..=5,
+    ) {
+        let domains: BTreeSet<DomainId> = disks.iter().map(|disk| disk.domain).collect();
+        let domains = domains.len();
+        match place(&disks, replicas(count)) {
+            Ok(plan) => {
+                prop_assert!(domains >= usize::from(count) && !plan.chains.is_empty());
+                check(&disks, count, &plan)?;
+            }
+            Err(error) => {
+                let wanted = PlacementError::TooFewDomains { replicas: count, domains };
+                prop_assert_eq!(error, wanted);
+                prop_assert!(domains < usize::from(count));
+                let words = format!("{count} replicas need as many failure domains with disks, there are {domains}");
+                prop_assert!(error.to_string().contains(&words), "{}", error);
+            }
+        }
+    }
 }
 
 proptest! {

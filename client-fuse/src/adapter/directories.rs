@@ -137,7 +137,7 @@ mod tests {
             (InodeId(7), InodeKind::Directory, Mode(0o755), Time::default());
         let (size, device, change) = (ByteLen(0), Device::default(), Default::default());
         let (atime, mtime, ctime) = (time, time, time);
-        let (uid, gid, nlink, lease_ms, data) = (0, 0, 2, 0, None);
+        let (uid, gid, nlink, lease_ms, data, layout) = (0, 0, 2, 0, None, None);
         Attributes {
             inode,
             kind,
@@ -153,6 +153,7 @@ mod tests {
             change,
             lease_ms,
             data,
+            layout,
         }
     }
 

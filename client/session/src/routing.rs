@@ -219,7 +219,15 @@ mod tests {
     fn table(lengths: &[u32]) -> ChainTable {
         let chains = (0..*lengths.last().expect("one")).map(ChainId).collect();
         let version = TableVersion(u32::try_from(lengths.len()).expect("few"));
-        ChainTable { id: TableId(1), version, chains, lengths: lengths.to_vec(), replicas: 3 }
+        ChainTable {
+            id: TableId(1),
+            version,
+            chains,
+            lengths: lengths.to_vec(),
+            replicas: 3,
+            chunk_size: None,
+            is_default: true,
+        }
     }
 
     fn layout(table_version: u32, width: u32) -> FileLayout {

@@ -3,8 +3,8 @@
 use emberfs_layout::InodeId;
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
-    Access, AttributeChange, Attributes, Cursor, Entry, Mode, Mutation, Name, NewNode, Place,
-    Query, QueryReply, RemoveKind, RenameFlags, Space, SymlinkTarget,
+    Access, AttributeChange, Attributes, Cursor, Entry, LayoutChange, Mode, Mutation, Name,
+    NewNode, Place, Query, QueryReply, RemoveKind, RenameFlags, Space, SymlinkTarget,
 };
 
 use super::{Meta, done, inode_of, misfit};
@@ -189,6 +189,22 @@ impl Meta {
         change: AttributeChange,
     ) -> Result<Attributes, ClientError> {
         let mutation = Mutation::SetAttributes { of, follow, change };
+        let reply = self.change(mutation, &mut self.patience()).await?;
+        inode_of(reply)
+    }
+
+    /// Changes what new files in a directory get; those that are there keep their layouts. A new directory begins with
+    /// what the one says that it is made in.
+    ///
+    /// # Errors
+    /// [`FsError::InvalidArgument`] for a table that is not there, or a stripe that is wider than the table;
+    /// [`FsError::NotPermitted`] unless its owner or root asks; [`FsError::NotADirectory`]; or another [`ClientError`].
+    pub async fn set_layout(
+        &self,
+        of: Place,
+        change: LayoutChange,
+    ) -> Result<Attributes, ClientError> {
+        let mutation = Mutation::SetLayout { of, change };
         let reply = self.change(mutation, &mut self.patience()).await?;
         inode_of(reply)
     }

@@ -62,6 +62,7 @@ fn inode(id: u64, kind: InodeKind) -> Inode {
         change: Default::default(),
         lease_ms: 0,
         data: (kind == InodeKind::File).then_some(file),
+        layout: None,
     };
     Inode { attributes, entries: BTreeMap::new(), target: None }
 }
@@ -200,6 +201,13 @@ impl Namespace {
                 if let Some(size) = change.size {
                     self.set_len(id, size);
                 }
+                Ok(self.said(id, false))
+            }
+            Mutation::SetLayout { of, change } => {
+                let id = self.find(of)?;
+                let said = self.inodes[&id].attributes.layout.unwrap_or_default();
+                let said = change.apply(said, said);
+                self.inode(id).attributes.layout = Some(said);
                 Ok(self.said(id, false))
             }
             Mutation::Report { inode, handle, written, close } => {

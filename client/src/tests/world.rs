@@ -233,6 +233,8 @@ fn routing() -> RoutingDelta {
             chains: vec![ChainId(1), ChainId(2)],
             lengths: vec![2],
             replicas: 3,
+            chunk_size: Some(ChunkSize::MIN),
+            is_default: true,
         }],
     }
 }

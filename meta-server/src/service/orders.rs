@@ -1,16 +1,18 @@
 //! What an operator wants done: disks admitted, tables made.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU8;
 
 use emberfs_chain_replication::placement::{FreeDisk, Replicas, place_targets};
-use emberfs_layout::{ChunkSize, TargetId};
-use emberfs_meta_server_state::{Body, Outcome, cluster};
+use emberfs_layout::{ChunkSize, DiskId, TargetId};
+use emberfs_meta_server_state::{Body, Outcome, StoreError, cluster};
 use emberfs_wire::WireError;
 use emberfs_wire::cluster::{AdminOrder, Administer, AdministerReply, ChainTable, Disk};
 use tokio::task::spawn_blocking;
 
 use super::mismatch;
 use crate::background::Leader;
+use crate::store::StateView;
 
 /// Carries out an order, once.
 pub(super) async fn administer(
@@ -23,8 +25,15 @@ pub(super) async fn administer(
     }
     let body = match order {
         AdminOrder::AddDisk { disk, targets } => Body::AddDisk { order_id, disk, targets },
-        AdminOrder::CreateTable { replicas, min_serving, chunk_size } => {
-            let free = leader.group.read(|view| cluster::free_disks(view)).await?;
+        AdminOrder::CreateTable { replicas, min_serving, chunk_size, disks, is_default } => {
+            let look = |view: &StateView<'_>| -> Result<_, StoreError> {
+                Ok((cluster::free_disks(view)?, cluster::disks(view)?))
+            };
+            let (free, known) = leader.group.read(look).await?;
+            let free = match only(free, &disks, &known) {
+                Ok(free) => free,
+                Err(text) => return Ok(AdministerReply::Refused { text }),
+            };
             // The search takes seconds in a large cluster: not on a thread that serves connections.
             let planned = spawn_blocking(move || plan(free, replicas)).await;
             let chains = match planned.expect("no panic, not aborted") {
@@ -33,7 +42,7 @@ pub(super) async fn administer(
             };
             let min_serving = min_serving.unwrap_or_else(|| replicas.saturating_sub(1).max(1));
             let chunk_size = chunk_size.unwrap_or(ChunkSize::DEFAULT);
-            Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size }
+            Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size, is_default }
         }
     };
     match leader.group.propose(body).await? {
@@ -57,7 +66,27 @@ fn tell(reply: &AdministerReply) {
     }
 }
 
-/// Chains over all free targets, as even as can be; the words say why there are none.
+/// Of the disks with free targets those that are wanted: all, if none is named. The words say why one cannot be used.
+fn only(
+    mut free: Vec<cluster::FreeDisk>,
+    wanted: &[DiskId],
+    known: &[Disk],
+) -> Result<Vec<cluster::FreeDisk>, String> {
+    if wanted.is_empty() {
+        return Ok(free);
+    }
+    let wanted: BTreeSet<DiskId> = wanted.iter().copied().collect();
+    free.retain(|disk| wanted.contains(&disk.id));
+    match wanted.iter().find(|id| !free.iter().any(|disk| disk.id == **id)) {
+        None => Ok(free),
+        Some(id) if known.iter().any(|disk| disk.id == *id) => {
+            Err(format!("disk {id} has no free target: each is in a chain of another table"))
+        }
+        Some(id) => Err(format!("disk {id} is not in use: `emberfs disk add {id}` admits it")),
+    }
+}
+
+/// Chains over all these targets, as even as can be; the words say why there are none.
 fn plan(free: Vec<cluster::FreeDisk>, replicas: u8) -> Result<Vec<Vec<TargetId>>, String> {
     let replicas = NonZeroU8::new(replicas).ok_or("a chain has at least 1 replica, not 0")?;
     if free.is_empty() {
@@ -74,7 +103,7 @@ fn plan(free: Vec<cluster::FreeDisk>, replicas: u8) -> Result<Vec<Vec<TargetId>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emberfs_layout::{DiskId, NodeId};
+    use emberfs_layout::NodeId;
     use emberfs_wire::cluster::DomainId;
 
     #[test]
@@ -87,5 +116,24 @@ mod tests {
         assert_eq!(plan(one.clone(), 1).expect("one domain is enough").len(), 4);
         let few = plan(one, 2).expect_err("one domain");
         assert!(few.contains("2 replicas need as many failure domains"), "{few}");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_used_is_named() {
+        let disk = |id: u32| {
+            let (id, node, targets) = (DiskId(id.into()), NodeId(id), vec![TargetId(id)]);
+            Disk { id, node, targets }
+        };
+        let free = |id: u32| {
+            let Disk { id: disk, node, targets } = disk(id);
+            cluster::FreeDisk { id: disk, node, domain: DomainId(id), targets }
+        };
+        let (all, known) = (vec![free(1), free(2)], [disk(1), disk(2), disk(3)]);
+        assert_eq!(only(all.clone(), &[], &known), Ok(all.clone()));
+        let twice = [DiskId(2), DiskId(2)];
+        assert_eq!(only(all.clone(), &twice, &known), Ok(vec![free(2)]));
+        let no = |id| only(all.clone(), &[DiskId(1), DiskId(id)], &known).expect_err("refused");
+        assert!(no(3).contains("no free target") && no(3).contains(&DiskId(3).to_string()));
+        assert!(no(4).contains("`emberfs disk add"), "{}", no(4));
     }
 }

@@ -57,12 +57,13 @@ fn change_cluster(txn: &mut dyn Transaction, body: &Body) -> Result<Outcome, Sto
         Body::AddDisk { order_id, disk, targets } => {
             cluster::add_disk(txn, *order_id, *disk, *targets).map(Outcome::Administered)
         }
-        Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size } => {
+        Body::CreateTable { order_id, chains, replicas, min_serving, chunk_size, is_default } => {
             let plan = TablePlan {
                 chains,
                 replicas: *replicas,
                 min_serving: *min_serving,
                 chunk_size: *chunk_size,
+                is_default: *is_default,
             };
             cluster::create_table(txn, *order_id, plan).map(Outcome::Administered)
         }

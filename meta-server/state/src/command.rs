@@ -123,9 +123,12 @@ pub enum Body {
         /// With fewer serving replicas writes wait.
         #[n(3)]
         min_serving: u8,
-        /// Size of the chunks of files that say nothing else.
+        /// Size of the chunks of files in it that say nothing else.
         #[n(4)]
         chunk_size: emberfs_layout::ChunkSize,
+        /// Whether it becomes the cluster's default; the first one is in any case.
+        #[cbor(n(5), default)]
+        is_default: bool,
     },
     /// The leader changes a chain, by the transition table; refused unless it is at `from`.
     #[n(11)]

@@ -41,7 +41,13 @@ pub(crate) async fn beat_all(storages: &[Storage]) {
 }
 
 fn table(replicas: u8) -> AdminOrder {
-    AdminOrder::CreateTable { replicas, min_serving: None, chunk_size: None }
+    AdminOrder::CreateTable {
+        replicas,
+        min_serving: None,
+        chunk_size: None,
+        disks: Vec::new(),
+        is_default: false,
+    }
 }
 
 async fn order(client: &Client, order_id: u64, order: AdminOrder) -> AdministerReply {

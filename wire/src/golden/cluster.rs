@@ -31,6 +31,8 @@ fn table() -> ChainTable {
         chains: vec![ChainId(4)],
         lengths: vec![1],
         replicas: 3,
+        chunk_size: Some(ChunkSize::DEFAULT),
+        is_default: true,
     }
 }
 
@@ -154,6 +156,8 @@ fn operators() -> Vec<Sample> {
         replicas: 3,
         min_serving: None,
         chunk_size: Some(ChunkSize::DEFAULT),
+        disks: vec![DISK],
+        is_default: true,
     };
     let order = |order| bytes_of(&Administer { order_id: 77, order });
     let refused = AdministerReply::Refused { text: "no free targets".into() };

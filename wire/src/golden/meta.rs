@@ -1,18 +1,18 @@
 //! Samples of what clients say to the metadata leader.
 
 use emberfs_layout::{
-    ByteLen, ChainId, ChangeNumber, ChunkSize, ClientId, DataId, FileLayout, FileOffset, InodeId,
-    Sequence, StripeWidth, TableId, TableVersion,
+    ByteLen, ChainId, ChangeNumber, ChunkSize, ClientId, DataId, DirectoryLayout, FileLayout,
+    FileOffset, InodeId, Sequence, StripeWidth, TableId, TableVersion,
 };
 
 use super::{Sample, bytes_of};
 use crate::meta::inode::FileData;
 use crate::meta::{
     Access, Ask, AskHeld, AskHeldReply, AttributeChange, Attributes, Caller, Cursor, Device,
-    EndSession, Entry, HandleId, InodeKind, Mode, Mutate, Mutation, MutationReply, Name, NewNode,
-    OpenChain, OpenSession, OpenSessionReply, Path, Place, Query, QueryReply, RemoveKind,
-    RenameFlags, RenewSession, RenewSessionReply, SetTime, Slot, Space, SymlinkTarget, Time,
-    WrittenRange,
+    EndSession, Entry, HandleId, InodeKind, LayoutChange, Mode, Mutate, Mutation, MutationReply,
+    Name, NewNode, OpenChain, OpenSession, OpenSessionReply, Path, Place, Query, QueryReply,
+    RemoveKind, RenameFlags, RenewSession, RenewSessionReply, SetTime, Setting, Slot, Space,
+    SymlinkTarget, Time, WrittenRange,
 };
 
 const INODE: InodeId = InodeId(0x0000_0000_0001_0002);
@@ -55,7 +55,27 @@ fn attributes() -> Attributes {
         change: ChangeNumber(12),
         lease_ms: 0,
         data: Some(data),
+        layout: None,
     }
+}
+
+/// Of a directory that says what new files in it get.
+fn of_directory() -> Attributes {
+    let layout =
+        DirectoryLayout { chunk_size: Some(ChunkSize::MAX), stripe: None, table: Some(TableId(2)) };
+    let kind = InodeKind::Directory;
+    Attributes { kind, data: None, layout: Some(layout), ..attributes() }
+}
+
+fn layouts() -> [Mutation; 2] {
+    let said = LayoutChange {
+        inherit: false,
+        chunk_size: Some(Setting::Is(ChunkSize::MAX)),
+        stripe: Some(Setting::Is(StripeWidth::new(8).expect("not empty"))),
+        table: Some(Setting::Default),
+    };
+    let inherit = LayoutChange { inherit: true, ..LayoutChange::default() };
+    [said, inherit].map(|change| Mutation::SetLayout { of: place(), change })
 }
 
 /// Of a file that was cut.
@@ -117,7 +137,7 @@ fn mutations() -> Vec<Mutation> {
         Mutation::Open { file: parent, read: true, write: None, truncate: true },
         Mutation::Reserve { inode: INODE, handle: HandleId(3), len: ByteLen(10) },
     ];
-    mutations.into_iter().chain(reports()).collect()
+    mutations.into_iter().chain(reports()).chain(layouts()).collect()
 }
 
 fn changing() -> Vec<Sample> {
@@ -158,6 +178,7 @@ fn asking() -> Vec<Sample> {
     let replies = [
         QueryReply::Attributes(attributes()),
         QueryReply::Attributes(of_cut()),
+        QueryReply::Attributes(of_directory()),
         page,
         QueryReply::Target(SymlinkTarget::new("x").expect("a target")),
         QueryReply::Space(space),

@@ -1,6 +1,8 @@
 //! What an inode says of itself, and on whose behalf something is asked.
 
-use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId, Sequence};
+use emberfs_layout::{
+    ByteLen, ChangeNumber, DataId, DirectoryLayout, FileLayout, InodeId, Sequence,
+};
 use minicbor::{Decode, Encode};
 
 use crate::codec::list;
@@ -124,6 +126,9 @@ pub struct Attributes {
     /// How to find the bytes; `None` if it is no file.
     #[n(13)]
     pub data: Option<FileData>,
+    /// Of a directory, what new files in it get; `None`: what the cluster gives, or it is no directory.
+    #[n(14)]
+    pub layout: Option<DirectoryLayout>,
 }
 
 /// Where a file's bytes are.

@@ -5,17 +5,20 @@
 //! path from there, which the server walks. So a mount names an inode alone, the library a whole path,
 //! and each takes one request.
 //!
-//! * [`inode`]: what an inode says of itself. [`name`]: checked names and paths.
+//! * [`inode`]: what an inode says of itself. [`name`]: checked names and paths. [`layout`]: changes of what a
+//!   directory says of new files.
 //! * [`mutation`], [`query`]: the two closed sets of operations and their answers.
 //! * [`session`]: what makes a client known, and its retries harmless.
 
 pub mod inode;
+pub mod layout;
 pub mod mutation;
 pub mod name;
 pub mod query;
 pub mod session;
 
 pub use inode::{Attributes, Caller, Device, InodeKind, Mode, Time};
+pub use layout::{LayoutChange, Setting};
 pub use mutation::{
     AttributeChange, Mutate, Mutation, MutationReply, NewNode, RemoveKind, RenameFlags, SetTime,
     WrittenRange,

@@ -4,6 +4,7 @@ use emberfs_layout::{ByteLen, ChunkSize, FileOffset, InodeId, Sequence};
 use minicbor::{Decode, Encode};
 
 use super::inode::{Attributes, Caller, Device, InodeKind, Mode, Time};
+use super::layout::LayoutChange;
 use super::name::{Name, Place, SymlinkTarget};
 use super::session::{HandleId, Slot};
 
@@ -170,6 +171,16 @@ pub enum Mutation {
         /// How many bytes.
         #[n(2)]
         len: ByteLen,
+    },
+    /// Changes what new files in a directory get; those that are there keep their layouts.
+    #[n(9)]
+    SetLayout {
+        /// The directory; a symbolic link at the end is followed.
+        #[n(0)]
+        of: Place,
+        /// The changes.
+        #[n(1)]
+        change: LayoutChange,
     },
 }
 

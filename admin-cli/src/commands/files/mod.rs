@@ -37,6 +37,7 @@ pub(super) async fn run(connection: &Connection, json: bool, command: Command) -
     let end = match command {
         Command::Ls { path, long } => list::run(&fs, &path, long, json).await.map(done),
         Command::Stat { path } => stat::run(&client, &path, json).await.map(done),
+        Command::Layout(command) => super::layout::run(&client, &command, json).await.map(done),
         Command::Cat { paths } => cat(&fs, &paths).await,
         Command::Cp { recursive, paths } => {
             copy::run(connection, &fs, (&paths, recursive), &interrupt).await

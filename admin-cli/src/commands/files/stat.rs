@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result};
 use emberfs_client::{Attributes, ChainMember, Client, FileData, InodeKind, RoutingTable};
-use emberfs_layout::ChunkIndex;
+use emberfs_layout::{ChunkIndex, ChunkSize, StripeWidth, TableId};
 use serde_json::{Value, json};
 
 use super::list::kind;
@@ -25,6 +25,13 @@ pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Resu
         let target = client.fs().read_link(&path.0).await.with_context(|| path.to_string())?;
         value["target"] = json!(target.display().to_string());
         value["target_bytes"] = bytes_of(target.as_os_str().as_bytes());
+    }
+    if let Some(said) = &attributes.layout {
+        value["layout"] = json!({
+            "chunk_size": said.chunk_size.map(ChunkSize::bytes),
+            "stripe_width": said.stripe.map(StripeWidth::get),
+            "table": said.table.map(TableId::get),
+        });
     }
     if let Some(data) = &attributes.data {
         value["data"] = layout(data);
@@ -118,5 +125,9 @@ fn print(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), printable)
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    }
 }

@@ -21,6 +21,7 @@
 //! | --- | --- |
 //! | `C` `cluster` | [routing version, last node, target, chain, table, boot number] |
 //! | `C` `defaults` | [table, its version, its chains, chunk size] of files that say nothing else |
+//! | `C` `table`, table id | the same of files in this table: a file is made without a look at all its chains |
 //! | `C` `orders` | ids of the remembered orders, oldest first |
 //! | `N` | [node, its last starts, disks that it found, disks admitted on it, routing version, lock] |
 //! | `M` | node id |
@@ -48,7 +49,7 @@ pub use nodes::{Replaced, Start, node, nodes, register, replaced};
 pub use orders::{ORDERS_KEPT, order};
 pub use refusal::Refusal;
 pub use routing::{routing_since, routing_version};
-pub use tables::{Defaults, TablePlan, create_table, defaults, table, tables};
+pub use tables::{Defaults, TablePlan, create_table, defaults, given, table, tables};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,9 @@ use super::orders::{self, Done};
 use super::records::{ChainRecord, Draft, Item, TableRecord, TargetRecord, target_key};
 use super::refusal::{Refusal, Stop, ensure};
 use crate::keys::{Kind, end_of, key};
-use crate::transaction::{StoreError, Transaction, View, get_record, put_record, scan_records};
+use crate::transaction::{
+    StoreError, Transaction, View, damaged, get_record, put_record, scan_records,
+};
 
 /// What the leader planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,13 @@ pub struct TablePlan<'a> {
     pub replicas: u8,
     /// With fewer serving replicas writes wait.
     pub min_serving: u8,
-    /// Size of the chunks of files that say nothing else.
+    /// Size of the chunks of files in it that say nothing else.
     pub chunk_size: ChunkSize,
+    /// Whether it becomes the default; the first one is in any case.
+    pub is_default: bool,
 }
 
-/// What files get that say nothing else: the table that was made last.
+/// What files in a table get that say nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Defaults {
     /// Which table.
@@ -86,6 +90,17 @@ pub fn defaults(view: &dyn View) -> Result<Option<Defaults>, StoreError> {
     get_record(view, &defaults_key())
 }
 
+/// What files get that say no more than a table, or not even that; `None` if it is not there.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn given(view: &dyn View, table: Option<TableId>) -> Result<Option<Defaults>, StoreError> {
+    match table {
+        Some(table) => get_record(view, &given_key(table)),
+        None => defaults(view),
+    }
+}
+
 fn create(txn: &mut dyn Transaction, plan: TablePlan<'_>) -> Result<Done, Stop> {
     check_numbers(plan)?;
     check_members(&*txn, plan)?;
@@ -94,6 +109,7 @@ fn create(txn: &mut dyn Transaction, plan: TablePlan<'_>) -> Result<Done, Stop> 
         let boot = |target: &TargetId| Ok(place(&*txn, *target)?.1);
         boots.push(members.iter().map(boot).collect::<Result<Vec<_>, StoreError>>()?);
     }
+    let before = defaults(&*txn)?;
     let mut draft = Draft::open(txn)?;
     let mut chains = Vec::with_capacity(plan.chains.len());
     for (members, granted) in plan.chains.iter().zip(boots) {
@@ -104,12 +120,29 @@ fn create(txn: &mut dyn Transaction, plan: TablePlan<'_>) -> Result<Done, Stop> 
     let (version, replicas) = (TableVersion::NONE.next(), plan.replicas);
     let length = u32::try_from(chains.len()).expect("within TABLE_CHAINS_MAX");
     let chunk_size = plan.chunk_size;
-    let defaults = Defaults { table: id, version, chains: length, chunk_size };
-    put_record(draft.txn, &defaults_key(), &defaults);
-    let table = ChainTable { id, version, chains, lengths: vec![length], replicas };
+    let given = Defaults { table: id, version, chains: length, chunk_size };
+    put_record(draft.txn, &given_key(id), &given);
+    let is_default = plan.is_default || before.is_none();
+    if is_default {
+        put_record(draft.txn, &defaults_key(), &given);
+        step_back(&mut draft, before)?;
+    }
+    let (lengths, chunk_size) = (vec![length], Some(chunk_size));
+    let table = ChainTable { id, version, chains, lengths, replicas, chunk_size, is_default };
     draft.put(&mut TableRecord { table, changed: RoutingVersion::NONE });
     draft.close();
     Ok(Done::TableCreated(id))
+}
+
+/// What was the default is so no more.
+fn step_back(draft: &mut Draft<'_>, before: Option<Defaults>) -> Result<(), StoreError> {
+    let Some(Defaults { table, .. }) = before else { return Ok(()) };
+    let key = Item::Table(table).key();
+    let missing = || damaged::<TableRecord>(&key, "the default table is missing");
+    let mut record: TableRecord = get_record(&*draft.txn, &key)?.ok_or_else(missing)?;
+    record.table.is_default = false;
+    draft.put(&mut record);
+    Ok(())
 }
 
 fn make_chain(
@@ -160,4 +193,8 @@ fn check_members(view: &dyn View, plan: TablePlan<'_>) -> Result<(), Stop> {
 
 fn defaults_key() -> Vec<u8> {
     key(Kind::Cluster, &[b"defaults"])
+}
+
+fn given_key(table: TableId) -> Vec<u8> {
+    key(Kind::Cluster, &[b"table", &table.get().to_be_bytes()])
 }

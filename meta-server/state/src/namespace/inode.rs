@@ -1,6 +1,8 @@
 //! The inode record, and how it becomes the attributes that clients see.
 
-use emberfs_layout::{ByteLen, ChangeNumber, DataId, FileLayout, InodeId, Sequence};
+use emberfs_layout::{
+    ByteLen, ChangeNumber, DataId, DirectoryLayout, FileLayout, InodeId, Sequence,
+};
 use emberfs_wire::meta::inode::FileData;
 use emberfs_wire::meta::{Attributes, Device, InodeKind, Mode, SymlinkTarget, Time};
 use minicbor::{Decode, Encode};
@@ -82,6 +84,9 @@ pub(super) struct Directory {
     /// How many entries it has.
     #[n(1)]
     pub(super) entries: u64,
+    /// What new files in it get; `None`: it says nothing.
+    #[n(2)]
+    layout: Option<DirectoryLayout>,
 }
 
 impl File {
@@ -93,6 +98,22 @@ impl File {
     pub(super) fn data(&self) -> FileData {
         let Self { data: id, layout, dense_to, cut, .. } = *self;
         FileData { id, layout, dense_to, exact: self.exact(), cut }
+    }
+}
+
+impl Directory {
+    /// An empty one in `parent`, which says this of new files.
+    pub(super) fn new(parent: InodeId, layout: DirectoryLayout) -> Self {
+        Self { parent, entries: 0, layout: Some(layout).filter(|layout| !layout.is_empty()) }
+    }
+
+    /// What it says of new files.
+    pub(super) fn layout(&self) -> DirectoryLayout {
+        self.layout.unwrap_or_default()
+    }
+
+    pub(super) fn set_layout(&mut self, layout: DirectoryLayout) {
+        self.layout = Self::new(self.parent, layout).layout;
     }
 }
 
@@ -160,6 +181,7 @@ impl Inode {
             change: self.change,
             lease_ms: 0,
             data: self.file().map(File::data),
+            layout: self.directory().and_then(|directory| directory.layout),
         }
     }
 }

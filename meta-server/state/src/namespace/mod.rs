@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   walk ── permission      a Place becomes an inode, by Linux's rules
-//!    └─► open, node, remove, rename, set_attributes, writer    one file for each kind of mutation
+//!    └─► open, node, remove, rename, set_attributes, set_layout, writer    one file for each kind of mutation
 //!          └─► entry, inode, counters                            the records
 //!   truncation, recovery, garbage                                what the leader must carry on
 //!   query                                                        what changes nothing
@@ -36,6 +36,7 @@ mod recovery;
 mod remove;
 mod rename;
 mod set_attributes;
+mod set_layout;
 mod stop;
 mod truncation;
 mod walk;
@@ -135,6 +136,7 @@ fn carry_out(operation: &mut Operation<'_>, mutation: &Mutation) -> Result<Done,
         Mutation::Reserve { inode, handle, len } => {
             writer::reserve(operation, *inode, *handle, *len)
         }
+        Mutation::SetLayout { of, change } => set_layout::set(operation, of, change),
     }
 }
 

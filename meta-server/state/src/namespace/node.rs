@@ -1,6 +1,6 @@
 //! Making directories, symbolic links, special files and further names.
 
-use emberfs_layout::{ChangeNumber, InodeId};
+use emberfs_layout::{ChangeNumber, DirectoryLayout, InodeId};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{Caller, InodeKind, Mode, Name, NewNode, Place, Time};
 
@@ -29,7 +29,7 @@ pub fn found(txn: &mut dyn Transaction, now: Time, uid: u32, gid: u32) -> Result
         return Ok(());
     }
     count(txn, |counters| counters.inodes += 1)?;
-    let content = Content::Directory(Directory { parent: ROOT, entries: 0 });
+    let content = Content::Directory(Directory::new(ROOT, DirectoryLayout::default()));
     inode::store(txn, ROOT, &blank(now, uid, gid, ROOT_MODE, content));
     Ok(())
 }
@@ -80,7 +80,8 @@ pub(super) fn make(
     let directory = free_name(operation, parent, name)?;
     let (mode, content) = match node {
         NewNode::Directory => {
-            (mode, Content::Directory(Directory { parent: directory.id, entries: 0 }))
+            let above = directory.inode.directory().map(Directory::layout);
+            (mode, Content::Directory(Directory::new(directory.id, above.unwrap_or_default())))
         }
         NewNode::Symlink(target) => (SYMLINK_MODE, Content::Symlink(target.clone())),
         NewNode::Special(kind, device) => {

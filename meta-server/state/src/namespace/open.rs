@@ -3,7 +3,7 @@
 //! A file that is made by opening it is open as asked, whatever its new mode says. A name that is a
 //! symbolic link is followed, also to a name that is not there yet, unless the open is exclusive.
 
-use emberfs_layout::{ByteLen, ChunkSize, FileLayout, StripeWidth};
+use emberfs_layout::{ByteLen, ChunkSize, FileLayout};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{HandleId, InodeKind, Mode, Name, Place};
 
@@ -11,7 +11,7 @@ use crate::cluster;
 
 use super::counters::count;
 use super::entry::{self, EntryRecord};
-use super::inode::{self, Content, File};
+use super::inode::{self, Content, Directory, File};
 use super::operation::{Done, Operation, add_name};
 use super::permission::{self, READ, WRITE};
 use super::stop::{Stop, ensure};
@@ -96,7 +96,7 @@ fn make(
     how: How,
 ) -> Result<Done, Stop> {
     node::check_may_add(operation.caller, directory)?;
-    let layout = layout(operation, new.chunk_size)?;
+    let layout = layout(operation, directory, new.chunk_size)?;
     let data = count(operation.txn, |counters| counters.data.0 += 1)?.data;
     let zero = ByteLen::ZERO;
     let (recovering, cut) = (false, None);
@@ -110,15 +110,21 @@ fn make(
     Ok(Done::with(id, &inode, true))
 }
 
-/// Where the bytes of a new file shall live. Without a table of chains there is no room for any.
-fn layout(operation: &Operation<'_>, size: Option<ChunkSize>) -> Result<FileLayout, Stop> {
-    let defaults = cluster::defaults(operation.txn)?.ok_or(FsError::NoSpace)?;
-    let stripe = StripeWidth::default_for(defaults.chains).map_err(|_| FsError::NoSpace)?;
+/// Where the bytes of a new file shall live: as its maker says, its directory, its table. Without a table of chains
+/// there is no room for any.
+fn layout(
+    operation: &Operation<'_>,
+    directory: &Found,
+    size: Option<ChunkSize>,
+) -> Result<FileLayout, Stop> {
+    let said = directory.inode.directory().map(Directory::layout).unwrap_or_default();
+    let given = cluster::given(operation.txn, said.table)?.ok_or(FsError::NoSpace)?;
+    let stripe = said.stripe_over(given.chains).map_err(|_| FsError::NoSpace)?;
     Ok(FileLayout {
-        chunk_size: size.unwrap_or(defaults.chunk_size),
+        chunk_size: size.or(said.chunk_size).unwrap_or(given.chunk_size),
         stripe,
-        table: defaults.table,
-        table_version: defaults.version,
+        table: given.table,
+        table_version: given.version,
         seed: operation.seed,
     })
 }

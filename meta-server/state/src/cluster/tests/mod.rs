@@ -13,8 +13,8 @@ use emberfs_wire::limits::TARGETS_PER_DISK_MAX;
 
 use super::{
     Defaults, ORDERS_KEPT, Start, TablePlan, add_disk, create_table, defaults, disks, free_disks,
-    node, nodes, order, placed_chain, placed_chains, register, routing_since, routing_version,
-    set_chain, settled, table, tables,
+    given, node, nodes, order, placed_chain, placed_chains, register, routing_since,
+    routing_version, set_chain, settled, table, tables,
 };
 use crate::keys::{Kind, end_of, key};
 use crate::transaction::{MemoryStore, View};
@@ -53,7 +53,8 @@ fn added(store: &mut MemoryStore, order_id: u64, disk: u128, targets: u16) -> Di
 fn plan(chains: &[Vec<TargetId>]) -> TablePlan<'_> {
     let replicas = u8::try_from(chains.first().map_or(1, Vec::len)).expect("few");
     let min_serving = (replicas - 1).max(1);
-    TablePlan { chains, replicas, min_serving, chunk_size: ChunkSize::DEFAULT }
+    let chunk_size = ChunkSize::DEFAULT;
+    TablePlan { chains, replicas, min_serving, chunk_size, is_default: false }
 }
 
 fn created(store: &mut MemoryStore, order_id: u64, chains: &[Vec<TargetId>]) -> ChainTable {
@@ -206,7 +207,7 @@ fn a_refused_order_stays_refused_and_old_ones_are_forgotten() {
 }
 
 #[test]
-fn a_table_is_made_of_free_targets_and_is_the_default() {
+fn a_table_is_made_of_free_targets_and_the_first_is_the_default() {
     let store = &mut three();
     let table = table(store, TableId(1)).expect("memory").expect("made");
     assert_eq!((table.version, &table.lengths[..]), (TableVersion(1), &[2][..]));
@@ -218,6 +219,7 @@ fn a_table_is_made_of_free_targets_and_is_the_default() {
         chunk_size: ChunkSize::DEFAULT,
     };
     assert_eq!(defaults(store), Ok(Some(wanted)));
+    assert!(table.is_default && table.chunk_size == Some(ChunkSize::DEFAULT));
     let chain = chain(store);
     assert_eq!((chain.version, chain.min_serving), (ChainVersion(1), 2));
     assert!(chain.members.iter().all(|member| member.state == PublicState::Serving));
@@ -228,10 +230,34 @@ fn a_table_is_made_of_free_targets_and_is_the_default() {
     added(store, 300, 9, 1);
     let free = free_disks(store).expect("memory");
     assert_eq!((free.len(), &free[0].targets), (1, &targets(&[7])));
-    created(store, 301, &[targets(&[7])]);
-    let defaults = defaults(store).expect("memory").expect("the second");
-    assert_eq!((defaults.table, defaults.chains), (TableId(2), 1), "the one made last");
-    assert_eq!(tables(store).expect("memory").len(), 2);
+    let second = created(store, 301, &[targets(&[7])]);
+    assert_eq!(defaults(store), Ok(Some(wanted)), "who makes one for a directory wants no more");
+    let one = Defaults { table: TableId(2), chains: 1, ..wanted };
+    assert_eq!(given(store, Some(second.id)), Ok(Some(one)));
+    assert_eq!(given(store, None), Ok(Some(wanted)));
+    assert_eq!(given(store, Some(TableId(3))), Ok(None));
+    assert_eq!(tables(store).expect("memory"), [table, second]);
+}
+
+#[test]
+fn a_table_becomes_the_default_where_that_is_said() {
+    let store = &mut three();
+    let seen = routing_version(store).expect("memory");
+    registered(store, &asked("s4", 4, &[9]));
+    added(store, 300, 9, 1);
+    let chains = [targets(&[7])];
+    let chunk_size = ChunkSize::MIN;
+    let second = TablePlan { chunk_size, is_default: true, ..plan(&chains) };
+    create_table(store, 301, second).expect("memory");
+    let found = defaults(store).expect("memory").expect("the second");
+    let wanted = (TableId(2), 1, ChunkSize::MIN);
+    assert_eq!((found.table, found.chains, found.chunk_size), wanted);
+    // Whoever follows the routing hears of both.
+    let told = routing_since(store, seen).expect("memory").tables;
+    let told: Vec<_> = told.iter().map(|table| (table.id, table.is_default)).collect();
+    assert_eq!(told, [(TableId(1), false), (TableId(2), true)]);
+    let first = given(store, Some(TableId(1))).expect("memory").expect("it stays");
+    assert_eq!((first.chains, first.chunk_size), (2, ChunkSize::DEFAULT));
 }
 
 #[test]

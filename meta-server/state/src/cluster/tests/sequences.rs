@@ -22,7 +22,7 @@ const STATES: [PublicState; 5] = [
 enum Deed {
     Register { name: u8, start: u64 },
     AddDisk { order: u64, disk: u128, targets: u16 },
-    CreateTable { order: u64, replicas: usize, count: usize },
+    CreateTable { order: u64, replicas: usize, count: usize, is_default: bool },
     SetChain { chain: u32, states: Vec<usize>, stale: bool },
 }
 
@@ -31,8 +31,14 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         3 => (0_u8..4, 0_u64..30).prop_map(|(name, start)| Deed::Register { name, start }),
         2 => (0_u64..40, 0_u128..8, 1_u16..4)
             .prop_map(|(order, disk, targets)| Deed::AddDisk { order, disk, targets }),
-        1 => (40_u64..50, 1_usize..4, 1_usize..4)
-            .prop_map(|(order, replicas, count)| Deed::CreateTable { order, replicas, count }),
+        1 => (40_u64..50, 1_usize..4, 1_usize..4, any::<bool>()).prop_map(
+            |(order, replicas, count, is_default)| Deed::CreateTable {
+                order,
+                replicas,
+                count,
+                is_default
+            }
+        ),
         3 => (1_u32..6, prop::collection::vec(0_usize..5, 3), prop::bool::weighted(0.2))
             .prop_map(|(chain, states, stale)| Deed::SetChain { chain, states, stale }),
     ];
@@ -66,9 +72,10 @@ fn carry_out(txn: &mut dyn crate::Transaction, deed: &Deed) {
         Deed::AddDisk { order, disk, targets } => {
             add_disk(txn, *order, DiskId(*disk), *targets).expect("memory");
         }
-        Deed::CreateTable { order, replicas, count } => {
+        Deed::CreateTable { order, replicas, count, is_default } => {
             let chains = planned(&*txn, *replicas, *count);
-            create_table(txn, *order, plan(&chains)).expect("memory");
+            let plan = TablePlan { is_default: *is_default, ..plan(&chains) };
+            create_table(txn, *order, plan).expect("memory");
         }
         Deed::SetChain { chain, states, stale } => {
             let placed = placed_chain(&*txn, ChainId(*chain)).expect("memory");
@@ -143,6 +150,8 @@ impl Follower {
             assert_eq!(table.chains.len(), table.lengths[0] as usize);
             assert!(table.chains.iter().all(|chain| self.chains.contains_key(chain)));
         }
+        let defaults = self.tables.values().filter(|table| table.is_default).count();
+        assert_eq!(defaults, usize::from(!self.tables.is_empty()), "one default");
     }
 }
 

@@ -3,6 +3,7 @@
 mod bytes;
 mod garbage;
 mod invariants;
+mod layouts;
 mod lengths;
 mod listing;
 mod model;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use emberfs_layout::ByteLen;
+use emberfs_layout::{ByteLen, ChunkSize, StripeWidth, TableId};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
-    Access, AttributeChange, Attributes, Caller, Cursor, InodeKind, Mode, Mutation, Query,
-    QueryReply, RemoveKind,
+    Access, AttributeChange, Attributes, Caller, Cursor, InodeKind, LayoutChange, Mode, Mutation,
+    Query, QueryReply, RemoveKind, Setting,
 };
 use proptest::prelude::*;
 
 use super::invariants;
-use super::model::{Kind, Model};
+use super::model::{Kind, Layout, Model};
 use super::world::{
-    World, at, create, link, mkdir, remove, rename, resize, root, set, symlink, user,
+    World, at, create, link, mkdir, remove, rename, resize, root, set, set_layout, symlink, user,
 };
 use crate::namespace::Answer;
 
@@ -38,12 +38,36 @@ enum Step {
     Chmod(Spot, usize),
     Chown(Spot, Option<u32>, Option<u32>),
     Resize(Spot, u64),
+    SetLayout(Spot, bool, [Option<Option<u32>>; 3]),
     Access(Spot, u8),
     Collect,
 }
 
 fn spot() -> impl Strategy<Value = Spot> {
     (0..WAYS.len(), 0..NAMES.len())
+}
+
+/// Of a layout: chunk size as its logarithm, stripe, table, of which there are two.
+fn settings() -> impl Strategy<Value = [Option<Option<u32>>; 3]> {
+    let said = |values: std::ops::RangeInclusive<u32>| {
+        prop::option::of(prop::option::weighted(0.8, values))
+    };
+    (said(16..=26), said(1..=22), said(1..=3))
+        .prop_map(|(chunk, stripe, table)| [chunk, stripe, table])
+}
+
+/// As the wire has it.
+fn layout_change(inherit: bool, [chunk, stripe, table]: [Option<Option<u32>>; 3]) -> LayoutChange {
+    fn setting<T>(said: Option<Option<u32>>, make: impl Fn(u32) -> T) -> Option<Setting<T>> {
+        said.map(|said| said.map_or(Setting::Default, |value| Setting::Is(make(value))))
+    }
+    let size = |log2| ChunkSize::from_log2(u8::try_from(log2).expect("small")).expect("a size");
+    LayoutChange {
+        inherit,
+        chunk_size: setting(chunk, size),
+        stripe: setting(stripe, |width| StripeWidth::new(width).expect("not empty")),
+        table: setting(table, TableId),
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,6 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (spot(), mode).prop_map(|(at, mode)| Step::Chmod(at, mode)),
         2 => (spot(), id(), id()).prop_map(|(at, uid, gid)| Step::Chown(at, uid, gid)),
         2 => (spot(), 0_u64..200_000).prop_map(|(at, size)| Step::Resize(at, size)),
+        4 => (spot(), prop::bool::weighted(0.2), settings())
+            .prop_map(|(at, inherit, said)| Step::SetLayout(at, inherit, said)),
         2 => (spot(), 0_u8..8).prop_map(|(at, bits)| Step::Access(at, bits)),
         1 => Just(Step::Collect),
     ]
@@ -100,6 +126,7 @@ fn mutation(step: &Step) -> Option<Mutation> {
         }
         Step::Chown(at, uid, gid) => set(&path(at), AttributeChange { uid, gid, ..change }),
         Step::Resize(at, size) => resize(&path(at), size),
+        Step::SetLayout(at, inherit, said) => set_layout(&path(at), layout_change(inherit, said)),
         Step::Access(..) | Step::Collect => return None,
     })
 }
@@ -122,6 +149,7 @@ fn expected(model: &mut Model, who: &Caller, step: &Step) -> Result<(), FsError>
         Step::Chmod(at, mode) => model.chmod(who, &path(at), MODES[mode]),
         Step::Chown(at, uid, gid) => model.chown(who, &path(at), (uid, gid)),
         Step::Resize(at, size) => model.resize(who, &path(at), size),
+        Step::SetLayout(at, inherit, said) => model.set_layout(who, &path(at), (inherit, said)),
         Step::Access(at, bits) => {
             let found = model.find(who, &path(at), true)?;
             let allowed = model.may(who, found, bits.into());
@@ -185,6 +213,23 @@ fn same(model: &Model, id: usize, found: &Attributes, path: &str) {
     let size = ByteLen(model.size(id));
     let expected = (kind, Mode(node.mode), node.uid, node.gid, model.links(id), size);
     assert_eq!(real, expected, "{path}");
+    assert_eq!(layout(found), node.layout, "{path}");
+}
+
+fn layout(found: &Attributes) -> Layout {
+    let said = found.layout.unwrap_or_default();
+    match found.data {
+        Some(data) => {
+            let layout = data.layout;
+            let chunk = layout.chunk_size.log2().into();
+            [chunk, layout.stripe.get(), layout.table.get()].map(Some)
+        }
+        None => [
+            said.chunk_size.map(|size| size.log2().into()),
+            said.stripe.map(StripeWidth::get),
+            said.table.map(TableId::get),
+        ],
+    }
 }
 
 proptest! {
@@ -195,6 +240,7 @@ proptest! {
         steps in prop::collection::vec((0_usize..4, step()), 1..60),
     ) {
         let (mut world, mut model) = (World::new(), Model::new());
+        world.second_table(false);
         for (i, (who, step)) in steps.iter().enumerate() {
             let who = &callers()[*who];
             let wanted = expected(&mut model, who, step);

@@ -7,7 +7,8 @@ use emberfs_wire::cluster::{Chain, ChainMember, PublicState};
 use emberfs_wire::meta::{Device, InodeKind, NewNode, RemoveKind};
 
 use super::world::{
-    World, create, make, mkdir, open, remove, report, report_since, resize, root, symlink,
+    World, create, layout, make, mkdir, open, remove, report, report_since, resize, root,
+    set_layout, symlink,
 };
 use crate::keys::Kind;
 use crate::transaction::put_record;
@@ -43,6 +44,7 @@ fn world() -> World {
     world.done(&root(), resize("cut", 0));
     let since = world.stat(&root(), "cut").expect("is there").data.and_then(|data| data.cut);
     world.done(&root(), report_since(cut.inode, 3, (0, 9), since));
+    world.done(&root(), set_layout("directory", layout(Some(22), Some(4), Some(1))));
     world
 }
 

@@ -1,14 +1,15 @@
 //! A small cluster's metadata in memory, and short words for what tests do to it.
 
 use emberfs_layout::{
-    ByteLen, ChunkSize, ClientId, ClusterId, DiskId, FileOffset, InodeId, Sequence, TargetId,
+    ByteLen, ChunkSize, ClientId, ClusterId, DiskId, FileOffset, InodeId, Sequence, StripeWidth,
+    TableId, TargetId,
 };
 use emberfs_wire::FsError;
 use emberfs_wire::cluster::{AdministerReply, Register};
 use emberfs_wire::meta::{
-    Ask, AttributeChange, Attributes, Caller, Cursor, Entry, HandleId, Mode, Mutate, Mutation,
-    MutationReply, Name, NewNode, OpenSession, Path, Place, Query, QueryReply, RemoveKind,
-    RenameFlags, Slot, SymlinkTarget, Time, WrittenRange,
+    Ask, AttributeChange, Attributes, Caller, Cursor, Entry, HandleId, LayoutChange, Mode, Mutate,
+    Mutation, MutationReply, Name, NewNode, OpenSession, Path, Place, Query, QueryReply,
+    RemoveKind, RenameFlags, Setting, Slot, SymlinkTarget, Time, WrittenRange,
 };
 
 use crate::command::Unfinished;
@@ -108,6 +109,20 @@ pub(super) fn resize(path: &str, size: u64) -> Mutation {
     set(path, AttributeChange { size: Some(ByteLen(size)), ..Default::default() })
 }
 
+/// Settings of a directory: chunk size as its logarithm, stripe, table.
+pub(super) fn layout(chunk: Option<u8>, stripe: Option<u32>, table: Option<u32>) -> LayoutChange {
+    LayoutChange {
+        inherit: false,
+        chunk_size: chunk.map(|log2| Setting::Is(ChunkSize::from_log2(log2).expect("a size"))),
+        stripe: stripe.map(|width| Setting::Is(StripeWidth::new(width).expect("not empty"))),
+        table: table.map(|table| Setting::Is(TableId(table))),
+    }
+}
+
+pub(super) fn set_layout(path: &str, change: LayoutChange) -> Mutation {
+    Mutation::SetLayout { of: at(path), change }
+}
+
 pub(super) fn report(
     inode: InodeId,
     handle: u64,
@@ -159,8 +174,36 @@ impl World {
             replicas: 1,
             min_serving: 1,
             chunk_size,
+            is_default: false,
         });
         world
+    }
+
+    /// A further table, table 2: of four chains, and of larger chunks.
+    pub(super) fn second_table(&mut self, is_default: bool) {
+        let register = Register {
+            start: 2,
+            node: None,
+            name: "two".into(),
+            addresses: vec!["two:1".into()],
+            domain: None,
+            disks: vec![DiskId(2)],
+            lock: None,
+        };
+        self.run(Body::Register(register));
+        let added = self.run(Body::AddDisk { order_id: 3, disk: DiskId(2), targets: 4 });
+        let Outcome::Administered(AdministerReply::DiskAdded(disk)) = added else {
+            panic!("no disk: {added:?}")
+        };
+        let chains = disk.targets.iter().map(|target| vec![*target]).collect();
+        self.run(Body::CreateTable {
+            order_id: 4,
+            chains,
+            replicas: 1,
+            min_serving: 1,
+            chunk_size: ChunkSize::DEFAULT,
+            is_default,
+        });
     }
 
     /// The same without storage.

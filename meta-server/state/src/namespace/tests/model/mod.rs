@@ -13,7 +13,18 @@ use emberfs_wire::FsError::{
 use emberfs_wire::meta::Caller;
 
 use node::{Id, fail, member};
-pub(super) use node::{Kind, Node};
+pub(super) use node::{Kind, Layout, Node};
+
+/// How many chains each table has; there is no table 0.
+const CHAINS: [u32; 3] = [0, 20, 4];
+
+/// What a file gets in a directory that says this.
+fn file_layout([chunk, stripe, table]: Layout) -> Layout {
+    let table = table.unwrap_or(1);
+    let chains = CHAINS[table as usize];
+    let of_table = if table == 1 { 16 } else { 20 };
+    [chunk.unwrap_or(of_table), stripe.unwrap_or(16).min(chains), table].map(Some)
+}
 
 #[derive(Debug)]
 pub(super) struct Model {
@@ -23,7 +34,8 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new() -> Self {
         let kind = Kind::Directory { entries: BTreeMap::new(), parent: 0 };
-        Self { nodes: vec![Node { kind, mode: 0o777, uid: 0, gid: 0, names: 1 }] }
+        let layout = [None; 3];
+        Self { nodes: vec![Node { kind, mode: 0o777, uid: 0, gid: 0, names: 1, layout }] }
     }
 
     pub(super) fn node(&self, id: Id) -> &Node {
@@ -78,7 +90,12 @@ impl Model {
                 _ => {}
             }
         }
-        self.nodes.push(Node { kind, mode, uid: who.uid, gid, names: 1 });
+        let layout = match kind {
+            Kind::File { .. } => file_layout(above.layout),
+            Kind::Directory { .. } => above.layout,
+            Kind::Link(_) => [None; 3],
+        };
+        self.nodes.push(Node { kind, mode, uid: who.uid, gid, names: 1, layout });
         self.entries_mut(parent).insert(name.to_owned(), id);
         id
     }
@@ -310,6 +327,39 @@ impl Model {
         if who.uid != 0 && !member(who, node.gid) {
             node.mode &= !0o2000;
         }
+        Ok(())
+    }
+
+    /// `said`: of each setting nothing, or what it becomes.
+    pub(super) fn set_layout(
+        &mut self,
+        who: &Caller,
+        path: &str,
+        (inherit, said): (bool, [Option<Option<u32>>; 3]),
+    ) -> Result<(), FsError> {
+        let id = self.find(who, path, true)?;
+        let node = &self.nodes[id];
+        if !node.is_directory() {
+            return fail(NotADirectory);
+        }
+        if who.uid != 0 && who.uid != node.uid {
+            return fail(NotPermitted);
+        }
+        let mut layout = match (inherit, id) {
+            (false, _) => node.layout,
+            (true, 0) => [None; 3],
+            (true, _) => self.nodes[self.parent(id)].layout,
+        };
+        for (setting, said) in layout.iter_mut().zip(said) {
+            *setting = said.unwrap_or(*setting);
+        }
+        let [_, stripe, table] = layout;
+        let chains = CHAINS.get(table.unwrap_or(1) as usize);
+        let fits = chains.is_some_and(|chains| stripe.is_none_or(|width| width <= *chains));
+        if (said[1].is_some() || said[2].is_some()) && !fits {
+            return fail(InvalidArgument);
+        }
+        self.nodes[id].layout = layout;
         Ok(())
     }
 

@@ -15,6 +15,9 @@ pub(in crate::namespace::tests) enum Kind {
     Directory { entries: BTreeMap<String, Id>, parent: Id },
 }
 
+/// Chunk size as its logarithm, stripe, table: of a directory what it says, of a file what it has.
+pub(in crate::namespace::tests) type Layout = [Option<u32>; 3];
+
 #[derive(Clone, Debug)]
 pub(in crate::namespace::tests) struct Node {
     pub(in crate::namespace::tests) kind: Kind,
@@ -22,6 +25,7 @@ pub(in crate::namespace::tests) struct Node {
     pub(in crate::namespace::tests) uid: u32,
     pub(in crate::namespace::tests) gid: u32,
     pub(super) names: u32,
+    pub(in crate::namespace::tests) layout: Layout,
 }
 
 pub(super) fn member(who: &Caller, gid: u32) -> bool {
