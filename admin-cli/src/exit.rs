@@ -7,7 +7,7 @@
 //! | 2 | of `status` and `up`: unavailable, something can not be read or written |
 //! | 3 | of `status` and `check`: cannot tell, as somebody who must be asked does not answer |
 //! | 64 | wrong usage (sysexits' EX_USAGE) |
-//! | 130 | of `cp`: stopped by Ctrl-C, SIGTERM or SIGHUP, once what was under way is taken back |
+//! | 130 | of `cp`: stopped by Ctrl-C, SIGTERM or SIGHUP, once what was under way is taken back; of `bench`, once what it made is removed |
 
 use std::fmt;
 use std::io::{self, StdoutLock, Write};

@@ -2,7 +2,7 @@
 //!
 //! A crate that is not in [`TABLE`] fails, so does an edge that its row does not name. Crates without
 //! I/O also have every outside crate that they may use named, so that none brings a clock, a thread
-//! or a socket along. Development dependencies are bound by the same rows, with [`DEV`] added.
+//! or a socket along; so has the limit of the benchmarks, which is to be bare. Development dependencies are bound by the same rows, with [`DEV`] added.
 
 use std::collections::BTreeSet;
 
@@ -65,6 +65,11 @@ const TABLE: &[Row] = &[
     free("emberfs-client-fuse", &[LAYOUT, BUFFER, CLIENT, DAEMON, MOUNTS]),
     free("emberfs-admin-cli", &[LAYOUT, CLIENT, MOUNTS]),
     free("xtask", &[]),
+    pure(
+        "emberfs-tests-bench",
+        &[],
+        &["anyhow", "clap", "crc32c", "fuser", "io-uring", "rustix", "serde_json"],
+    ),
     free(
         "emberfs-tests",
         &[

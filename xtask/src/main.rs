@@ -1,8 +1,9 @@
 //! The developers' front door: check, test, simulate, bench.
 //!
-//! Run as `cargo xtask`; `--help` lists what there is. Benchmarks come with what they drive.
+//! Run as `cargo xtask`; `--help` lists what there is.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod check;
 mod edges;
 mod house;
@@ -36,6 +37,8 @@ enum Command {
     Test,
     /// The replica and membership cores under their simulator
     Sim(sim::Seeds),
+    /// What EmberFS does beside what this machine could do at best, in the same minutes
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Check => check::run().map(|tally| println!("{tally}")),
         Command::Test => test::run(),
         Command::Sim(seeds) => sim::run(&seeds),
+        Command::Bench(args) => bench::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

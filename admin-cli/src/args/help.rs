@@ -11,7 +11,8 @@ A first look, on this machine alone:
 Which cluster a command is about is said by --cluster (a name from clusters.toml, or
 host:port[,host:port]), by $EMBERFS_CLUSTER, or by there being only one.
 
-Exit status: 0 done; 1 failed, be it in part; 64 wrong usage; 130 `cp` interrupted.
+Exit status: 0 done; 1 failed, be it in part; 64 wrong usage; 130 `cp` or
+`bench` interrupted.
 Of `status`: 0 healthy, 1 degraded, 2 unavailable, 3 cannot tell. Of `up`, once all runs: as
 of `status`. Of `check`: 0 whole, 1 something is wrong, 3 cannot tell.";
 

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use emberfs_client::{ClusterAddress, Directory, LayoutChange, Setting};
 use emberfs_layout::{ChunkSize, DiskId, StripeWidth, TableId};
 
+use crate::commands::bench;
 use crate::location::{ClusterPath, Location};
 
 /// What names the cluster where the command line does not.
@@ -237,6 +238,9 @@ pub(crate) enum Command {
         #[arg(required = true)]
         paths: Vec<ClusterPath>,
     },
+    /// Measure how fast the cluster is for one client
+    #[command(after_help = bench::help())]
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     #[command(after_help = help::COMPLETIONS_NOTES)]
     Completions {
@@ -270,6 +274,19 @@ pub(crate) struct UpArgs {
     /// DIR/local.toml has all of them
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) mount: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct BenchArgs {
+    /// Only this benchmark; may be said several times
+    #[arg(long = "row", value_name = "ID", value_parser = bench::is_row)]
+    pub(crate) rows: Vec<String>,
+    /// How long each is measured
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub(crate) seconds: Duration,
+    /// Carry out what standard input says, for `cargo xtask bench`
+    #[arg(long, hide = true)]
+    pub(crate) slices: bool,
 }
 
 #[derive(Debug, Subcommand)]

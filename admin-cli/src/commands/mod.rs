@@ -1,5 +1,6 @@
 //! What each command does: from its arguments to its end.
 
+pub(crate) mod bench;
 pub(crate) mod chain_table;
 mod cluster;
 mod config;
@@ -49,6 +50,7 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
     match command {
         Command::Status => return status::run(connection, json).await,
         Command::Check { paths } => return files::check::run(connection, json, &paths).await,
+        Command::Bench(args) => return bench::run(connection, json, &args).await,
         Command::Up(args) => {
             return local::up::run(place(connection, args.dir.as_deref()), &args).await;
         }

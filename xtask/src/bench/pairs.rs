@@ -1,0 +1,113 @@
+//! Limit, value, value, limit: what drifts in those seconds drifts for both.
+//!
+//! Where the two limits of such a pair differ by more than noise may be, the pair is taken again, and after some tries
+//! kept as noisy: what it says is said with that word.
+
+use anyhow::Result;
+
+use super::slice::Slice;
+use super::statistics::{differ, median};
+
+/// How often a noisy pair is taken again.
+const AGAIN: usize = 3;
+
+/// How long and how often is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    pub(super) seconds: f64,
+    pub(super) pairs: usize,
+}
+
+impl Effort {
+    pub(super) const FULL: Self = Self { seconds: 3.0, pairs: 5 };
+    pub(super) const QUICK: Self = Self { seconds: 1.0, pairs: 2 };
+}
+
+/// Two slices of each.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) limits: [Slice; 2],
+    pub(super) values: [Slice; 2],
+    pub(super) is_noisy: bool,
+}
+
+impl Pair {
+    /// What is to be known of both values together.
+    pub(super) fn value(&self, of: impl Fn(&Slice) -> f64) -> f64 {
+        median(&self.values.each_ref().map(of))
+    }
+
+    /// The same of both limits.
+    pub(super) fn limit(&self, of: impl Fn(&Slice) -> f64) -> f64 {
+        median(&self.limits.each_ref().map(of))
+    }
+}
+
+/// Takes pairs.
+pub(super) fn take(
+    effort: Effort,
+    mut limit: impl FnMut(f64) -> Result<Slice>,
+    mut value: impl FnMut(f64) -> Result<Slice>,
+) -> Result<Vec<Pair>> {
+    let mut one = || {
+        let seconds = effort.seconds;
+        let (first, values) = (limit(seconds)?, [value(seconds)?, value(seconds)?]);
+        let limits = [first, limit(seconds)?];
+        let is_noisy = differ(limits[0].rate(), limits[1].rate());
+        Ok::<_, anyhow::Error>(Pair { limits, values, is_noisy })
+    };
+    let mut pairs = Vec::new();
+    for _ in 0..effort.pairs {
+        let mut pair = one()?;
+        for _ in 0..AGAIN {
+            if !pair.is_noisy {
+                break;
+            }
+            pair = one()?;
+        }
+        pairs.push(pair);
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Takes pairs whose limits have these rates, one after the other; which slices were taken, and the pairs.
+    fn taken(pairs: usize, limits: &[u64]) -> (String, Vec<Pair>) {
+        let (order, next) = (RefCell::new(String::new()), RefCell::new(limits.iter()));
+        let slice = |ops| Slice { ops, seconds: 1.0, ..Slice::default() };
+        let found = take(
+            Effort { seconds: 1.0, pairs },
+            |_| {
+                order.borrow_mut().push('L');
+                Ok(slice(*next.borrow_mut().next().expect("one was expected")))
+            },
+            |_| {
+                order.borrow_mut().push('V');
+                Ok(slice(50))
+            },
+        );
+        (order.into_inner(), found.expect("nothing failed"))
+    }
+
+    #[test]
+    fn limit_and_value_alternate() {
+        let (order, pairs) = taken(2, &[100, 90, 100, 100]);
+        assert_eq!(order, "LVVLLVVL");
+        assert!(pairs.iter().all(|pair| !pair.is_noisy));
+        assert!((pairs[0].limit(Slice::rate) - 95.0).abs() < 1e-9);
+        assert!((pairs[0].value(Slice::rate) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_noisy_pair_is_taken_again_and_at_last_kept() {
+        let (order, pairs) = taken(1, &[100, 50, 100, 99]);
+        assert_eq!((order.len(), pairs[0].is_noisy), (8, false));
+        let (order, pairs) = taken(1, &[100, 50, 100, 50, 100, 50, 100, 50]);
+        assert_eq!((order.len(), pairs[0].is_noisy), (16, true));
+    }
+}
