@@ -67,6 +67,10 @@ pub const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The longest while the metadata group has no leader: an election takes some hundred milliseconds.
 pub const ELECTION_PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// After so many answers that no member leads, the group is not electing but lacks a majority, and the pauses grow as
+/// ever (a count): some seconds.
+const ELECTION_TRIES: u32 = 64;
+
 /// What to do after `failure` of `work`, which was tried `tries` times before in vain. `draw` is a random
 /// number: it spreads the pauses of clients that failed together.
 #[must_use]
@@ -79,7 +83,7 @@ pub fn decide(work: Work, failure: Failure<'_>, tries: u32, draw: u64) -> Decisi
             let wish = Duration::from_millis(u64::from(*after_ms)).min(PAUSE_MAX);
             wish.max(pause(tries, draw))
         }
-        Failure::Answered(WireError::NotLeader { .. }) if tries > 0 => {
+        Failure::Answered(WireError::NotLeader { .. }) if (1..ELECTION_TRIES).contains(&tries) => {
             pause(tries, draw).min(ELECTION_PAUSE_MAX)
         }
         // The first change of peer or picture is free: mostly it is all that was needed.
@@ -183,7 +187,8 @@ mod tests {
     fn an_election_is_waited_for_in_short_pauses() {
         let nobody = WireError::NotLeader { leader: None };
         let after = |tries| decide(Work::Meta, Failure::Answered(&nobody), tries, 1023).pause;
-        assert_eq!([after(0), after(99)], [Duration::ZERO, ELECTION_PAUSE_MAX]);
+        assert_eq!([after(0), after(63)], [Duration::ZERO, ELECTION_PAUSE_MAX]);
+        assert!(after(64) > PAUSE_MAX / 2, "nobody is electing any more");
         assert!(after(1) >= PAUSE_MIN && after(1) < ELECTION_PAUSE_MAX);
     }
 

@@ -180,16 +180,7 @@ impl Namespace {
                 self.inode(id).attributes.nlink += 1;
                 Ok(self.said(id, false))
             }
-            Mutation::Remove { parent, name, kind } => {
-                let parent = self.find(parent)?;
-                let id = *self.inodes[&parent].entries.get(name).ok_or(FsError::NotFound)?;
-                let full = !self.inodes[&id].entries.is_empty();
-                if *kind == RemoveKind::Directory && full {
-                    return Err(FsError::NotEmpty);
-                }
-                self.inode(parent).entries.remove(name);
-                Ok(MutationReply::Done)
-            }
+            Mutation::Remove { parent, name, kind } => self.remove(parent, name, *kind),
             Mutation::Rename { parent, name, new_parent, new_name, .. } => {
                 let (from, to) = (self.find(parent)?, self.find(new_parent)?);
                 let id = self.inode(from).entries.remove(name).ok_or(FsError::NotFound)?;
@@ -227,6 +218,22 @@ impl Namespace {
                 Ok(MutationReply::Reserved { at, attributes: *file })
             }
         }
+    }
+
+    fn remove(
+        &mut self,
+        parent: &Place,
+        name: &Name,
+        kind: RemoveKind,
+    ) -> Result<MutationReply, FsError> {
+        let parent = self.find(parent)?;
+        let id = *self.inodes[&parent].entries.get(name).ok_or(FsError::NotFound)?;
+        let full = !self.inodes[&id].entries.is_empty();
+        if kind == RemoveKind::Directory && full {
+            return Err(FsError::NotEmpty);
+        }
+        self.inode(parent).entries.remove(name);
+        Ok(MutationReply::Done)
     }
 
     fn make(

@@ -1,4 +1,4 @@
-//! The way to one other member: what the driver says to it goes out here, many messages in one request.
+//! A way to one other member: what the driver says to it goes out here, many messages in one request.
 //!
 //! ```text
 //!   driver ── queue ──► carry ──┬─ Tell, some at a time ──► the other member's driver
@@ -29,8 +29,9 @@ use crate::store::Checkpoint;
 /// Requests that wait for their answers (a count): so that what comes during a round trip does not wait for its
 /// end. More would only be reordered.
 const TELLS_IN_FLIGHT: usize = 4;
-/// A request takes no further message beyond so many bytes of data.
-const TELL_BYTES: usize = 4 << 20;
+/// A request takes no further message beyond so many bytes of data: what else goes over the connection waits for those
+/// that are on their way.
+const TELL_BYTES: usize = 1 << 20;
 /// Nor beyond so many entries (a count): what says of each where it stands must fit one message.
 const TELL_ENTRIES: usize = 1 << 14;
 /// How long a member that takes nothing in is waited for. An election takes about as long.

@@ -1,4 +1,5 @@
-//! What the driver has to say to other members: a bounded queue each, in which it never waits.
+//! What the driver has to say to other members: two bounded queues each, in which it never waits. Entries and states have
+//! one to themselves: a heartbeat that waits behind them for too long costs the leader its lease.
 //!
 //! What finds no room is dropped, and the driver is told: messages may be lost, and Raft sends entries again
 //! when it knows. The room is for what a busy leader says during a stall of some hundred milliseconds; more
@@ -9,21 +10,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{MemberId, PeerMessage};
-use emberfs_wire::group::MemberMessage;
+use emberfs_wire::group::{MemberMessage, MessageKind};
 use tokio::sync::mpsc;
 
 use super::room::{Room, Taken};
 use crate::store::Checkpoint;
 
-/// Most data that waits for one member, in bytes.
+/// Most data that waits on one way, in bytes.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
-/// Most messages that wait for one member (a count): with the least room that each takes, no fewer fit.
+/// Most messages that wait on one way (a count): with the least room that each takes, no fewer fit.
 const QUEUE_MAX: usize = 4096;
 
 /// Where messages to the other members go.
 #[derive(Debug, Default)]
 pub(crate) struct Post {
-    ways: BTreeMap<MemberId, Way>,
+    ways: BTreeMap<MemberId, Ways>,
+}
+
+/// The ways to one member.
+#[derive(Debug)]
+struct Ways {
+    /// Of entries, and of states.
+    bulk: Way,
+    /// Of all else.
+    words: Way,
 }
 
 #[derive(Debug)]
@@ -32,7 +42,14 @@ struct Way {
     room: Room,
 }
 
-/// What waits for one member, in order.
+impl Way {
+    fn new() -> (Self, Parcels) {
+        let (parcels, end) = mpsc::channel(QUEUE_MAX);
+        (Self { parcels, room: Room::new(QUEUE_BYTES_MAX) }, end)
+    }
+}
+
+/// What waits on one way, in order.
 pub(crate) type Parcels = mpsc::Receiver<Parcel>;
 
 /// A message on its way.
@@ -47,23 +64,26 @@ pub(crate) struct Parcel {
 }
 
 impl Post {
-    /// Queues for these members, and their other ends.
+    /// Queues for these members, and their other ends: two for each.
     pub(crate) fn new(
         members: impl IntoIterator<Item = MemberId>,
     ) -> (Self, Vec<(MemberId, Parcels)>) {
         let (mut ways, mut ends) = (BTreeMap::new(), Vec::new());
         for member in members {
-            let (parcels, end) = mpsc::channel(QUEUE_MAX);
-            ways.insert(member, Way { parcels, room: Room::new(QUEUE_BYTES_MAX) });
-            ends.push((member, end));
+            let ((bulk, first), (words, second)) = (Way::new(), Way::new());
+            ways.insert(member, Ways { bulk, words });
+            ends.extend([(member, first), (member, second)]);
         }
         (Self { ways }, ends)
     }
 
     /// Puts a message on its way, after the state that it names; whether there was room for it.
     pub(super) fn send(&self, message: PeerMessage, snapshot: Option<Arc<Checkpoint>>) -> bool {
-        let Some(Way { parcels, room }) = self.ways.get(&message.to()) else { return false };
+        let Some(Ways { bulk, words }) = self.ways.get(&message.to()) else { return false };
         let (message, data) = message.into_parts();
+        // In the order of entries, though some say only what is committed: what overtakes them is refused.
+        let is_bulk = matches!(message.kind, MessageKind::Append | MessageKind::Snapshot);
+        let Way { parcels, room } = if is_bulk { bulk } else { words };
         let Some(room) = room.try_take(data.iter().map(Bytes::len).sum()) else { return false };
         parcels.try_send(Parcel { message, data, snapshot, _room: room }).is_ok()
     }

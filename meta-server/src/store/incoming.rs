@@ -108,7 +108,7 @@ impl Incoming {
     /// # Errors
     /// [`OpenError`], also when it is not the state that was announced.
     pub fn complete(self, position: Position) -> Result<Received, OpenError> {
-        let Self { inbox: Inbox { whose, syncs, .. }, files, folder } = self;
+        let Self { inbox: Inbox { dir, whose, syncs }, files, folder } = self;
         let path = &folder.path;
         for SnapshotFile { name, len } in &files {
             let path = path.join(name);
@@ -129,6 +129,8 @@ impl Incoming {
             return Err(OpenError::Damaged { path: path.clone(), what });
         }
         sync_directory(path, &syncs)?;
+        // Its own name too: the log will say that it is there.
+        sync_directory(&dir, &syncs)?;
         Ok(Received { folder, position })
     }
 }

@@ -52,7 +52,15 @@ impl Member {
     /// Whether it may vote for a candidate. A leader that hands over has given up what it was promised.
     fn votes(&self, message: &Message) -> bool {
         let handed = message.context == CAMPAIGN_TRANSFER;
-        self.must_reach == Index::NONE && (handed || self.now >= self.bound_until)
+        let bound = self.now < self.bound_until && !handed;
+        self.must_reach == Index::NONE && !bound && !self.may_have_forgotten(message)
+    }
+
+    /// Whether this member began with nothing, still holds nothing, and is asked by one that does: it came late to its
+    /// group, or its directory was made anew, and the group may count on what it held. Whoever leads brings it up to date
+    /// before it votes.
+    fn may_have_forgotten(&self, message: &Message) -> bool {
+        self.is_new && self.last().index == Index::NONE && message.index > 0
     }
 
     /// One snapshot at a time.

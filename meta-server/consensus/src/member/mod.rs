@@ -46,6 +46,8 @@ pub struct Member {
     /// Before it knows that this is committed and has it, it elects nobody at all: the log held this much and
     /// has lost it.
     must_reach: Index,
+    /// It never ran before.
+    is_new: bool,
     vote: Vote,
     /// The appends whose sync is under way.
     appends: VecDeque<Pending>,
@@ -121,6 +123,7 @@ impl Member {
             next_tick: now.after(TICK),
             bound_until: if bound { now.after(SILENCE) } else { now },
             must_reach: config.must_reach,
+            is_new: config.is_new,
             vote,
             appends: VecDeque::new(),
             held: VecDeque::new(),

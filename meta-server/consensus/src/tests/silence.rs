@@ -1,14 +1,22 @@
 //! Who votes, and who is silent for a while.
 
-use emberfs_wire::group::{Index, MemberId};
+use bytes::Bytes;
+use emberfs_wire::group::{Index, MemberId, Position, Term};
 
-use crate::{Config, Effect, Input, Limits, Member, Millis, PeerMessage, Restored, SILENCE, TICK};
+use crate::{
+    Config, Effect, Entry, Input, Limits, Member, Millis, PeerMessage, Restored, SILENCE, TICK,
+    Vote,
+};
 
 fn member(id: u64, is_new: bool) -> Member {
+    member_with(id, is_new, Restored::default())
+}
+
+fn member_with(id: u64, is_new: bool, restored: Restored) -> Member {
     let voters = (1..=3).map(MemberId).collect();
     let (must_reach, limits) = (Index::NONE, Limits::default());
     let config = Config { member: MemberId(id), voters, seed: 0, is_new, must_reach, limits };
-    Member::new(&config, Restored::default(), Millis(0)).unwrap()
+    Member::new(&config, restored, Millis(0)).unwrap()
 }
 
 /// Steps, with a disk that syncs at once; what it says comes out.
@@ -52,4 +60,17 @@ fn a_member_that_ran_before_is_silent_for_a_while() {
     let late = Millis(SILENCE.0 - 1);
     assert_eq!((answers(true, Millis(1)), answers(false, late)), (1, 0));
     assert_eq!(answers(false, SILENCE), 1);
+}
+
+/// Of three the one whose directory was made anew must not make a leader of the one that lags.
+#[test]
+fn who_holds_nothing_elects_nobody_who_does() {
+    let position = Position { index: Index(1), term: Term(1) };
+    let entries = vec![Entry { position, data: Bytes::from_static(b"order") }];
+    let vote = Vote { term: Term(1), member: MemberId(1) };
+    let restored = Restored { vote, entries, ..Restored::default() };
+    let (_, asked) = candidacy(&mut member_with(1, false, restored.clone()));
+    let answers =
+        |mut asked_of: Member| speak(&mut asked_of, SILENCE, Input::Message(asked.clone())).len();
+    assert_eq!((answers(member(2, true)), answers(member_with(2, false, restored))), (0, 1));
 }

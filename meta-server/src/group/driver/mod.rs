@@ -64,6 +64,9 @@ pub(super) struct Driver<M: Machine> {
     /// What was committed since the state was last made durable, by size.
     unflushed: usize,
     flushing: bool,
+    /// What the state has taken in, and what of that was made durable since the start.
+    taken_in: Index,
+    durable: Index,
     /// It takes no more orders, and another is to lead when those that it took are answered.
     handing_over: bool,
     /// Since when it stops, if it does.
@@ -94,6 +97,8 @@ impl<M: Machine> Driver<M> {
             later: VecDeque::new(),
             delivery: None,
             flushing: false,
+            taken_in: Index::NONE,
+            durable: Index::NONE,
             handing_over: false,
             stopping: None,
             failure: None,
@@ -183,6 +188,7 @@ impl<M: Machine> Driver<M> {
             }
             Event::StateDurable(index) => {
                 self.flushing = false;
+                self.durable = index;
                 self.step(Input::StateDurable(index));
             }
             Event::SnapshotMade(Some(made)) => {
@@ -198,6 +204,7 @@ impl<M: Machine> Driver<M> {
     fn applied(&mut self, applied: Applied) {
         // Whoever leads next goes on from here.
         self.time = self.time.max(applied.time);
+        self.taken_in = applied.position.index;
         self.step(Input::Applied(applied.position.index));
     }
 
@@ -285,7 +292,9 @@ impl<M: Machine> Driver<M> {
     fn flush_if_long(&mut self) {
         // What is kept for others is durable in the state long since.
         let full = self.member.log_bytes() >= self.options.limits.log_bytes_max / 2;
-        let due = self.unflushed >= self.options.flush_bytes || (full && self.unflushed > 0);
+        // What the last one found was less than what was committed, where applying lagged behind.
+        let more = self.durable < self.taken_in;
+        let due = self.unflushed >= self.options.flush_bytes || (full && more);
         if due && !self.flushing {
             self.unflushed = 0;
             // The thread is gone only when it failed, which comes as an event.
