@@ -7,7 +7,6 @@
 mod args;
 mod commands;
 mod connection;
-mod counted;
 mod evenness;
 mod exit;
 mod health;

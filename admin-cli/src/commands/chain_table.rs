@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use emberfs_client::{AdminOrder, AdministerReply, ChainTable, Cluster, Disk, RoutingTable};
+use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::{DiskId, TargetId};
 use serde_json::{Value, json};
 
 use super::lists::{member, name};
 use crate::args::TableArgs;
 use crate::connection::Connection;
-use crate::counted::counted;
 use crate::evenness::{Evenness, Load};
 use crate::exit::{Usage, say};
 use crate::listing::Listing;

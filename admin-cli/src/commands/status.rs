@@ -8,11 +8,11 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use emberfs_client::disk::{self, RawSpace};
 use emberfs_client::{ByteLen, ClientError, ClusterAddress, GetStatusReply, RoutingTable, members};
+use emberfs_client_fuse_mounts::counted;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
-use crate::counted::counted;
 use crate::exit::{self, End, words};
 use crate::health::members::{Group, Member};
 use crate::health::{self, Problem, Verdict};

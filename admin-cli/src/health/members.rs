@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use emberfs_client::{GetMemberReply, MemberAnswer, MemberId};
+use emberfs_client_fuse_mounts::counted;
 
 use super::{Problem, Verdict};
-use crate::counted::counted;
 
 /// What to do about a member that is away.
 const START: &str = "start it on its machine; of a cluster on this machine `emberfs up` does";

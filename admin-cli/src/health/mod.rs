@@ -20,11 +20,10 @@ use emberfs_client::disk::DiskDamage;
 use emberfs_client::{
     Disk, DiskReport, GetStatusReply, Hindrance, Node, NodeStatus, RoutingTable, TargetReport,
 };
+use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::{NodeId, TargetId};
 
 use chains::{Broken, worst};
-
-use crate::counted::counted;
 
 /// A server that was not heard for so long is missing, in milliseconds, where the leader does not say after
 /// what time it takes one for gone.

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use emberfs_client::GetStatusReply;
+use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::{ClusterId, DiskId};
 
 use super::configs;
 use super::plan::Plan;
 use super::process::{self, Server};
-use crate::counted::counted;
 
 /// The file that every directory of a server has: docs/formats/on-disk.md.
 const IDENTITY: &str = "emberfs-identity.toml";

@@ -14,13 +14,13 @@ use emberfs_client::{
     Attributes, ByteLen, Check, ChunkCheck, ChunkCopy, ChunkFault, Client, ClientError, FileCheck,
     Fs, FsError, InodeKind, Listing, MemberCheck, RoutingTable,
 };
+use emberfs_client_fuse_mounts::counted;
 use futures_util::stream::{self, Stream, StreamExt};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::commands::lists::public;
 use crate::connection::Connection;
-use crate::counted::counted;
 use crate::exit::{self, End, say, words};
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::{ClusterPath, shown};
