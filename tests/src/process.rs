@@ -41,7 +41,8 @@ impl LocalCluster {
         names
     }
 
-    /// Sends a server a signal, such as `KILL`.
+    /// Sends a server a signal, such as `KILL`. What is stopped has stopped when this returns: its threads do so one by
+    /// one, and answer until then.
     pub fn signal(&self, server: &str, signal: &str) {
         let process = self.process(server).expect("it runs");
         if signal == "KILL" {
@@ -49,6 +50,9 @@ impl LocalCluster {
         }
         let sent = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
         assert!(sent.expect("there is a kill").success(), "{signal} to {server}");
+        while signal == "STOP" && !has_stopped(process) {
+            std::thread::yield_now();
+        }
     }
 
     /// Kills a server, and waits until it is gone.
@@ -137,4 +141,14 @@ impl LocalCluster {
         };
         self.processes().into_iter().find(runs)
     }
+}
+
+/// Whether each thread of a process stands still by a signal.
+fn has_stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it was sent no death");
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // Behind its name, which may hold anything, stands its state.
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+    })
 }
