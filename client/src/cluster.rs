@@ -10,6 +10,7 @@ use emberfs_wire::cluster::{
     AdminOrder, Administer, AdministerReply, ClientStatus, GetClients, GetRouting, GetStatus,
     GetStatusReply,
 };
+use emberfs_wire::meta::EndSession;
 use tokio::runtime::Handle;
 
 use crate::error::ClientError;
@@ -104,6 +105,15 @@ impl Cluster {
                 return Ok(clients);
             }
         }
+    }
+
+    /// Ends a client's session now, as if it had been silent for too long; nothing happens if it has none.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn evict(&self, client: ClientId) -> Result<(), ClientError> {
+        let mut patience = Patience::new(self.options.deadline);
+        self.meta.call(&EndSession { client }, &mut patience).await.map(|_| ())
     }
 
     /// Gives an operator's order, once, however often it must be sent.

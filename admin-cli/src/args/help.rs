@@ -138,6 +138,17 @@ Whoever has a session: each mount, each running command, each program that uses 
 itself, SINCE when the session began. HEARD MS AGO: it speaks every few seconds, and one that is silent for too long
 loses its session; the lengths of its OPEN FOR WRITING files are then found out from the chains.";
 
+pub(super) const EVICT_NOTES: &str = "\
+Examples:
+  emberfs client list
+  emberfs client evict 17
+
+For a client whose machine is gone for good, or that must be done with now: its files open for writing are closed, their
+lengths found out from the chains, and what others waited for goes on. What it was acknowledged stands.
+
+One that lives is not locked out: it hears of it, and opens a session anew. A mount goes on with the files it has open,
+and with what it has not written yet; a program that uses the library opens its files for writing again.";
+
 pub(super) const STATUS_NOTES: &str = "\
 Examples:
   emberfs status

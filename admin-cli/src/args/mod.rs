@@ -1,6 +1,8 @@
 //! The command line: every command, its arguments and their help.
 
 mod help;
+#[cfg(test)]
+mod reference;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use emberfs_client::{ClusterAddress, Directory, LayoutChange, Setting};
-use emberfs_layout::{ChunkSize, DiskId, StripeWidth, TableId};
+use emberfs_layout::{ChunkSize, ClientId, DiskId, StripeWidth, TableId};
 
 use crate::commands::bench;
 use crate::location::{ClusterPath, Location};
@@ -321,6 +323,13 @@ pub(crate) enum ClientCommand {
     /// List who has a session
     #[command(after_help = help::CLIENT_NOTES)]
     List,
+    /// End sessions now, rather than when their clients have been silent for too long
+    #[command(after_help = help::EVICT_NOTES)]
+    Evict {
+        /// Their numbers, as `client list` has them
+        #[arg(required = true, value_name = "ID", value_parser = client)]
+        clients: Vec<ClientId>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -461,6 +470,12 @@ fn setting<T>(
 fn stripe(text: &str) -> Result<StripeWidth, String> {
     let width: u32 = text.parse().map_err(|_| "expected a number of chains".to_owned())?;
     StripeWidth::new(width).map_err(|error| error.to_string())
+}
+
+/// `7`, or `client-7` as logs have it.
+fn client(text: &str) -> Result<ClientId, String> {
+    let number = text.strip_prefix("client-").unwrap_or(text);
+    number.parse().map(ClientId).map_err(|_| "expected the number of a client".to_owned())
 }
 
 /// `2`, or `table-2` as it is printed.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod chain_table;
+mod client;
 mod cluster;
 mod config;
 pub(crate) mod disk;
@@ -76,6 +77,9 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
         Command::Target(TargetCommand::List) => lists::targets(connection, json).await?,
         Command::Chain(ChainCommand::List) => lists::chains(connection, json).await?,
         Command::Client(ClientCommand::List) => lists::clients(connection, json).await?,
+        Command::Client(ClientCommand::Evict { clients }) => {
+            client::evict(&connection.cluster().await?, &clients).await?;
+        }
         Command::Config(ConfigCommand::Show { file: None }) => config::cluster(connection, json)?,
         Command::Config(ConfigCommand::Show { file: Some(file) }) => config::server(&file, json)?,
         Command::Disk(DiskCommand::List) => lists::disks(connection, json).await?,
