@@ -10,7 +10,7 @@
 //!
 //! Where there is no /dev/fuse, a test says `skipped` and why.
 
-use emberfs_tests::{load, local, process, tree};
+use emberfs_tests::{load, local, names, process, tree};
 
 mod disk;
 mod lies;

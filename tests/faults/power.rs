@@ -1,13 +1,17 @@
 //! Servers lose their power under a load: every acknowledged byte, length and name is there afterwards, and
 //! what was removed stays away.
 
+use std::slice;
+
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::can_be;
 use crate::load::Load;
+use crate::names::Names;
 use crate::powered::PoweredCluster;
+use crate::process::until;
 
 /// Decides when power is lost, what survives, and who starts first.
 const SEED: u64 = 11;
@@ -18,7 +22,7 @@ async fn all_lose_their_power_and_lose_nothing() {
     if !can_be("all_lose_their_power_and_lose_nothing") {
         return;
     }
-    let mut powered = PoweredCluster::start(3, &[]);
+    let mut powered = PoweredCluster::start(1, 3, &[]);
     let mut load = Load::start(&powered.cluster).await;
     let mut random = SmallRng::seed_from_u64(SEED);
     let mut order = powered.servers();
@@ -45,7 +49,7 @@ async fn one_loses_its_power_while_others_go_on() {
     if !can_be("one_loses_its_power_while_others_go_on") {
         return;
     }
-    let mut powered = PoweredCluster::start(3, &[]);
+    let mut powered = PoweredCluster::start(1, 3, &[]);
     let mut load = Load::start(&powered.cluster).await;
     for (server, seed) in [("storage-1", None), ("storage-3", Some(4))] {
         load.goes_on(20).await;
@@ -63,5 +67,45 @@ async fn one_loses_its_power_while_others_go_on() {
     }
     load.goes_on(20).await;
     powered.cluster.up();
+    load.finish(&powered.cluster).await;
+}
+
+/// A metadata member is away while all others lose their power: those that are left are a majority, and have all; then
+/// it comes back, and is one of those who must have all.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_but_a_missing_member_lose_their_power() {
+    if !can_be("all_but_a_missing_member_lose_their_power") {
+        return;
+    }
+    let mut powered = PoweredCluster::start(3, 3, &[]);
+    let mut load = Load::start(&powered.cluster).await;
+    let mut names = Names::start(&powered.cluster).await;
+    for seed in [None, Some(7)] {
+        load.goes_on(10).await;
+        names.goes_on(20).await;
+        let missing = match seed {
+            None => powered.cluster.leader().await,
+            Some(_) => powered.cluster.followers().await.remove(0),
+        };
+        powered.lose_power(slice::from_ref(&missing), seed).await;
+        names.goes_on(20).await;
+        let mut others = powered.servers();
+        others.retain(|server| *server != missing);
+        powered.lose_power(&others, seed).await;
+        powered.start_all(&others);
+        load.goes_on(10).await;
+        names.goes_on(20).await;
+        let leader = powered.cluster.leader().await;
+        let last = powered.cluster.member(&leader).await.committed;
+        powered.cluster.start_one(&missing);
+        let member = async || powered.cluster.member(&missing).await;
+        until("it has caught up", async || member().await.applied >= last).await;
+        powered.lose_power(slice::from_ref(&leader), seed).await;
+        names.goes_on(20).await;
+        powered.cluster.start_one(&leader);
+        powered.cluster.up();
+    }
+    load.goes_on(10).await;
+    names.finish(&powered.cluster).await;
     load.finish(&powered.cluster).await;
 }

@@ -24,14 +24,15 @@ pub(crate) struct PoweredCluster {
 }
 
 impl PoweredCluster {
-    /// Starts one with so many storage servers of one disk each, and as many replicas; all of it has these
-    /// variables.
-    pub(crate) fn start(storage: usize, environment: &[(&'static str, &str)]) -> Self {
-        let count = storage.to_string();
-        let shape = ["--meta", "1", "--disks", "1", "--storage", &count, "--replicas", &count];
+    /// Starts one with so many metadata members, and so many storage servers of one disk each and as many replicas;
+    /// all of it has these variables.
+    pub(crate) fn start(meta: usize, storage: usize, environment: &[(&'static str, &str)]) -> Self {
+        let (members, count) = (meta.to_string(), storage.to_string());
+        let shape = ["--meta", &members, "--disks", "1", "--storage", &count, "--replicas", &count];
         let cluster = LocalCluster::prepare(&shape, environment);
         let names = (1..=storage).map(|number| format!("storage-{number}"));
-        let disks = names.chain(["meta-1".to_owned()]).map(|name| {
+        let members = (1..=meta).map(|number| format!("meta-{number}"));
+        let disks = names.chain(members).map(|name| {
             let disk = LossyDisk::mount(&cluster.directory().join(&name));
             (name, disk)
         });

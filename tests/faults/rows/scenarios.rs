@@ -94,7 +94,7 @@ fn format_disk(directory: &Path, environment: &[(&'static str, &str)]) -> Result
 }
 
 async fn written(environment: &[(&'static str, &str)]) -> Result<(), String> {
-    let powered = PoweredCluster::start(1, environment);
+    let powered = PoweredCluster::start(1, 1, environment);
     let tree = Tree::new(3, 20);
     let client = powered.cluster.client().await;
     tree.write(&client).await;
@@ -103,7 +103,7 @@ async fn written(environment: &[(&'static str, &str)]) -> Result<(), String> {
 }
 
 async fn long_log(environment: &[(&'static str, &str)]) -> Result<(), String> {
-    let powered = PoweredCluster::start(1, environment);
+    let powered = PoweredCluster::start(1, 1, environment);
     let client = Arc::new(powered.cluster.client().await);
     let target = |number: usize| format!("{number}/{}", "x".repeat(TARGET));
     let mut under_way = JoinSet::new();
