@@ -9,7 +9,7 @@ use crate::local::LocalCluster;
 use crate::process::until;
 
 /// The sample of a server's program, as a file with these keys changed.
-fn sample(cluster: &LocalCluster, program: &str, file: &Path, keys: &[(&str, String)]) {
+pub(crate) fn sample(cluster: &LocalCluster, program: &str, file: &Path, keys: &[(&str, String)]) {
     let output = cluster.command(program).arg("sample-config").output().expect("it starts");
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).expect("text");
@@ -25,15 +25,15 @@ fn sample(cluster: &LocalCluster, program: &str, file: &Path, keys: &[(&str, Str
     fs::write(file, text).expect("written");
 }
 
-fn serve(cluster: &LocalCluster, program: &str, file: &Path) -> Child {
-    let mut command: Command = cluster.command(program);
-    command.arg("--config").arg(file);
+/// Starts a server's program with a configuration.
+pub(crate) fn serve(mut program: Command, file: &Path) -> Child {
+    program.arg("--config").arg(file);
     // Where a test that fails finds it.
     let logs = file.with_file_name("logs");
     fs::create_dir_all(&logs).expect("made");
     let name = file.with_extension("log").file_name().expect("a file").to_owned();
     let log = File::create(logs.join(name)).expect("made");
-    command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
+    program.stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
 }
 
 /// Free ports, of a loopback address of this process's own: no connection of others comes from there, and nobody
@@ -60,7 +60,7 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
     sample(&cluster, "emberfs-meta", &meta_file, &keys);
     let config = meta_file.to_string_lossy().into_owned();
     let id = cluster.must(&["cluster", "init", "--config", &config]);
-    let mut meta_server = serve(&cluster, "emberfs-meta", &meta_file);
+    let mut meta_server = serve(cluster.command("emberfs-meta"), &meta_file);
     let must = |words: &[&str]| cluster.must(&[&["--cluster", &meta], words].concat());
     let disks = ["disk-1", "disk-2"].map(|name| {
         let at = directory.join(name);
@@ -74,7 +74,7 @@ async fn the_sample_configurations_and_a_few_commands_make_a_cluster() {
         ("disks", format!("[{}, {}]", quoted("disk-1"), quoted("disk-2"))),
     ];
     sample(&cluster, "emberfs-storage", &storage_file, &keys);
-    let mut storage_server = serve(&cluster, "emberfs-storage", &storage_file);
+    let mut storage_server = serve(cluster.command("emberfs-storage"), &storage_file);
     until("the next step is said", async || {
         let output = cluster.emberfs(&["--cluster", &meta, "status"]);
         let said = String::from_utf8(output.stdout).expect("text");
@@ -147,7 +147,7 @@ async fn so_they_make_a_group_of_three() {
         join.args(["format", "--cluster", &id, "--config"]).arg(file);
         assert!(join.output().expect("it starts").status.success());
     }
-    let mut members = files.each_ref().map(|file| serve(&cluster, "emberfs-meta", file));
+    let mut members = files.each_ref().map(|file| serve(cluster.command("emberfs-meta"), file));
     let led = |text: &str| text.contains("leads") && text.matches("follows").count() >= 1;
     until("one leads", async || {
         let listed = cluster.emberfs(&["--cluster", &addresses[2], "meta", "list"]).stdout;

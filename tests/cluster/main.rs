@@ -18,6 +18,7 @@ mod killed;
 mod killed_test;
 mod layouts;
 mod lengths;
+mod machines;
 mod meta;
 mod restart;
 mod small_writes;

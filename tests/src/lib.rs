@@ -7,6 +7,7 @@
 //! * [`members`]: its metadata members, and which of them leads.
 //! * [`load`]: writers and readers that know what they may count on. [`names`]: a load of names alone. [`tree`]: a file
 //!   tree from a seed.
+//! * [`network`]: machines with an address each, which can be cut off.
 //! * [`replicas`]: what each replica has for itself.
 #![forbid(unsafe_code)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
@@ -16,6 +17,7 @@ pub mod load;
 pub mod local;
 pub mod members;
 pub mod names;
+pub mod network;
 pub mod process;
 pub mod replicas;
 pub mod scratch;

@@ -30,6 +30,7 @@ const NEEDS: &[Need] = &[
         is_there: || on_path("protoc"),
     },
     Need { package: "fuse3", why: "mounts without root", is_there: || on_path("fusermount3") },
+    Need { package: "iproute2", why: "networks of machines in tests", is_there: || on_path("ip") },
 ];
 
 /// Installs what is missing.
