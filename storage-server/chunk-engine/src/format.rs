@@ -46,6 +46,9 @@ pub(crate) const FORMAT_KEY: &[u8] = &[0];
 const CHUNKS: u8 = 1;
 /// Length of the keys of chunks' records.
 const CHUNK_KEY_LEN: usize = 19;
+/// Most values are shorter, in bytes: memory is taken once for each of those.
+const VALUE_LEN: usize = 512;
+
 /// Where a target's records begin: the key behind which a scan starts.
 pub(crate) fn target_start(target: TargetId) -> Key {
     let mut key = vec![CHUNKS];
@@ -81,9 +84,9 @@ pub(crate) struct HeadRecord {
     pub(crate) tags: Vec<AppliedTag>,
 }
 
-/// A version in which the pieces of the map do not have part yet.
+/// A version in which the pieces of the map do not have part yet. Written with `Runs`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct PendingRecord {
+pub(crate) struct PendingRecord<R = Vec<Run>> {
     #[n(0)]
     pub(crate) chunk_size: ChunkSize,
     #[n(1)]
@@ -95,14 +98,14 @@ pub(crate) struct PendingRecord {
     #[n(4)]
     pub(crate) dropped_from: Option<u32>,
     #[n(5)]
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: R,
 }
 
-/// A piece of the map of a committed version.
+/// A piece of the map of a committed version. Written with `Runs`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct PieceRecord {
+pub(crate) struct PieceRecord<R = Vec<Run>> {
     #[n(0)]
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: R,
 }
 
 /// The key of one of a chunk's records.
@@ -139,7 +142,9 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(ChunkKey, Part)> {
 }
 
 pub(crate) fn encode<T: Encode<()>>(record: &T) -> Value {
-    minicbor::to_vec(record).expect("memory takes all that is written")
+    let mut value = Vec::with_capacity(VALUE_LEN);
+    minicbor::encode(record, &mut value).expect("memory takes all that is written");
+    value
 }
 
 pub(crate) fn decode<'b, T: Decode<'b, ()>>(key: &[u8], value: &'b [u8]) -> Result<T, EngineError> {

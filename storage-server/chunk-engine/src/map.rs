@@ -12,7 +12,8 @@
 
 use emberfs_buffer::Crc32c;
 use emberfs_layout::BlockSize;
-use minicbor::{Decode, Encode};
+use minicbor::encode::{Error, Write};
+use minicbor::{Decode, Encode, Encoder};
 
 use crate::disk::DiskOffset;
 
@@ -85,8 +86,8 @@ impl Piece {
     }
 }
 
-/// Blocks behind each other in the chunk and on the disk.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// Blocks behind each other in the chunk and on the disk, as they are read.
+#[derive(Clone, Debug, PartialEq, Eq, Decode)]
 pub(crate) struct Run {
     /// Number of the first.
     #[n(0)]
@@ -99,21 +100,33 @@ pub(crate) struct Run {
     sums: Vec<u8>,
 }
 
-/// Brings blocks, in the order of their numbers, into runs.
-pub(crate) fn runs(blocks: impl Iterator<Item = (u32, Block)>, size: BlockSize) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut next = None;
-    for (number, Block { place, sum }) in blocks {
-        match runs.last_mut() {
-            Some(run) if next == Some((number, place)) => run.sums.extend(sum.0.to_le_bytes()),
-            _ => runs.push(Run { first: number, place, sums: sum.0.to_le_bytes().to_vec() }),
-        }
-        next = Some((number + 1, place.after(size)));
-    }
-    runs
+/// Blocks in the order of their numbers, which are written down as [`Run`]s, straight from where they are: a map that
+/// was written at random has as many runs as blocks, and is written down for each block that changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Runs {
+    pub(crate) blocks: Vec<(u32, Block)>,
+    pub(crate) size: BlockSize,
 }
 
-/// The inverse of [`runs`]; `None` for what it never makes: sums cut short, numbers of `limit` or more,
+impl<C> Encode<C> for Runs {
+    fn encode<W: Write>(&self, to: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
+        let is_next = |(number, block): &(u32, Block), next: &(u32, Block)| {
+            (number + 1, block.place.after(self.size)) == (next.0, next.1.place)
+        };
+        let count = self.blocks.chunk_by(is_next).count();
+        to.array(count as u64)?;
+        for run in self.blocks.chunk_by(is_next) {
+            let (first, Block { place, .. }) = run[0];
+            to.array(3)?.u32(first)?.u64(place.0)?.bytes_len(4 * run.len() as u64)?;
+            for (_, Block { sum, .. }) in run {
+                to.writer_mut().write_all(&sum.0.to_le_bytes()).map_err(Error::write)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`Runs`] were written from; `None` for what it never makes: sums cut short, numbers of `limit` or more,
 /// places that no file has.
 pub(crate) fn blocks(runs: &[Run], size: BlockSize, limit: u32) -> Option<Vec<(u32, Block)>> {
     let mut found = Vec::new();
@@ -136,6 +149,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(runs: &Runs) -> Vec<Run> {
+        let written = minicbor::to_vec(runs).expect("memory takes all");
+        minicbor::decode(&written).expect("as it was written")
+    }
+
     proptest! {
         #[test]
         fn runs_hold_the_blocks(
@@ -147,7 +165,7 @@ mod tests {
                 (*number, Block { place: Place(*place * units(size)), sum: Crc32c(*sum) })
             };
             let expected: Vec<_> = blocks_in.iter().map(of).collect();
-            let written = runs(expected.iter().copied(), size);
+            let written = read(&Runs { blocks: expected.clone(), size });
             prop_assert_eq!(blocks(&written, size, 64), Some(expected));
         }
     }
@@ -156,7 +174,7 @@ mod tests {
     fn neighbours_share_a_run_and_nonsense_is_refused() {
         let block = |place| Block { place: Place(place), sum: Crc32c(7) };
         let three = [(3, block(10)), (4, block(11)), (5, block(13))];
-        let written = runs(three.into_iter(), BlockSize::MIN);
+        let written = read(&Runs { blocks: three.to_vec(), size: BlockSize::MIN });
         assert_eq!(written.len(), 2);
         assert_eq!(blocks(&written, BlockSize::MIN, 5), None);
         let cut = [Run { first: 0, place: Place(0), sums: vec![1; 5] }];

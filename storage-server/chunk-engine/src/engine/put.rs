@@ -28,7 +28,7 @@ use crate::disk::{Disk, DiskWrite};
 use crate::error::EngineError;
 use crate::format::{Part, PendingRecord, encode, key};
 use crate::index::{Pending, Stamp};
-use crate::map::{Block, Piece, Place, runs};
+use crate::map::{Block, Piece, Place, Runs};
 use crate::records::{RecordChange, Records};
 use crate::types::{AppliedTag, ChunkKey, PutResult, VersionState, Which};
 
@@ -224,7 +224,7 @@ fn pending_record(
     state: VersionState,
     tags: &[AppliedTag],
     new: &[(u32, Block)],
-) -> PendingRecord {
+) -> PendingRecord<Runs> {
     let chunk_size = order.chunk_size;
     PendingRecord {
         chunk_size,
@@ -232,6 +232,6 @@ fn pending_record(
         tags: tags.to_vec(),
         committed: order.commit,
         dropped_from: draft.dropped_from,
-        runs: runs(new.iter().copied(), order.block()),
+        runs: Runs { blocks: new.to_vec(), size: order.block() },
     }
 }

@@ -20,7 +20,7 @@ use super::journal::{Journal, JournalEntry};
 use crate::allocator::Allocator;
 use crate::format::{HeadRecord, Part, PieceRecord, encode, key};
 use crate::index::{Index, Pending, Stamp};
-use crate::map::{PIECE_BLOCKS, Piece, Place, runs};
+use crate::map::{PIECE_BLOCKS, Piece, Place, Runs};
 use crate::pieces::{BatchId, Pieces};
 use crate::readers::Readers;
 use crate::records::RecordChange;
@@ -117,8 +117,8 @@ impl State {
             changes.push(if piece.is_empty() {
                 RecordChange::Delete(key)
             } else {
-                let record = PieceRecord { runs: runs(piece.blocks(number), block) };
-                RecordChange::Put(key, encode(&record))
+                let runs = Runs { blocks: piece.blocks(number).collect(), size: block };
+                RecordChange::Put(key, encode(&PieceRecord { runs }))
             });
             written.push((chunk, number));
             self.pieces.insert_unwritten(chunk, number, piece, id);

@@ -8,7 +8,7 @@ use emberfs_layout::{BlockSize, ChainVersion, ChunkOffset, ChunkVersion, ClientI
 use proptest::prelude::*;
 
 use super::*;
-use crate::map::{Block, Place, runs};
+use crate::map::{Block, Place, Runs};
 
 fn chunk() -> ChunkKey {
     let chunk = ChunkId::new(DataId(0x0102_0304_0506_0708), ChunkIndex(9));
@@ -35,7 +35,7 @@ fn samples() -> Vec<(&'static str, Key, Value)> {
     }];
     let block = |place, sum| Block { place: Place(place), sum: Crc32c(sum) };
     let blocks = [(0, block(16, 1)), (1, block(17, 2)), (3, block(40, 0x0102_0304))];
-    let runs = runs(blocks.into_iter(), BlockSize::MIN);
+    let runs = Runs { blocks: blocks.to_vec(), size: BlockSize::MIN };
     let chunk_size = ChunkSize::DEFAULT;
     let format = FormatRecord { version: VERSION, region: ByteLen(16 << 20) };
     let head = HeadRecord { chunk_size, state: state(), tags: tags.clone() };
