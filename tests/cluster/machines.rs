@@ -2,13 +2,12 @@
 //! the other is cut off under a load, and comes back.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::thread::JoinHandle;
 
 use emberfs_tests::network::{Network, can_be};
 
@@ -22,8 +21,6 @@ const SERVERS: usize = 3;
 const SOME: usize = 15;
 /// Without it servers listen on loopback alone.
 const OPENLY: &str = "listen_beyond_loopback_without_authentication";
-/// Bytes of each, more than a chunk.
-const LEN: usize = 1_300_000;
 
 struct Machines {
     // Servers end before the network goes, and the network before the directory.
@@ -159,59 +156,67 @@ fn succeeded(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Writes files one after the other, each synced before it gets its name, and reads earlier ones meanwhile.
+/// Writes files one after the other, each synced before it gets its name, and reads earlier ones meanwhile. `$1` is the
+/// mount; how many there are is printed.
+const WRITER: &str = r#"
+content() { yes "file $1" | head -c 1300000; }
+n=0
+while :; do
+    content $n > "$1/new" && sync "$1/new" && mv "$1/new" "$1/$n" || exit 1
+    content $((n / 2)) | cmp - "$1/$((n / 2))" || exit 1
+    n=$((n + 1))
+    echo $n
+done
+"#;
+
+/// Compares all of them: `$1` is the mount, `$2` how many there are.
+const READER: &str = r#"
+n=0
+while [ $n -lt $2 ]; do
+    yes "file $n" | head -c 1300000 | cmp - "$1/$n" || exit 1
+    n=$((n + 1))
+done
+"#;
+
+/// A process of its own, as it has files of the mount open: what is started from such a one closes them, and waits for
+/// the cluster, before it begins.
 struct Writer {
+    shell: Child,
     done: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
 }
 
 impl Writer {
-    fn start(directory: PathBuf) -> Self {
-        let (done, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, end) = (done.clone(), over.clone());
-        let thread = std::thread::spawn(move || {
-            for number in 0.. {
-                if end.load(SeqCst) {
-                    break;
-                }
-                let new = directory.join("new");
-                let file = fs::File::create(&new).expect("made");
-                file.write_all_at(&content(number), 0).expect("written");
-                file.sync_all().expect("synced");
-                fs::rename(&new, directory.join(number.to_string())).expect("renamed");
-                looks(&directory, number / 2);
-                count.store(number + 1, SeqCst);
+    fn start(mount: &Path, cluster: &LocalCluster) -> Self {
+        let mut shell = cluster.with_environment("sh");
+        shell.args(["-c", WRITER, "writer"]).arg(mount).stdout(Stdio::piped());
+        let mut shell = shell.spawn().expect("there is a shell");
+        let (done, said) = (Arc::new(AtomicUsize::new(0)), shell.stdout.take().expect("piped"));
+        let count = done.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(said).lines().map_while(Result::ok) {
+                count.store(line.parse().expect("a number"), SeqCst);
             }
         });
-        Self { done, over, thread }
+        Self { shell, done }
     }
 
     /// Waits until some more are written.
-    async fn goes_on(&self) {
+    async fn goes_on(&mut self) {
         let wanted = self.done.load(SeqCst) + SOME;
         until("files are written", async || {
-            assert!(!self.thread.is_finished(), "a call failed, or a byte is wrong");
+            let ended = self.shell.try_wait().expect("it is a child");
+            assert!(ended.is_none(), "a call failed, or a byte is wrong");
             self.done.load(SeqCst) >= wanted
         })
         .await;
     }
 
     /// Ends; how many files there are.
-    fn finish(self) -> usize {
-        self.over.store(true, SeqCst);
-        self.thread.join().expect("every call succeeded");
+    fn finish(&mut self) -> usize {
+        self.shell.kill().expect("it runs");
+        self.shell.wait().expect("it is a child");
         self.done.load(SeqCst)
     }
-}
-
-fn content(number: usize) -> Vec<u8> {
-    (0..LEN + number).map(|at| ((at * 7 + number) % 251) as u8).collect()
-}
-
-fn looks(directory: &Path, number: usize) {
-    let found = fs::read(directory.join(number.to_string())).expect("it was written");
-    assert!(found == content(number), "file {number} has other bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +227,7 @@ async fn three_machines_go_on_while_one_is_cut_off() {
     let mut machines = Machines::start().await;
     let mount = machines.cluster.top().path().join("mount");
     machines.must(SERVERS, &["mount", &mount.to_string_lossy()]);
-    let writer = Writer::start(mount.clone());
+    let mut writer = Writer::start(&mount, &machines.cluster);
     writer.goes_on().await;
     let first = machines.leader();
     for machine in [first, (first + 1) % SERVERS, (first + 2) % SERVERS] {
@@ -250,7 +255,9 @@ async fn three_machines_go_on_while_one_is_cut_off() {
         machines.until_healthy().await;
     }
     let written = writer.finish();
-    (0..written).for_each(|number| looks(&mount, number));
+    let mut reader = Command::new("sh");
+    reader.args(["-c", READER, "reader"]).arg(&mount).arg(written.to_string());
+    succeeded(&reader.output().expect("there is a shell"));
     machines.must(SERVERS, &["umount", &mount.to_string_lossy()]);
     machines.must(SERVERS, &["check", "ember:/"]);
     let ids: Vec<_> = machines.servers.iter().map(|server| server.id().to_string()).collect();

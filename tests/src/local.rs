@@ -1,5 +1,6 @@
 //! A local cluster in a directory of its own, stopped and gone when it is dropped or the test is killed.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -85,7 +86,12 @@ impl LocalCluster {
 
     /// A program that knows this cluster alone, with the variables of all that is started.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
+        self.with_environment(program(name))
+    }
+
+    /// Any program, with the variables by which it is known to belong to this cluster.
+    pub fn with_environment(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.env(scratch::VARIABLE, self.config()).env_remove("EMBERFS_CLUSTER");
         command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null());
