@@ -68,10 +68,10 @@ impl Client {
             pool: options.pool(),
             limits: options.limits,
         };
-        let (meta, what) = (first.addresses(), options.what.clone());
+        let what = options.what.clone();
         let routes = Arc::new(routes);
         let asked = Asked { held: held.clone(), routes: routes.clone() };
-        let opener = Opener { dialling, meta, asked, what };
+        let opener = Opener { dialling, asked, what };
         let keeper = Keeper::new(opener, &first, &mut Patience::new(options.deadline)).await?;
         let inner = Inner {
             cluster: id,

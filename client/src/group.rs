@@ -4,16 +4,17 @@
 //!   call ──► the member that seems to lead ──► its reply
 //!     ▲         │ it names another that leads     that one is asked, at once
 //!     │         │ nobody leads yet                the next, after a pause of 50 ms at most
-//!     └─────────┤ it is away                      the next that is connected
+//!     ├─────────┤ it is away                      the next that is connected
+//!     └─────────┤ it has something to wait for    it itself, after a pause
 //!               │ it is silent                    the others are asked who leads, while the call goes on
 //! ```
 //!
 //! A request has a slot or an id of its own, or is a question: whoever it is sent to beside, it is carried out once.
 //! So who seems to lead may be wrong at any time, and costs a refusal at most. Members that are away cost nothing:
-//! only connections that stand are asked. Who was told of one member alone learns of the others from that.
+//! only connections that stand are asked. Who was told of one member alone learns of the others from that, and again
+//! whenever one is named that is not connected: it may listen elsewhere by now.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use emberfs_client_session::{Next, Work, decide};
 use emberfs_layout::NodeId;
 use emberfs_transport::link::LinkState;
+use emberfs_transport::members::{Hints, first_up, latest};
 use emberfs_transport::{Address, CallOptions, Peer, Tcp};
 use emberfs_wire::group::{GetMember, GetMemberReply};
 use emberfs_wire::handshake::Role;
@@ -29,7 +31,7 @@ use emberfs_wire::{Request, WireError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{ClientError, Try, WaitingFor};
 use crate::links::{Dialling, Driven, IntoDriver};
@@ -47,6 +49,11 @@ const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How long the answers may take.
 const LOOK_WAIT: Duration = Duration::from_millis(500);
 
+/// Between two questions for members that are not known here, for all calls together.
+const LEARN_PAUSE: Duration = Duration::from_secs(1);
+/// Members that are dialled, at most (a count): where each of a full group has listened, with some to spare.
+const KNOWN_MAX: usize = 4 * MEMBERS_MAX;
+
 /// How often is looked whether the first try to connect has ended.
 const CONNECTING: Duration = Duration::from_millis(5);
 
@@ -60,8 +67,23 @@ pub(crate) struct MetaLinks {
     preferred: watch::Sender<usize>,
     /// Held by the call that looks who leads.
     looking: tokio::sync::Mutex<()>,
-    /// Whether a member was asked for the others.
-    has_learned: AtomicBool,
+    /// When a member was asked for the others.
+    learned: Mutex<Learned>,
+}
+
+/// When that was last, if ever.
+#[derive(Debug, Default)]
+struct Learned(Option<Instant>);
+
+impl Learned {
+    /// Whether it may be asked again now.
+    fn take_turn(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= LEARN_PAUSE);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 /// One member.
@@ -135,7 +157,7 @@ impl MetaLinks {
             dialler: Box::new(dialler),
             preferred: watch::Sender::new(0),
             looking: tokio::sync::Mutex::default(),
-            has_learned: AtomicBool::new(false),
+            learned: Mutex::default(),
         }
     }
 
@@ -148,7 +170,7 @@ impl MetaLinks {
     ) -> Result<R::Reply, ClientError> {
         let mut last = None;
         // Of an election nobody is to wait the longer afterwards, so its tries are counted apart.
-        let (mut tries, mut elections, mut hints) = (0, 0, 0);
+        let (mut tries, mut elections, mut hints) = (0, 0, Hints::default());
         loop {
             let what = || self.waiting_for(last.as_ref());
             let (member, peer) = patience.wait(what, self.peer()).await?;
@@ -160,16 +182,19 @@ impl MetaLinks {
             let decision = decide(Work::Meta, failed.as_failure(), *counted, rand::random());
             *counted += 1;
             let mut pause = decision.pause;
-            match (decision.next, failed.leader().flatten()) {
-                (Next::Refused(why), _) => return Err(why.into()),
-                (Next::Fault, _) => return Err(ClientError::Fault { text: failed.to_string() }),
-                (Next::Elsewhere, Some(leader)) if self.turn_to(member, leader, &peer).await => {
-                    // Two that name each other are not asked in turn without a pause.
-                    hints = (hints + 1) % (MEMBERS_MAX + 1);
-                    pause = if hints > 0 { Duration::ZERO } else { pause };
+            match decision.next {
+                Next::Refused(why) => return Err(why.into()),
+                Next::Fault => return Err(ClientError::Fault { text: failed.to_string() }),
+                Next::Elsewhere => {
+                    let named = match failed.leader().flatten() {
+                        Some(leader) => self.find(leader, &peer).await,
+                        None => None,
+                    };
+                    let turn = hints.turn(member, named, self.members().len());
+                    self.turn(member, turn.to);
+                    pause = if turn.at_once { Duration::ZERO } else { pause };
                 }
-                (Next::Elsewhere, _) => self.turn_from(member),
-                (Next::Again | Next::Refresh, _) => {}
+                Next::Again | Next::Refresh => {}
             }
             patience.pause(|| self.waiting_for(Some(&failed)), pause).await?;
             last = Some(failed);
@@ -197,6 +222,18 @@ impl MetaLinks {
             && let Some(peer) = only.up()
         {
             self.learn(&peer).await;
+        }
+    }
+
+    /// Has whoever knows of several learn where the others listen, while one of them is away: it may come back elsewhere,
+    /// and those that know where may be away by then.
+    pub(crate) async fn learn_if_lacking(&self) {
+        let members = self.members();
+        let up: Vec<Peer> = members.iter().filter_map(|member| member.up()).collect();
+        if let [first, ..] = &up[..]
+            && up.len() < members.len()
+        {
+            self.learn(first).await;
         }
     }
 
@@ -269,10 +306,13 @@ impl MetaLinks {
         let peers: Vec<Peer> = others.filter_map(|(_, member)| member.up()).collect();
         let answers = peers.iter().map(|peer| get_member(peer, LOOK_WAIT));
         let answers = futures_util::future::join_all(answers).await;
-        let leading = answers.into_iter().flatten().filter(|answer| answer.leader.is_some());
-        let latest = leading.max_by_key(|answer| answer.term);
-        if let Some(leader) = latest.and_then(|answer| node(answer.leader?.get()))
-            && let Some(place) = place_of(&members, leader)
+        let answers: Vec<_> = answers.into_iter().flatten().collect();
+        answers.iter().for_each(|answer| self.add_others(answer));
+        let said = |answer: &GetMemberReply| {
+            (answer.term, answer.leader.and_then(|leader| node(leader.get())))
+        };
+        if let Some(leader) = latest(answers.iter().map(said))
+            && let Some(place) = place_of(&self.members(), leader)
         {
             self.turn(asked, place);
         }
@@ -281,9 +321,10 @@ impl MetaLinks {
     /// A connection that stands: of the member that seems to lead, else of any other, else the first that comes.
     async fn peer(&self) -> (usize, Peer) {
         let (members, first) = (self.members(), *self.preferred.borrow());
-        let order = (0..members.len()).map(|step| (first + step) % members.len());
-        let up = |place: usize| members[place].up().map(|peer| (place, peer));
-        if let Some((place, peer)) = order.into_iter().find_map(up) {
+        let is_up = |place: usize| members[place].up().is_some();
+        if let Some(place) = first_up(first, members.len(), is_up)
+            && let Some(peer) = members[place].up()
+        {
             self.turn(first, place);
             return (place, peer);
         }
@@ -312,30 +353,20 @@ impl MetaLinks {
         });
     }
 
-    fn turn_from(&self, member: usize) {
-        self.turn(member, (member + 1) % self.members().len());
-    }
-
-    /// Asks the member of this number from now on, of which another has told; whether it is connected.
-    async fn turn_to(&self, from: usize, leader: NodeId, teller: &Peer) -> bool {
-        let members = self.members();
-        if let Some(place) = place_of(&members, leader) {
-            self.turn(from, place);
-            return place != from;
-        }
-        if !members.iter().any(|member| member.node.get() == Some(&leader)) {
+    /// The place of the member of this number, of which another has told, if it is connected.
+    async fn find(&self, leader: NodeId, teller: &Peer) -> Option<usize> {
+        let found = place_of(&self.members(), leader);
+        if found.is_none() {
+            // It may be new here, or listen elsewhere than it did.
             self.learn(teller).await;
         }
-        false
+        found
     }
 
-    /// Dials the members that this one knows and nobody here does, once.
+    /// Dials the members that this one knows and nobody here does.
     async fn learn(&self, teller: &Peer) {
-        if self.has_learned.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Ok(told) = get_member(teller, LOOK_WAIT).await {
-            self.has_learned.store(true, Ordering::Relaxed);
+        let is_due = self.learned.lock().unwrap_or_else(PoisonError::into_inner).take_turn();
+        if is_due && let Ok(told) = get_member(teller, LOOK_WAIT).await {
             self.add_others(&told);
         }
     }
@@ -344,10 +375,11 @@ impl MetaLinks {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         for other in told.members.iter().filter(|other| other.member != told.member) {
             let Ok(address) = other.address.parse::<Address>() else { continue };
-            let is_same = |known: &Arc<Member>| {
-                known.address == address || known.node.get().copied() == node(other.member.get())
-            };
-            if !members.iter().any(is_same) {
+            // One that is away may listen elsewhere now.
+            let is_up =
+                |known: &Member| node(other.member.get()).is_some_and(|n| known.is_up_as(n));
+            let is_same = |known: &Arc<Member>| known.address == address || is_up(known);
+            if members.len() < KNOWN_MAX && !members.iter().any(is_same) {
                 members.push(Member::new(&address, &*self.dialler));
             }
         }

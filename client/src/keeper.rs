@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emberfs_layout::ClientId;
-use emberfs_transport::Address;
 use emberfs_wire::FsError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -29,7 +28,6 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Opener {
     /// Without a session's number.
     pub(crate) dialling: Dialling,
-    pub(crate) meta: Vec<Address>,
     /// Answers what the group asks.
     pub(crate) asked: Asked,
     pub(crate) what: String,
@@ -47,9 +45,11 @@ pub(crate) struct Keeper {
 impl Opener {
     /// Opens a session, by connections that are there already.
     async fn open(&self, by: &MetaLinks, patience: &mut Patience) -> Result<Session, ClientError> {
+        // Wherever members are known to listen by now.
+        let meta = by.addresses();
         let links = |client: ClientId| {
             let dialling = Dialling { client: Some(client), ..self.dialling.clone() };
-            (MetaLinks::new(&dialling, &self.meta, &self.asked), StorageLinks::new(dialling))
+            (MetaLinks::new(&dialling, &meta, &self.asked), StorageLinks::new(dialling))
         };
         open(by, &self.what, self.dialling.runtime.clone(), links, patience).await
     }
@@ -95,7 +95,7 @@ impl Keeper {
                 Standing::Live => match session.renew(&mut patience).await {
                     Err(ClientError::Fs(FsError::Stale)) => session.end(Standing::Lost),
                     Err(error) => tracing::warn!(%error, "cannot renew the session"),
-                    Ok(()) => {}
+                    Ok(()) => session.meta.learn_if_lacking().await,
                 },
                 Standing::Lost => match self.opener.open(&session.meta, &mut patience).await {
                     Ok(new) => {

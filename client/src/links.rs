@@ -133,7 +133,7 @@ fn why_down(link: &Link) -> String {
     }
 }
 
-/// A handler whose connections can be driven by any thread.
+/// A handler of connections to members of the metadata group that can be driven by any thread.
 pub(crate) trait IntoDriver: Clone + Debug + Send + Sync + 'static {
     /// Starts a link with it.
     fn drive(self, dialling: &Dialling, dial: Dial<Tcp>) -> Driven;
@@ -141,13 +141,13 @@ pub(crate) trait IntoDriver: Clone + Debug + Send + Sync + 'static {
 
 impl IntoDriver for NoService {
     fn drive(self, dialling: &Dialling, dial: Dial<Tcp>) -> Driven {
-        dialling.drive(Link::new(dial, self))
+        dialling.drive(Link::to_member(dial, self))
     }
 }
 
 impl IntoDriver for crate::asked::Asked {
     fn drive(self, dialling: &Dialling, dial: Dial<Tcp>) -> Driven {
-        dialling.drive(Link::new(dial, self))
+        dialling.drive(Link::to_member(dial, self))
     }
 }
 

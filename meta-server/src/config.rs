@@ -61,8 +61,8 @@ described! {
         pub node: u32,
         /// How long after its last answer to a storage server the leader takes that one for gone, in
         /// milliseconds; the server itself stops serving after half of it. Shorter, and a pause of a busy
-        /// machine costs a replica its place; longer, and writes wait longer for a dead one. The same in the files of all
-        /// members: shorten it only while all of them are stopped, and were for half of it.
+        /// machine costs a replica its place; longer, and writes wait longer for a dead one. Each member goes by its own
+        /// while it leads, so it is best the same in all files; a new leader waits for what the one before granted.
         #[serde(default = "default_lease_ms")]
         pub storage_lease_ms: u32,
         /// Where it logs, and how much.

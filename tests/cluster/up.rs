@@ -76,6 +76,29 @@ fn what_is_gone_is_not_made_anew() {
     cluster.down();
 }
 
+/// It came no further than to start the metadata members, which have agreed on something by now.
+#[test]
+fn a_first_run_that_was_cut_off_makes_no_member_anew() {
+    let cluster = LocalCluster::start(&TWO);
+    write(&cluster);
+    cluster.down();
+    let directory = cluster.directory();
+    for server in ["storage-1", "storage-2"] {
+        fs::remove_file(directory.join(server).join("storage.toml")).expect("written by `up`");
+    }
+    let (dir, names) = (text(&directory), directory.join("meta-1/data"));
+    let away = take(&names);
+    let gone = ["meta-1 (127.0.0.1:", "is gone, and not made anew", &*text(&names)];
+    hold(&cluster, &[(&["up", "--dir", &dir], 1, &gone)]);
+    assert!(!names.exists(), "nothing was made");
+    compare(&cluster);
+    cluster.down();
+    fs::rename(&away, &names).expect("it comes back");
+    cluster.up();
+    compare(&cluster);
+    cluster.down();
+}
+
 #[test]
 fn the_names_of_a_single_member_are_not_made_anew() {
     let cluster = LocalCluster::start(&SINGLE);

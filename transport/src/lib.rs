@@ -34,6 +34,7 @@ pub mod handshake;
 pub mod landing;
 pub mod limits;
 pub mod link;
+pub mod members;
 pub mod network;
 mod outbox;
 mod reader;

@@ -1,10 +1,10 @@
 //! A connection that is made again whenever it ends.
 //!
 //! [`Dial`] says whom to connect to and as whom; the driver (from [`Link::new`]) dials, runs the connection
-//! until it ends, and dials again, after pauses that grow from 50 ms to 2 s. Jitter lengthens each by up to
-//! as much again, so that the peers of a server that comes back do not all come at once. Where only an upgrade helps
-//! the pauses are longer, and the log says it once. Everybody else waits in [`Link::peer`] for the connection that
-//! stands.
+//! until it ends, and dials again, after pauses that grow from 50 ms to 2 s, to half a second for members of the
+//! metadata group. Jitter lengthens each by up to as much again, so that the peers of a server that comes back do not
+//! all come at once. Where only an upgrade helps the pauses are longer, and the log says it once. Everybody else waits in
+//! [`Link::peer`] for the connection that stands.
 
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause, before jitter, which at most doubles it: how long after its return a server may stand unused is
 /// 4 s.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The longest to one of a few servers on which all depend, before jitter too: 1 s after its return all have it again.
+const SOON_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The first and the longest pause while the peer speaks no version that this side does, before jitter too: nothing but
 /// an upgrade helps, and thousands may ask.
@@ -76,8 +78,24 @@ impl Link {
         dial: Dial<N>,
         handler: H,
     ) -> (Self, impl Future<Output = ()>) {
+        Self::within(dial, handler, PAUSE_MAX)
+    }
+
+    /// The same, to a member of the metadata group: the pauses grow to half a second.
+    pub fn to_member<N: Network, H: Handler + Clone>(
+        dial: Dial<N>,
+        handler: H,
+    ) -> (Self, impl Future<Output = ()>) {
+        Self::within(dial, handler, SOON_PAUSE_MAX)
+    }
+
+    fn within<N: Network, H: Handler + Clone>(
+        dial: Dial<N>,
+        handler: H,
+        pause_max: Duration,
+    ) -> (Self, impl Future<Output = ()>) {
         let (tell, state) = watch::channel(LinkState::Down { why: None });
-        (Self { state }, drive(dial, handler, tell))
+        (Self { state }, drive(dial, handler, tell, pause_max))
     }
 
     /// How it stands now.
@@ -101,8 +119,9 @@ async fn drive<N: Network, H: Handler + Clone>(
     dial: Dial<N>,
     handler: H,
     tell: watch::Sender<LinkState>,
+    pause_max: Duration,
 ) {
-    let usual = pauses(PAUSE_MIN, PAUSE_MAX);
+    let usual = pauses(PAUSE_MIN, pause_max);
     let (first, longest) = UPGRADE_PAUSES;
     let upgrade = pauses(first, longest);
     let (mut pause, mut upgrade_pause) = (usual.build(), upgrade.build());
@@ -131,10 +150,10 @@ async fn drive<N: Network, H: Handler + Clone>(
         upgrade_pause = upgrade.build();
         // A peer that accepts and closes at once is not hammered: only a connection that has lasted
         // starts the pauses afresh.
-        if start.elapsed() > PAUSE_MAX {
+        if start.elapsed() > pause_max {
             pause = usual.build();
         }
-        sleep(pause.next().unwrap_or(PAUSE_MAX)).await;
+        sleep(pause.next().unwrap_or(pause_max)).await;
     }
 }
 

@@ -71,8 +71,12 @@ pub(crate) fn read_meta(server: &Server) -> Result<MetaFile> {
     read(server)
 }
 
-/// Which cluster it is; `None` before its metadata was formatted: then no storage server has a file.
+/// Which cluster it is; `None` before its metadata was formatted. A plan that is older does not say it: then a storage
+/// server's file does.
 pub(crate) fn cluster(plan: &Plan) -> Result<Option<ClusterId>> {
+    if let Some(id) = plan.cluster()? {
+        return Ok(Some(id));
+    }
     let servers = plan.storage_servers();
     let Some(server) = servers.iter().find(|server| server.config().exists()) else {
         return Ok(None);

@@ -75,7 +75,11 @@ impl Launch {
                 self.find_lost(&servers, id)?;
                 id
             }
-            None => found(&servers)?,
+            None => {
+                let id = found(&servers)?;
+                self.plan.founded(id)?;
+                id
+            }
         };
         for (member, server) in (1..).zip(&servers) {
             if !self.lost.contains_key(&member) {

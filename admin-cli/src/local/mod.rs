@@ -1,7 +1,7 @@
 //! A whole cluster on this machine, made of the processes and configuration files of a real one.
 //!
 //! ```text
-//!   DIR/local.toml                        what was decided once: name, numbers, ports, mounts
+//!   DIR/local.toml                        what was decided once: name, numbers, ports, mounts; its id
 //!   DIR/meta-1/meta.toml                  one folder a server: its configuration, its data, its logs
 //!   DIR/meta-1/data/  meta.log  stderr.log
 //!   DIR/storage-1/storage.toml

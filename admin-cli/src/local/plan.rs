@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use emberfs_client::ClusterAddress;
+use emberfs_layout::ClusterId;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::durable::write_whole;
@@ -37,6 +38,9 @@ pub(crate) struct Plan {
     pub(crate) directory: PathBuf,
     /// The cluster's name in the user's directory of clusters.
     pub(crate) name: String,
+    /// Its id, once all its metadata members are formatted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     /// How large it is.
     #[serde(flatten)]
     pub(crate) shape: Shape,
@@ -103,9 +107,22 @@ impl Plan {
         let mut meta_ports = ports::choose(count, spread)?;
         let storage_ports = meta_ports.split_off(shape.meta.into());
         let name = name.to_owned();
-        let plan = Self { directory, name, shape, meta_ports, storage_ports, mounts: Vec::new() };
+        let (cluster, mounts) = (None, Vec::new());
+        let plan = Self { directory, name, cluster, shape, meta_ports, storage_ports, mounts };
         plan.save()?;
         Ok(plan)
+    }
+
+    /// Its id, as it was written down.
+    pub(crate) fn cluster(&self) -> Result<Option<ClusterId>> {
+        let id = self.cluster.as_deref().map(str::parse).transpose();
+        id.with_context(|| format!("`cluster` in {}", self.directory.join(FILE).display()))
+    }
+
+    /// Writes down that its metadata members are formatted, and its id. From now on what is missing of them is lost.
+    pub(crate) fn founded(&mut self, id: ClusterId) -> Result<()> {
+        self.cluster = Some(id.to_string());
+        self.save()
     }
 
     /// Decides that it is mounted there too.
@@ -190,6 +207,16 @@ mod tests {
         let made = Plan::make(&directory.path().join("a"), "local", SHAPE).expect("free ports");
         let found = Plan::load(&directory.path().join("a")).expect("readable");
         assert_eq!((found.as_ref(), made.storage_ports.len()), (Some(&made), 3));
+    }
+
+    #[test]
+    fn the_id_is_remembered_and_a_plan_from_before_has_none() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut plan = Plan::make(directory.path(), "local", SHAPE).expect("free ports");
+        let found = || Plan::load(directory.path()).expect("readable").expect("there");
+        assert_eq!(found().cluster().expect("readable"), None);
+        plan.founded(ClusterId(0xabc)).expect("written");
+        assert_eq!(found().cluster().expect("readable"), Some(ClusterId(0xabc)));
     }
 
     #[test]

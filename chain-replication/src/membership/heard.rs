@@ -80,6 +80,12 @@ impl Heard {
         }
     }
 
+    /// The same, where leaders before granted by `earlier` at most.
+    #[must_use]
+    pub fn after(self, earlier: LeaseTerm) -> Self {
+        Self { leases: self.leases.after(earlier), ..self }
+    }
+
     /// To be taken before the routing of an answer is read.
     #[must_use]
     pub fn edition(&self) -> Edition {

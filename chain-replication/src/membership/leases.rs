@@ -7,6 +7,8 @@
 //! A server counts T/2 from when it sent the heartbeat that was answered, which was before the answer; so
 //! it has stopped long before the leader takes it for lapsed, whatever a pause or the clocks' drift
 //! makes of it. A new leader does not know what the one before answered, and counts T from its election.
+//! T may be another than that of the leaders before: a new one grants its own, and takes nobody for lapsed before the
+//! longest that any of them granted has passed since its election ([`Leases::after`]).
 //!
 //! The server's clock goes on while its machine sleeps. The leader's may stand still: then it waits longer
 //! than T, which is safe, and after its own sleep does not take for lapsed whoever it could not hear.
@@ -44,6 +46,8 @@ pub enum Life {
 pub struct Leases {
     elected: Millis,
     term: LeaseTerm,
+    /// The longest that leaders before granted by.
+    earlier: LeaseTerm,
     answered: BTreeMap<NodeId, Millis>,
     held: BTreeMap<ChainId, Vec<NodeId>>,
 }
@@ -76,7 +80,28 @@ impl Leases {
     /// of a leader before it, applied later, would not be held back for.
     #[must_use]
     pub fn new(elected: Millis, term: LeaseTerm) -> Self {
-        Self { elected, term, answered: BTreeMap::new(), held: BTreeMap::new() }
+        Self { elected, term, earlier: term, answered: BTreeMap::new(), held: BTreeMap::new() }
+    }
+
+    /// The same, where leaders before granted by `earlier` at most.
+    #[must_use]
+    pub fn after(self, earlier: LeaseTerm) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// T as it counts now: of a leader before, as long as what that granted may last.
+    #[must_use]
+    pub fn counted(&self, now: Millis) -> LeaseTerm {
+        if self.earlier_may_last(now) && self.earlier.ms > self.term.ms {
+            self.earlier
+        } else {
+            self.term
+        }
+    }
+
+    /// Whether what an earlier leader granted may last.
+    fn earlier_may_last(&self, now: Millis) -> bool {
+        now.0.saturating_sub(self.elected.0) < u64::from(self.earlier.ms)
     }
 
     /// Notes that a server is answered, and says how long a lease the answer grants, in milliseconds;
@@ -94,7 +119,7 @@ impl Leases {
     pub fn life(&self, node: NodeId, now: Millis) -> Life {
         let answered = self.answered.get(&node);
         let ago = now.0.saturating_sub(answered.unwrap_or(&self.elected).0);
-        if ago >= u64::from(self.term.ms) {
+        if ago >= u64::from(self.term.ms) && !self.earlier_may_last(now) {
             Life::Lapsed
         } else if answered.is_some() && ago < u64::from(self.term.granted_ms()) {
             Life::Alive

@@ -291,3 +291,30 @@ fn no_lease_goes_with_a_change_that_the_server_has_not_heard_of() {
     assert_eq!(leases.answer(node, true, Millis(4)), 1_500);
     assert_eq!(LeaseTerm::new(1), None);
 }
+
+#[test]
+fn a_leader_with_another_lease_waits_for_what_leaders_before_granted() {
+    let (long, short) =
+        (LeaseTerm::new(6_000).expect("long"), LeaseTerm::new(2_000).expect("long"));
+    let (one, two) = (NodeId(1), NodeId(2));
+    let life = |leases: &Leases, node, ms: u64| leases.life(node, Millis(100 + ms));
+    let mut leases = Leases::new(Millis(100), short).after(long);
+    assert_eq!(leases.answer(one, true, Millis(200)), 1_000, "it grants by its own");
+    assert_eq!(life(&leases, two, 5_999), Life::Silent);
+    assert_eq!(life(&leases, one, 5_999), Life::Silent, "it may have a longer one from before");
+    assert_eq!(life(&leases, two, 6_000), Life::Lapsed);
+    assert_eq!(life(&leases, one, 6_000), Life::Lapsed);
+    assert_eq!(leases.counted(Millis(6_099)), long);
+    assert_eq!(leases.counted(Millis(6_100)), short);
+    leases.answer(one, true, Millis(6_100));
+    assert_eq!(life(&leases, one, 7_999), Life::Silent);
+    assert_eq!(life(&leases, one, 8_000), Life::Lapsed);
+    // One that grants by more waits for its own.
+    let mut leases = Leases::new(Millis(100), long).after(short);
+    assert_eq!(leases.answer(one, true, Millis(3_100)), 3_000);
+    assert_eq!(life(&leases, two, 5_999), Life::Silent);
+    assert_eq!(life(&leases, two, 6_000), Life::Lapsed);
+    assert_eq!(life(&leases, one, 8_999), Life::Silent);
+    assert_eq!(life(&leases, one, 9_000), Life::Lapsed);
+    assert_eq!(leases.counted(Millis(100)), long);
+}

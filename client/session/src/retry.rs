@@ -101,19 +101,16 @@ fn next(work: Work, failure: Failure<'_>) -> Next {
     match failure {
         Failure::Answered(WireError::Refuse { why }) => Next::Refused(*why),
         Failure::Answered(WireError::Bug { .. }) => Next::Fault,
-        Failure::Answered(WireError::Retry { .. }) if work != Work::Meta => Next::Again,
+        Failure::Answered(WireError::Retry { .. }) => Next::Again,
         Failure::Answered(WireError::RefreshRouting { .. }) | Failure::NoRoute => Next::Refresh,
+        // It leads: whoever does not says so. Nobody else could do it sooner.
+        Failure::Answered(WireError::Wait { .. }) if work == Work::Meta => Next::Again,
         // What is waited for may come as another chain.
-        Failure::Answered(WireError::Wait { .. }) if work != Work::Meta => Next::Refresh,
+        Failure::Answered(WireError::Wait { .. }) => Next::Refresh,
         // Of a write: what was sent arrived damaged.
         Failure::Answered(WireError::Corrupt { .. }) if work == Work::Write => Next::Again,
         Failure::Damaged if work == Work::Write => Next::Again,
-        Failure::Answered(
-            WireError::Retry { .. }
-            | WireError::Wait { .. }
-            | WireError::Corrupt { .. }
-            | WireError::NotLeader { .. },
-        )
+        Failure::Answered(WireError::Corrupt { .. } | WireError::NotLeader { .. })
         | Failure::Closed
         | Failure::Unreachable
         | Failure::Slow
@@ -148,9 +145,9 @@ mod tests {
         let (target, chunk) = (TargetId(4), ChunkId::default());
         let no = Refused(FsError::NoSpace);
         let answers = [
-            (WireError::Retry { after_ms: 1, text: text() }, [Again, Again, Elsewhere]),
+            (WireError::Retry { after_ms: 1, text: text() }, [Again, Again, Again]),
             (WireError::RefreshRouting { chain, asked, known }, [Refresh, Refresh, Refresh]),
-            (WireError::Wait { text: text() }, [Refresh, Refresh, Elsewhere]),
+            (WireError::Wait { text: text() }, [Refresh, Refresh, Again]),
             (FsError::NoSpace.into(), [no, no, no]),
             (WireError::Corrupt { target, chunk }, [Elsewhere, Again, Elsewhere]),
             (WireError::bug("x"), [Fault, Fault, Fault]),

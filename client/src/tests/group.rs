@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use emberfs_layout::NodeId;
-use emberfs_wire::Request;
 use emberfs_wire::group::GetMember;
 use emberfs_wire::meta::Mutate;
+use emberfs_wire::{Request, WireError};
 use futures_util::future::join_all;
 
 use super::server::Servers;
-use super::world::{METAS, State};
+use super::world::{Fault, METAS, State};
 use crate::{Client, ClientOptions, ClusterAddress, members};
 
 /// Far more than any of these takes.
@@ -74,6 +74,63 @@ async fn one_address_is_enough() {
     let client = Client::connect(&address, &Servers::options()).await.expect("found");
     servers.world.elect(Some(METAS[0]));
     make(&client, "b", 3).await;
+}
+
+#[tokio::test]
+async fn members_that_listen_elsewhere_by_now_are_found_again() {
+    let mut servers = Servers::start_group().await;
+    let meta = vec![servers.address.meta[0].clone()];
+    let address = ClusterAddress { meta, ..servers.address.clone() };
+    let client = Client::connect(&address, &Servers::options()).await.expect("found");
+    for member in [METAS[1], METAS[2]] {
+        servers.world.elect(Some(member));
+        make(&client, &format!("a{member}-"), 3).await;
+    }
+    for turn in 0..2 {
+        servers.moves(METAS[1]).await;
+        servers.world.elect(Some(METAS[1]));
+        make(&client, &format!("b{turn}-"), 3).await;
+    }
+    assert_eq!(servers.world.state().namespace.changes, 12);
+}
+
+/// Nobody is named meanwhile, and who could name them dies.
+#[tokio::test]
+async fn members_that_moved_while_another_led_are_found_after_its_death() {
+    let mut servers = Servers::start_group().await;
+    let client = servers.client().await;
+    make(&client, "a", 3).await;
+    for member in [METAS[1], METAS[2]] {
+        servers.moves(member).await;
+    }
+    let before = servers.world.calls(GetMember::METHOD);
+    servers
+        .world
+        .until("it has asked, and heard the answer", |state| {
+            state.calls.get(&GetMember::METHOD).is_some_and(|calls| *calls >= before + 2)
+        })
+        .await;
+    servers.kill(METAS[0]).await;
+    servers.world.elect(Some(METAS[1]));
+    make(&client, "b", 3).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_says_wait_is_not_left() {
+    let servers = Servers::start_group().await;
+    let client = servers.client().await;
+    make(&client, "a", 1).await;
+    let [_, second, third] = asked(&servers.world.state());
+    let text = || "for another".to_owned();
+    let answers = [
+        WireError::Retry { after_ms: 1, text: text() },
+        WireError::Wait { text: text() },
+        WireError::Retry { after_ms: 0, text: text() },
+    ];
+    servers.world.script(Mutate::METHOD, answers.map(Fault::Fail));
+    make(&client, "b", 1).await;
+    let now = asked(&servers.world.state());
+    assert_eq!(now[1..], [second, third], "nobody else could have done it");
 }
 
 #[tokio::test]
@@ -143,7 +200,7 @@ async fn a_leader_that_only_takes_long_is_not_left() {
     let client = servers.client().await;
     make(&client, "a", 1).await;
     let before = servers.world.calls(Mutate::METHOD);
-    servers.world.script(Mutate::METHOD, [super::world::Fault::Hang]);
+    servers.world.script(Mutate::METHOD, [Fault::Hang]);
     let looked = servers.world.calls(GetMember::METHOD);
     let world = servers.world.clone();
     let made = tokio::spawn(async move { make(&client, "b", 1).await });
@@ -168,7 +225,7 @@ async fn changes_are_made_once_while_the_leader_changes() {
         world.until("more is done", enough).await;
         // As if replies were lost with the old leader's connections, every third time.
         if turn % 3 == 0 {
-            world.script(Mutate::METHOD, [super::world::Fault::CloseAfter]);
+            world.script(Mutate::METHOD, [Fault::CloseAfter]);
         }
         let next: NodeId = METAS[turn % 3];
         let nobody = turn % 2 == 0;

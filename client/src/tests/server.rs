@@ -86,6 +86,14 @@ impl Servers {
         self.members.get_mut(&node).expect("a member").shutdown().await;
     }
 
+    /// A metadata server dies, and starts anew where it never listened before.
+    pub(super) async fn moves(&mut self, node: NodeId) {
+        self.kill(node).await;
+        let (listener, address) = bound("127.0.0.1:0").await;
+        self.members.entry(node).or_default().spawn(accept(self.world.clone(), node, listener));
+        self.world.state().group.addresses.insert(node, address.to_string());
+    }
+
     pub(super) async fn client(&self) -> Client {
         self.client_with(Self::options()).await
     }

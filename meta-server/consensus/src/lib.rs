@@ -18,7 +18,8 @@
 //! * **Loss.** A member whose log has lost what it held elects nobody before it has that again.
 //! * **Handing over.** A leader that lets another lead gives its lease up first, for the rest of its term.
 //! * **Snapshots.** The log is cut where the state is durable and no other member needs it. One that lags further
-//!   behind gets the state of another member as it was at some place, which takes the place of its own.
+//!   behind gets the state of another member as it was at some place, which takes the place of its own. What comes
+//!   behind that place stays in the log for it meanwhile, up to [`TRANSFER_BYTES`].
 //!
 //! What is not here: changes of the members.
 #![forbid(unsafe_code)]
@@ -43,4 +44,4 @@ pub use ids::{ConfirmId, Millis, ProposalId};
 pub use lease::{LEASE, SILENCE, TICK};
 pub use member::{Member, MemberStanding, Standing};
 pub use message::{Malformed, PeerMessage};
-pub use start::{Config, ConfigError, KEEP_BYTES, LOG_BYTES_MAX, Limits, Restored};
+pub use start::{Config, ConfigError, KEEP_BYTES, LOG_BYTES_MAX, Limits, Restored, TRANSFER_BYTES};

@@ -13,6 +13,12 @@ pub const LOG_BYTES_MAX: usize = 256 << 20;
 /// missed less.
 pub const KEEP_BYTES: usize = 16 << 20;
 
+/// So much of the log stays for a member while a state is on its way to it, and until it has caught up behind that. A
+/// transfer that takes longer than the group takes to write this much is for nothing, and repeated: by a gigabyte the
+/// slowest that comes to its end sends a state in a minute and a half where 10 MB a second are written, some 40,000
+/// changes. It costs a leader as much memory, while one member is brought back, and no more.
+pub const TRANSFER_BYTES: usize = 1 << 30;
+
 /// Who a member is.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,15 +42,22 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most that the entries behind the cut may count for: a leader refuses proposals from here on, and from half
-    /// of it on nothing but [`Limits::keep_bytes`] is kept for others.
+    /// of it on nothing but [`Limits::keep_bytes`] is kept for others. More is kept, and as much more taken, for one
+    /// that gets a state: [`Limits::transfer_bytes_max`].
     pub log_bytes_max: usize,
     /// About as much of the newest entries stays for other members.
     pub keep_bytes: usize,
+    /// What is kept for a member that gets a state, and for the rest behind that.
+    pub transfer_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { log_bytes_max: LOG_BYTES_MAX, keep_bytes: KEEP_BYTES }
+        Self {
+            log_bytes_max: LOG_BYTES_MAX,
+            keep_bytes: KEEP_BYTES,
+            transfer_bytes_max: TRANSFER_BYTES,
+        }
     }
 }
 

@@ -90,16 +90,14 @@ impl Tail {
 
     /// The last place that may be forgotten so that entries of this cost stay, if there are as many.
     pub(crate) fn all_but(&self, keep: usize) -> Index {
-        let mut left = self.cost;
-        let mut upto = self.cut.index;
-        for entry in &self.entries {
-            left -= entry.cost();
-            if left < keep {
-                break;
+        let mut kept = 0;
+        for entry in self.entries.iter().rev() {
+            if kept >= keep {
+                return entry.position.index;
             }
-            upto = entry.position.index;
+            kept += entry.cost();
         }
-        upto
+        self.cut.index
     }
 
     /// A snapshot stands ready, or none does any more.

@@ -5,6 +5,7 @@
 //!                    ├─ expiry     sessions that were silent for too long
 //!                    ├─ files      truncations and lengths: a job a file
 //!                    ├─ garbage    chunks of removed files
+//!                    ├─ leases     the lease of storage servers is recorded as short as it is
 //!                    ├─ telling    sessions hear of new routing
 //!                    └─ clients, servers    what was heard of them; gone with the leader
 //! ```
@@ -18,6 +19,7 @@ pub(crate) mod expiry;
 mod files;
 mod garbage;
 mod jobs;
+mod leases;
 mod servers;
 mod telling;
 
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_layout::{ClientId, ClusterId, InodeId, RoutingVersion, Sequence};
-use emberfs_meta_server_state::{Body, Outcome, cluster_id, sessions};
+use emberfs_meta_server_state::{Body, Outcome, cluster, cluster_id, sessions};
 use emberfs_wire::cluster::WantedMark;
 use emberfs_wire::handshake::Identity;
 use emberfs_wire::meta::OpenSession;
@@ -54,6 +56,7 @@ pub(crate) struct Leader {
     pub(crate) clients: Clients,
     /// What was heard of storage servers.
     pub(crate) servers: Servers,
+    leases: leases::Shortened,
     chunks: Arc<Chunks>,
     /// The session under which chunks are changed.
     own: ClientId,
@@ -66,8 +69,8 @@ pub(crate) struct Leader {
 
 impl Leader {
     /// Takes over: founds the cluster if there is none yet, ends the sessions of earlier leaders, opens
-    /// one. `group` is a handle in the term of this leader, `began` is when this member was known to lead, `term` how
-    /// long servers are waited for.
+    /// one. `group` is a handle in the term of this leader, `began` is when this member was known to lead, `term` the
+    /// lease that it grants by: servers are waited for as long, and for as long as leaders before granted by.
     ///
     /// # Errors
     /// [`GroupError`] if it leads no more, or cannot go on.
@@ -78,14 +81,17 @@ impl Leader {
         began: Instant,
     ) -> Result<Arc<Self>, GroupError> {
         found(&group, &identity).await?;
-        let earlier = end_earlier(&group).await?;
-        let own = open_own(&group, &identity).await?;
+        let recorded = group.read(|view| cluster::lease_ms(view)).await?;
+        let own = take_over(&group, &identity, term).await?;
+        let earlier = group.read(|view| sessions::last_ended(view)).await?;
+        let longest = recorded.and_then(LeaseTerm::new).unwrap_or(term);
         let chunks = Chunks::new(group.clone(), identity, own);
         Ok(Arc::new(Self {
             group,
             identity,
             clients: Clients::default(),
-            servers: Servers::new(began, term),
+            servers: Servers::new(began, term, longest),
+            leases: leases::Shortened { began, own: term, longest },
             chunks: Arc::new(chunks),
             own,
             earlier,
@@ -102,6 +108,7 @@ impl Leader {
         tasks.spawn(garbage::run(self.clone()));
         tasks.spawn(files::run(self.clone()));
         tasks.spawn(telling::run(self.clone()));
+        tasks.spawn(leases::run(self.clone()));
         // A part that panicked has been logged; then too the next leader begins with all of it.
         if let Some(Ok(Err(lost))) = tasks.join_next().await {
             tracing::info!(%lost, "a leader's work ended");
@@ -162,26 +169,30 @@ async fn found(group: &Group, identity: &Identity) -> Result<(), GroupError> {
     Ok(())
 }
 
-/// Ends the sessions of earlier leaders; says up to where servers must confirm the list of ended ones.
-async fn end_earlier(group: &Group) -> Result<Sequence, GroupError> {
-    let mut after = ClientId(0);
-    loop {
-        let page = group.read(|view| sessions::list(view, after, SESSIONS_PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = last.client;
-        for session in page.iter().filter(|session| session.what == LEADER) {
-            group.propose(Body::EndSession(session.client)).await?;
-        }
-    }
-    group.read(|view| sessions::last_ended(view)).await
-}
-
-async fn open_own(group: &Group, identity: &Identity) -> Result<ClientId, GroupError> {
+/// Ends the sessions of earlier leaders, opens one and records the lease that it grants by, all in one; gives the session.
+async fn take_over(
+    group: &Group,
+    identity: &Identity,
+    term: LeaseTerm,
+) -> Result<ClientId, GroupError> {
+    let earlier = earlier(group).await?;
     let node = identity.node.expect("a member knows its number");
-    let asked =
+    let own =
         OpenSession { start: rand::random(), host: node.to_string(), what: LEADER.to_owned() };
-    match group.propose(Body::OpenSession(asked)).await? {
+    match group.propose(Body::Lead { earlier, own, lease_ms: term.ms() }).await? {
         Outcome::SessionOpened(reply) => Ok(reply.client),
         other => unreachable!("a session is opened, not {other:?}"),
+    }
+}
+
+/// The sessions of earlier leaders.
+async fn earlier(group: &Group) -> Result<Vec<ClientId>, GroupError> {
+    let (mut found, mut after) = (Vec::new(), ClientId(0));
+    loop {
+        let page = group.read(|view| sessions::list(view, after, SESSIONS_PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = last.client;
+        let leaders = page.iter().filter(|session| session.what == LEADER);
+        found.extend(leaders.map(|session| session.client));
     }
 }

@@ -26,7 +26,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) struct Servers {
     /// Of a clock that may stand still while the machine sleeps: `Leases` says why.
     began: Instant,
-    lease_ms: u32,
     heard: Mutex<Heard>,
     /// Nothing is granted any more: another leader counts from its own beginning.
     ended: AtomicBool,
@@ -46,12 +45,11 @@ impl Listening {
 }
 
 impl Servers {
-    /// None was heard of since `began`.
-    pub(crate) fn new(began: Instant, term: LeaseTerm) -> Self {
+    /// None was heard of since `began`. Grants by `term`, and leaders before granted by `earlier` at most.
+    pub(crate) fn new(began: Instant, term: LeaseTerm, earlier: LeaseTerm) -> Self {
         Self {
             began,
-            lease_ms: term.ms(),
-            heard: Mutex::new(Heard::new(Millis(0), term)),
+            heard: Mutex::new(Heard::new(Millis(0), term).after(earlier)),
             ended: AtomicBool::new(false),
             news: watch::Sender::new(()),
         }
@@ -105,7 +103,7 @@ impl Servers {
 
     /// After how long without a heartbeat a server is taken for gone, in milliseconds.
     pub(crate) fn lease_ms(&self) -> u32 {
-        self.lease_ms
+        self.lock().leases().counted(self.now()).ms()
     }
 
     /// Up to where a server has confirmed the list of ended sessions.
@@ -126,18 +124,22 @@ impl Servers {
         }
     }
 
-    /// Waits until each of these was heard of; no longer after the beginning than one that lives keeps silent.
-    pub(crate) async fn first_heard(&self, mut nodes: Vec<NodeId>) {
+    /// Waits until each of these was heard of; no longer after the beginning than one that lives keeps silent. Whether it
+    /// had to wait.
+    pub(crate) async fn first_heard(&self, mut nodes: Vec<NodeId>) -> bool {
         let mut listening = self.listen();
+        let mut waited = false;
         loop {
             {
                 let (heard, now) = (self.lock(), self.now());
                 nodes.retain(|node| heard.leases().answered_ms_ago(*node, now).is_none());
-                if nodes.is_empty() || now.0 >= u64::from(self.lease_ms / 2) {
-                    return;
+                if nodes.is_empty() || now.0 >= u64::from(heard.leases().counted(now).granted_ms())
+                {
+                    return waited;
                 }
             }
             listening.news().await;
+            waited = true;
         }
     }
 
@@ -176,22 +178,24 @@ mod tests {
     /// Its lease is far longer than any test.
     #[tokio::test]
     async fn a_leader_that_has_begun_waits_for_those_that_it_knows() {
-        let servers = Servers::new(Instant::now(), LeaseTerm::new(1 << 30).expect("long enough"));
-        servers.first_heard(Vec::new()).await;
+        let term = LeaseTerm::new(1 << 30).expect("long enough");
+        let servers = Servers::new(Instant::now(), term, term);
+        assert!(!servers.first_heard(Vec::new()).await, "there is nobody to wait for");
         let mut waits = Box::pin(servers.first_heard(vec![NodeId(1)]));
         tokio::select! {
             biased;
-            () = &mut waits => panic!("it was not heard"),
+            _ = &mut waits => panic!("it was not heard"),
             () = std::future::ready(()) => {}
         }
         assert!(servers.answer(&heartbeat(), true, servers.edition()).is_some());
-        waits.await;
+        assert!(waits.await);
+        assert!(!servers.first_heard(vec![NodeId(1)]).await, "it was heard");
     }
 
     #[tokio::test]
     async fn news_that_come_while_nobody_waits_are_heard_at_the_next_wait() {
         let term = LeaseTerm::new(3_000).expect("long enough");
-        let servers = Servers::new(Instant::now(), term);
+        let servers = Servers::new(Instant::now(), term, term);
         let mut listening = servers.listen();
         let first = heartbeat();
         let answered = servers.answer(&first, true, servers.edition());

@@ -6,10 +6,12 @@
 //! ```
 //!
 //! What cannot be delivered is told the driver and forgotten. Requests are sent in the order of the queue;
-//! Raft takes in what overtakes, at some cost.
+//! Raft takes in what overtakes, at some cost. A state that is not taken is told after a pause that grows: Raft would
+//! offer it again with the next tick.
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,10 +19,12 @@ use bytes::{Bytes, BytesMut};
 use emberfs_buffer::Crc32c;
 use emberfs_meta_server_consensus::MemberId;
 use emberfs_transport::link::LinkState;
-use emberfs_transport::{CallOptions, Link, Peer};
+use emberfs_transport::{CallError, CallOptions, Link, Peer};
+use emberfs_wire::WireError;
 use emberfs_wire::group::{Install, MemberMessage, Tell};
 use emberfs_wire::limits::MEMBER_MESSAGES_MAX;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 use super::post::{Parcel, Parcels};
 use super::{Group, Machine};
@@ -37,6 +41,11 @@ const TELL_ENTRIES: usize = 1 << 14;
 /// How long a member that takes nothing in is waited for. An election takes about as long.
 const TELL_WAIT: Duration = Duration::from_secs(1);
 
+/// The first pause before a state is offered again to one that did not take it: it may take in another just now.
+const OFFER_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest: how long after its hindrance is gone a member may go without, as when its disk was full.
+const OFFER_PAUSE_MAX: Duration = Duration::from_secs(3);
+
 /// Carries what waits for `to`, until nobody has anything to say to it any more.
 pub(crate) async fn carry<M: Machine>(
     group: Group<M>,
@@ -46,6 +55,7 @@ pub(crate) async fn carry<M: Machine>(
 ) {
     let mut told = JoinSet::new();
     let mut installing: Option<AbortHandle> = None;
+    let refused = Arc::new(AtomicU32::new(0));
     while let Some(first) = parcels.recv().await {
         let mut tell = Draft::default();
         let mut next = Some(first);
@@ -53,8 +63,13 @@ pub(crate) async fn carry<M: Machine>(
             if let Some(snapshot) = snapshot {
                 // One that is under way is of no use any more.
                 installing.take().inspect(AbortHandle::abort);
-                let install = install(group.clone(), link.clone(), message, snapshot);
-                installing = Some(told.spawn(install));
+                let (group, link, refused) = (group.clone(), link.clone(), refused.clone());
+                let offer = async move {
+                    let to = message.to;
+                    let arrived = offer(&link, message, snapshot, &refused).await;
+                    group.snapshot_sent(to, arrived);
+                };
+                installing = Some(told.spawn(offer));
             } else {
                 tell.add(message, &data);
             }
@@ -92,28 +107,54 @@ async fn tell_now(peer: &Peer, tell: &Tell, payload: Bytes) -> bool {
     peer.call(tell, payload, &options).await.is_ok()
 }
 
-/// Has the receiver of `message` fetch the state that it names and take both in.
-async fn install<M: Machine>(
-    group: Group<M>,
-    link: Link,
+/// Has the receiver of `message` fetch the state that it names and take both in; whether it has. If not, some time has
+/// passed in which it need not refuse another.
+async fn offer(
+    link: &Link,
     message: MemberMessage,
     snapshot: Arc<Checkpoint>,
-) {
-    let to = message.to;
-    let arrived = match link.state() {
-        LinkState::Up { peer, .. } => {
-            let install = Install { message, files: snapshot.files().to_vec() };
-            tracing::info!(member = to.get(), snapshot = ?snapshot.name(), "sending the state");
-            // As long as the connection stands: how large the state is, only its owner knows.
-            let reply = peer.call(&install, Bytes::new(), &CallOptions::default()).await;
-            if let Err(error) = &reply {
-                tracing::warn!(member = to.get(), %error, "the state did not arrive");
-            }
-            reply.is_ok()
+    refused: &AtomicU32,
+) -> bool {
+    let wish = match install(link, message, &snapshot).await {
+        Ok(()) => {
+            refused.store(0, Ordering::Relaxed);
+            return true;
         }
-        LinkState::Down { .. } => false,
+        Err(wish) => wish,
     };
-    group.snapshot_sent(to, arrived);
+    // It is not held meanwhile: another may be made.
+    drop(snapshot);
+    sleep(offer_pause(refused.fetch_add(1, Ordering::Relaxed), wish)).await;
+    false
+}
+
+/// How long to wait after so many offers in a row that were not taken before this one; the receiver may wish for more.
+fn offer_pause(refused: u32, wish: Duration) -> Duration {
+    let grown = OFFER_PAUSE_MIN.saturating_mul(1 << refused.min(16));
+    grown.max(wish).min(OFFER_PAUSE_MAX)
+}
+
+/// One offer; what the receiver wishes for before the next, if it does not take this one.
+async fn install(
+    link: &Link,
+    message: MemberMessage,
+    snapshot: &Checkpoint,
+) -> Result<(), Duration> {
+    let to = message.to;
+    let LinkState::Up { peer, .. } = link.state() else { return Err(Duration::ZERO) };
+    let install = Install { message, files: snapshot.files().to_vec() };
+    tracing::info!(member = to.get(), snapshot = ?snapshot.name(), "sending the state");
+    // As long as the connection stands: how large the state is, only its owner knows.
+    let Err(error) = peer.call(&install, Bytes::new(), &CallOptions::default()).await else {
+        return Ok(());
+    };
+    tracing::warn!(member = to.get(), %error, "the state did not arrive");
+    Err(match error {
+        CallError::Failed(WireError::Retry { after_ms, .. }) => {
+            Duration::from_millis(after_ms.into())
+        }
+        _ => Duration::ZERO,
+    })
 }
 
 /// A request in the making.
@@ -142,5 +183,21 @@ impl Draft {
 
     fn finish(self) -> (Tell, Bytes) {
         (Tell { messages: self.messages }, self.payload.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_not_taken_is_offered_less_and_less_often() {
+        let (none, second) = (Duration::ZERO, Duration::from_secs(1));
+        let pauses: Vec<_> = (0..40).map(|refused| offer_pause(refused, none)).collect();
+        assert_eq!((pauses[0], pauses[1]), (OFFER_PAUSE_MIN, 2 * OFFER_PAUSE_MIN));
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses[39], OFFER_PAUSE_MAX);
+        assert_eq!(offer_pause(0, second), second, "it knows how long it takes");
+        assert_eq!(offer_pause(0, Duration::MAX), OFFER_PAUSE_MAX);
     }
 }

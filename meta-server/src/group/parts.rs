@@ -40,7 +40,8 @@ impl<M: Machine> Parts<M> {
         let (log_jobs, log_inbox) = mpsc::channel();
         let (apply_jobs, apply_inbox) = mpsc::channel();
         let (flush_jobs, flush_inbox) = mpsc::channel();
-        let ports = LogPorts { events: self.events.clone(), apply: apply_jobs.clone() };
+        let (events, apply, flush) = (self.events.clone(), apply_jobs.clone(), flush_jobs.clone());
+        let ports = LogPorts { events, apply, flush };
         let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &ports));
         let (machine, state) = (Arc::clone(&self.machine), Arc::clone(&self.state));
         let ports = ApplyPorts { events: self.events.clone(), applied: self.applied.clone() };

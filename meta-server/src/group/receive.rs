@@ -11,6 +11,7 @@ use emberfs_wire::WireError;
 use emberfs_wire::group::{FetchPiece, Install, InstallReply, SnapshotFile, SnapshotName};
 use emberfs_wire::limits::SNAPSHOT_PIECE_MAX;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
@@ -39,10 +40,24 @@ impl Delivery {
     }
 }
 
-/// A state that is coming. Its folder goes before its place is free again.
-struct Coming {
-    incoming: Incoming,
-    place: Place,
+/// A state that is coming. Dropped, it is removed where nobody waits for that; its folder goes before its place is free
+/// again.
+struct Coming(Option<(Incoming, Place)>);
+
+impl Coming {
+    fn incoming(&self) -> &Incoming {
+        let (incoming, _) = self.0.as_ref().expect("only taken out at the end");
+        incoming
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        // Without a runtime nobody waits.
+        if let (Some(coming), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(coming));
+        }
+    }
 }
 
 /// Why a state did not come.
@@ -92,9 +107,9 @@ async fn fetch<M: Machine>(
     place: Place,
 ) -> Result<Delivery, FetchError> {
     let inbox = group.inbox().clone();
-    let begin = move || Ok(Coming { incoming: inbox.begin(files)?, place });
+    let begin = move || Ok(Coming(Some((inbox.begin(files)?, place))));
     let mut coming = blocking::<_, OpenError>(begin).await?;
-    for SnapshotFile { name: file, len } in coming.incoming.files().to_vec() {
+    for SnapshotFile { name: file, len } in coming.incoming().files().to_vec() {
         let mut offset = 0;
         while offset < len {
             let most = (len - offset).min(u64::from(SNAPSHOT_PIECE_MAX));
@@ -106,7 +121,7 @@ async fn fetch<M: Machine>(
         }
     }
     let complete = move || {
-        let Coming { incoming, place } = coming;
+        let (incoming, place) = coming.0.take().expect("only taken out here");
         let received = incoming.complete(name.position)?;
         Ok(Delivery { received, place })
     };
@@ -124,7 +139,7 @@ async fn fetch_piece(sender: &Peer, asked: &FetchPiece) -> Result<Bytes, FetchEr
 }
 
 async fn put(coming: Coming, at: FetchPiece, piece: Bytes) -> Result<Coming, FetchError> {
-    blocking(move || match coming.incoming.put(&at.name, at.offset, &piece) {
+    blocking(move || match coming.incoming().put(&at.name, at.offset, &piece) {
         Ok(()) => Ok(coming),
         Err(source) => Err(FetchError::File { name: at.name, source }),
     })

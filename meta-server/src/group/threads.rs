@@ -5,7 +5,7 @@
 //!                     ▼
 //!   ┌──────────── driver (propose) ◄───────────┬───────────┐
 //!   │ appends, cuts   │ committed  flush, copy │           │ Durable, Applied, StateDurable,
-//!   ▼                 ▼                  ▼     │           │ Installed, SnapshotMade
+//!   ▼                 ▼            remove▼     │           │ Installed, SnapshotMade
 //!  log (sync) ───►  apply              flush ──┴───────────┘
 //!        install
 //! ```
@@ -25,8 +25,11 @@ use tokio::sync::watch;
 use super::answer::Answer;
 use super::driver::Event;
 use super::machine::{Batch, Machine, decode};
-use super::receive::Delivery;
-use crate::store::{Applied, FlushError, LogStore, OpenError, Received, StateStore, WriteError};
+use super::receive::{Delivery, Place};
+use crate::store::{
+    Applied, Checkpoint, FlushError, LogStore, OpenError, Received, Replaced, StateStore,
+    WriteError,
+};
 
 /// The guard knows what was on stable storage at most this long ago.
 const GUARD_EVERY: Duration = Duration::from_secs(1);
@@ -44,7 +47,7 @@ pub(super) enum ApplyJob<M: Machine> {
     /// Entries that were committed, in order.
     Entries(Vec<Entry<M>>),
     /// A state to put in the place of the present one, and who waits for that.
-    Install(Received, Sender<Applied>),
+    Install(Received, Sender<(Applied, Replaced)>),
 }
 
 /// A committed entry, and who waits for its commands, in their order: nobody, where another member proposed it.
@@ -59,12 +62,26 @@ pub(super) enum FlushJob {
     Flush,
     /// Set it aside.
     Copy(SnapshotId),
+    /// Remove what nobody needs any more: that takes seconds where it is large.
+    Remove(Leftover),
 }
 
-/// Where the log thread reports, and whom it asks to switch.
+/// What is removed when it is dropped.
+#[expect(dead_code, reason = "it is only to be dropped")]
+pub(super) enum Leftover {
+    /// A snapshot that nobody needs.
+    Snapshot(Arc<Checkpoint>),
+    /// A state that came too late to be needed.
+    Received(Delivery),
+    /// One that another has taken the place of, and the place for the next.
+    Replaced(Replaced, Place),
+}
+
+/// Where the log thread reports, whom it asks to switch, and whom to clear up.
 pub(super) struct LogPorts<M: Machine> {
     pub(super) events: Sender<Event<M>>,
     pub(super) apply: Sender<ApplyJob<M>>,
+    pub(super) flush: Sender<FlushJob>,
 }
 
 /// Writes all that waits with one sync, over and over, until the driver lets go.
@@ -127,13 +144,13 @@ fn install<M: Machine>(
     let (done, switched) = mpsc::channel();
     let (received, taken) = delivery.into_parts();
     ports.apply.send(ApplyJob::Install(received, done)).map_err(|_| LogError::NotInstalled)?;
-    let applied = switched.recv().map_err(|_| LogError::NotInstalled)?;
+    let (applied, replaced) = switched.recv().map_err(|_| LogError::NotInstalled)?;
     log.finish_install(at, append.entries())?;
     tracing::info!(
         index = at.index.get(),
         "the state of another member took the place of this one's"
     );
-    drop(taken);
+    drop(ports.flush.send(FlushJob::Remove(Leftover::Replaced(replaced, taken))));
     // In one, so that nothing is applied behind it before the driver hears of it.
     let _ = ports.events.send(Event::Installed(append.synced(), applied));
     Ok(())
@@ -167,10 +184,11 @@ pub(super) fn apply_all<M: Machine>(
         match job {
             ApplyJob::Entries(entries) => apply(machine, state, entries, &mut applied, ports)?,
             ApplyJob::Install(received, done) => {
-                applied = state.install(received)?;
+                let (now, replaced) = state.install(received)?;
+                applied = now;
                 ports.applied.send_replace(applied.position.index);
                 // Who asked is gone only when it failed.
-                let _ = done.send(applied);
+                let _ = done.send((applied, replaced));
             }
         }
     }
@@ -223,7 +241,7 @@ pub(super) enum ApplyError {
     Install(#[from] OpenError),
 }
 
-/// Makes the state durable, or sets it aside, whenever it is told to.
+/// Makes the state durable, sets it aside, or removes what is left of others, whenever it is told to.
 pub(super) fn flush_state<M: Machine>(
     state: &Arc<StateStore>,
     jobs: &Receiver<FlushJob>,
@@ -238,6 +256,10 @@ pub(super) fn flush_state<M: Machine>(
                     tracing::warn!(%error, "no snapshot of the state could be made");
                 });
                 Event::SnapshotMade(made.ok())
+            }
+            FlushJob::Remove(leftover) => {
+                drop(leftover);
+                continue;
             }
         };
         let _ = events.send(done);

@@ -34,7 +34,7 @@ pub(super) fn dial(
         let (address, pool, limits) = (address.clone(), Pool::new(POOL), Limits::default());
         let dial = Dial { network: Tcp, address, hello, pool, limits };
         // What other members ask comes by connections of theirs.
-        let (link, driver) = Link::new(dial, NoService);
+        let (link, driver) = Link::to_member(dial, NoService);
         tasks.spawn(driver);
         links.insert(*member, link);
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Service, mismatch};
 use crate::background::Leader;
+use crate::store::StateView;
 
 /// How long a server that is not taken in waits for its answer: whatever starts it again and again, each
 /// try is an entry of the log.
@@ -112,10 +113,12 @@ pub(super) async fn routing(
 
 /// How servers stand. A leader that has only just begun has heard of none: it listens for a while first.
 pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError> {
-    let nodes = leader.group.read(|view| cluster::nodes(view)).await?;
-    leader.servers.first_heard(nodes.iter().map(|node| node.id).collect()).await;
-    let (nodes, sessions) =
-        leader.group.read(|view| Ok((cluster::nodes(view)?, sessions::count(view)?))).await?;
+    let look = |view: &StateView<'_>| Ok((cluster::nodes(view)?, sessions::count(view)?));
+    let (mut nodes, mut sessions) = leader.group.read(look).await?;
+    if leader.servers.first_heard(nodes.iter().map(|node| node.id).collect()).await {
+        // As it is now.
+        (nodes, sessions) = leader.group.read(look).await?;
+    }
     Ok(GetStatusReply {
         cluster: leader.cluster(),
         leader: leader.identity.node.expect("a member knows its number"),

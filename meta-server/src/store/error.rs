@@ -2,7 +2,8 @@
 //!
 //! A directory that has lost something which was on stable storage is refused: this member has
 //! acknowledged it, and would deny it now. The words say what can be done. A member of several whose log has
-//! lost its end or its vote is opened all the same: the others bring it up to date before it votes.
+//! lost its end or its vote, or does not reach its state, is opened all the same: the others bring it up to date before
+//! it votes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use thiserror::Error;
 /// What can be done about a directory that has lost something.
 const ADVICE: &str = "this member must not start on it, because it has acknowledged what is gone: \
     find out what damaged the disk, and restore the whole directory from a copy that was taken after the \
-    member's last stop; in a group of several the others go on without it, and it must not be given an \
-    empty directory, which would forget its votes";
+    member's last stop; in a group of several the others go on without it, and where `state` alone is \
+    damaged that folder may be removed, as they send it again; but it must not be given an empty directory, \
+    which would forget its votes";
 
 /// Why a member's directory is not opened.
 #[derive(Debug, Error)]
@@ -103,7 +105,7 @@ pub enum OpenError {
         /// The term that was there.
         synced: Term,
     },
-    /// State and log do not belong together.
+    /// State and log do not belong together, and no other member has what is missing.
     #[error("the state in {} holds entry {applied}, but the log begins behind {cut} and ends at \
         {last}; {ADVICE}", .path.display())]
     Apart {

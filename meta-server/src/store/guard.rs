@@ -5,6 +5,13 @@
 //! is found out. It is written *after* the log's sync, with each new vote and about every second, so it
 //! never names more than was there; only when the log is about to end sooner it is lowered first.
 //!
+//! So it may know a second less than was there. Where disks keep what they synced nothing rests on that: each append
+//! is synced before anybody hears of it, and what recovery drops then stands behind the last sync. It matters where a
+//! disk lies, or a block of the WAL goes bad: of entries that were synced within that second and are lost nobody knows,
+//! and the member votes as if it had never had them. One that was acknowledged is lost by this if it stood on this member
+//! and one other alone, and that is gone before it brought this one up to date. Knowing of each entry would cost a second
+//! sync with each append.
+//!
 //! Two slots, written in turn, so that a torn write leaves the other. Big-endian; slot 0 at byte 0, slot
 //! 1 at byte 4096, the rest zeros:
 //!

@@ -13,7 +13,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checkpoint;
 use super::error::OpenError;
@@ -51,9 +51,24 @@ pub(super) fn remove_leftovers(dir: &Path) -> Result<(), OpenError> {
     checkpoint::remove_all(dir)
 }
 
-/// Removes the state that was replaced.
-pub(super) fn remove_old(dir: &Path) -> Result<(), OpenError> {
-    remove(&dir.join(OLD))
+/// The state that was replaced. Removed when this is dropped, which takes its time; no other may be replaced before.
+#[derive(Debug)]
+pub struct Replaced {
+    folder: PathBuf,
+}
+
+impl Replaced {
+    pub(super) fn of(dir: &Path) -> Self {
+        Self { folder: dir.join(OLD) }
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.folder) {
+            tracing::warn!(%error, "a state that was replaced stays until the next start");
+        }
+    }
 }
 
 /// Removes a folder, if it is there.

@@ -193,6 +193,19 @@ impl LogStore {
         Ok(self.write_guard()?)
     }
 
+    /// The state has taken in `at` and no entry of the log is of use to it: forgets all entries, and begins behind `at`,
+    /// in debt for all up to `held`.
+    ///
+    /// # Errors
+    /// [`WriteError`], as for [`Self::append`].
+    pub(super) fn begin_anew(&mut self, at: Position, held: Index) -> Result<(), WriteError> {
+        // The debt first: a log that ends sooner than its guard knows is in debt at the next start too.
+        self.lost = self.lost.max(held);
+        let known = self.guard.known();
+        self.guard.set(Known { last: known.last.max(self.lost), ..known })?;
+        self.finish_install(at, &[])
+    }
+
     fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), WriteError> {
         let mut options = WriteOptions::default();
         options.set_sync(sync && self.syncs.issues(SyncPoint::Log));

@@ -14,7 +14,9 @@
 //!
 //! The log is cut only below what the state's tables hold. Whatever was lost shows at the next start: a member
 //! that is alone is refused then ([`OpenError`]); one of several whose log lost its end, or its vote, begins in
-//! debt ([`Stores::must_reach`]).
+//! debt ([`Stores::must_reach`]). So does one of several whose state and log do not reach each other: what the state has
+//! taken in is committed, so the log may begin anew behind that, as behind a received state, and the debt is all that
+//! the log held and all that the guard knows.
 
 mod checkpoint;
 mod error;
@@ -37,6 +39,7 @@ pub use checkpoint::{Checkpoint, PieceError};
 pub use error::{OpenError, WriteError};
 use format::Whose;
 pub use incoming::{Inbox, Incoming, Received};
+pub use install::Replaced;
 pub use log::LogStore;
 pub use state::{Applied, FlushError, StateStore, StateView};
 pub use sync_point::{SyncPoint, Syncs};
@@ -97,6 +100,7 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
     make(&path)?;
     sync_directory(dir, syncs)?;
     let state = StateStore::open(dir, whose, syncs)?;
+    let mut must_reach = found.lost;
     let damaged = |what: String| OpenError::Damaged { path: path.clone(), what };
     let applied = state.applied().map_err(|error| damaged(error.to_string()))?.position;
     if let Some(at) = found.installing {
@@ -106,13 +110,23 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
         log.finish_install(at, &[]).map_err(|error| damaged(error.to_string()))?;
         (found.cut, found.entries) = (at, Vec::new());
     }
-    let (applied, cut, last) = (applied.index, found.cut.index, found.last());
-    if applied < cut || applied > last {
-        return Err(OpenError::Apart { path, applied, cut, last });
+    let (index, cut, last) = (applied.index, found.cut.index, found.last());
+    if index < cut || index > last {
+        if *members == 1 {
+            return Err(OpenError::Apart { path, applied: index, cut, last });
+        }
+        tracing::warn!(
+            state = %path.display(), applied = index.get(), cut = cut.get(), last = last.get(),
+            "the log does not reach what the state has taken in: it begins anew there, and the others have the rest"
+        );
+        must_reach = must_reach.max(last).max(index);
+        log.begin_anew(applied, must_reach).map_err(|error| damaged(error.to_string()))?;
+        (found.cut, found.entries) = (applied, Vec::new());
     }
+    let applied = index;
     let restored = Restored { vote: found.vote, cut: found.cut, entries: found.entries, applied };
     let inbox = Inbox { dir: dir.clone(), whose, syncs: syncs.clone() };
-    let (is_new, must_reach) = (found.is_new, found.lost);
+    let is_new = found.is_new;
     Ok(Stores {
         log,
         state,

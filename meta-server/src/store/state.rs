@@ -8,10 +8,10 @@
 //!
 //! Reads take a snapshot; the one who applies sees it as it is. A state that comes from another member takes the
 //! place of this one as a whole ([`StateStore::install`]): that waits for whoever reads, and who comes
-//! meanwhile waits for it.
+//! meanwhile waits for it. It waits for a flush first, which takes long: nobody waits for that beside.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use emberfs_meta_server_consensus::{Index, Position, SnapshotId};
 use emberfs_meta_server_state::transaction::Pair;
@@ -28,7 +28,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::error::{OpenError, WriteError, failed};
 use super::format::{self, FORMAT_KEY, FormatRecord, Whose};
 use super::incoming::Received;
-use super::install::{self, STATE};
+use super::install::{self, Replaced, STATE};
 use super::sync_point::{SyncPoint, Syncs};
 
 const APPLIED_KEY: &[u8] = b"\0applied";
@@ -66,6 +66,9 @@ pub struct StateStore {
     whose: Whose,
     /// Taken out while another takes its place, and for good when that failed or at the end.
     db: RwLock<Option<DB>>,
+    /// Held by whoever is long at work on the database, before it is read: so that whoever waits to replace it waits
+    /// here, and not before those who read.
+    long: Mutex<()>,
     syncs: Syncs,
 }
 
@@ -86,8 +89,13 @@ impl Held<'_> {
 impl StateStore {
     pub(super) fn open(dir: &Path, whose: Whose, syncs: &Syncs) -> Result<Self, OpenError> {
         let db = open_db(&dir.join(STATE), whose)?;
-        let db = RwLock::new(Some(db));
-        Ok(Self { dir: dir.to_owned(), whose, db, syncs: syncs.clone() })
+        let (db, long) = (RwLock::new(Some(db)), Mutex::default());
+        Ok(Self { dir: dir.to_owned(), whose, db, long, syncs: syncs.clone() })
+    }
+
+    fn long_work(&self) -> MutexGuard<'_, ()> {
+        // There is nothing under it that a panic could leave half done.
+        self.long.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> Held<'_> {
@@ -143,6 +151,7 @@ impl StateStore {
     /// # Errors
     /// [`WriteError`], or the position cannot be read.
     pub fn flush(&self) -> Result<Index, FlushError> {
+        let _long = self.long_work();
         let held = self.held();
         if !self.syncs.issues(SyncPoint::State) {
             return Ok(held.applied(ReadTier::All)?.position.index);
@@ -169,6 +178,7 @@ impl StateStore {
 
     fn set_aside(&self, folder: &Path) -> Result<(Position, Vec<SnapshotFile>), OpenError> {
         let refused = |error: rocksdb::Error| format::rocks(folder, &error);
+        let _long = self.long_work();
         let held = self.held();
         let db = held.db().map_err(damaged(folder))?;
         let maker = rocksdb::checkpoint::Checkpoint::new(db).map_err(refused)?;
@@ -180,11 +190,12 @@ impl StateStore {
     }
 
     /// Puts a received state in the place of this one, after the log has said so (`install.rs` has the order);
-    /// says what that has taken in.
+    /// says what that has taken in, and gives what is left of this one.
     ///
     /// # Errors
     /// [`OpenError`]; the member must stop then.
-    pub fn install(&self, received: Received) -> Result<Applied, OpenError> {
+    pub fn install(&self, received: Received) -> Result<(Applied, Replaced), OpenError> {
+        let _long = self.long_work();
         let mut place = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Closed before its folder moves: it removes files by their names then.
         drop(place.take());
@@ -194,9 +205,7 @@ impl StateStore {
         let db = open_db(&path, self.whose)?;
         let applied = applied_in(&db, ReadTier::All).map_err(damaged(&path))?;
         *place = Some(db);
-        drop(place);
-        install::remove_old(&self.dir)?;
-        Ok(applied)
+        Ok((applied, Replaced::of(&self.dir)))
     }
 }
 

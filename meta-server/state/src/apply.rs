@@ -1,6 +1,6 @@
 //! From a command to the part that carries it out.
 
-use emberfs_layout::ClusterId;
+use emberfs_layout::{ClientId, ClusterId};
 use emberfs_wire::meta::{Mutate, Time};
 
 use crate::cluster::{self, TablePlan};
@@ -21,11 +21,15 @@ pub fn apply(txn: &mut dyn Transaction, command: &Command) -> Result<Outcome, St
         Body::OpenSession(asked) => {
             return Ok(Outcome::SessionOpened(sessions::open(txn, now, asked)?));
         }
-        Body::EndSession(client) => {
-            if sessions::end(txn, *client)? {
-                namespace::release(txn, *client)?;
+        Body::Lead { earlier, own, lease_ms } => {
+            for client in earlier {
+                end_session(txn, *client)?;
             }
+            cluster::raise_lease(txn, *lease_ms)?;
+            return Ok(Outcome::SessionOpened(sessions::open(txn, now, own)?));
         }
+        Body::EndSession(client) => end_session(txn, *client)?,
+        Body::SetLease(ms) => cluster::set_lease(txn, *ms),
         Body::ForgetEnded(to) => sessions::forget_ended(txn, *to)?,
         Body::FinishTruncation { inode, round } => {
             namespace::finish_truncation(txn, *inode, *round)?;
@@ -49,6 +53,13 @@ pub fn apply(txn: &mut dyn Transaction, command: &Command) -> Result<Outcome, St
         }
     }
     Ok(Outcome::Done)
+}
+
+fn end_session(txn: &mut dyn Transaction, client: ClientId) -> Result<(), StoreError> {
+    if sessions::end(txn, client)? {
+        namespace::release(txn, client)?;
+    }
+    Ok(())
 }
 
 fn change_cluster(txn: &mut dyn Transaction, body: &Body) -> Result<Outcome, StoreError> {

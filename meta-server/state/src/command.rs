@@ -157,6 +157,22 @@ pub enum Body {
         #[n(2)]
         gid: u32,
     },
+    /// A leader begins. Answered by [`Outcome::SessionOpened`].
+    #[n(13)]
+    Lead {
+        /// Sessions of leaders before it, which end.
+        #[n(0)]
+        earlier: Vec<ClientId>,
+        /// The session under which it changes chunks.
+        #[n(1)]
+        own: OpenSession,
+        /// By what lease it grants to storage servers, in milliseconds: at least so long a one is recorded.
+        #[n(2)]
+        lease_ms: u32,
+    },
+    /// All that was granted by a longer lease has ended: this one is recorded, in milliseconds.
+    #[n(14)]
+    SetLease(#[n(0)] u32),
 }
 
 /// A truncation that chains must carry out before its caller is answered.
@@ -192,7 +208,7 @@ pub enum Outcome {
     /// Of [`Body::Mutate`], which did nothing and did not use its slot: finish this, then propose the
     /// same again.
     Blocked(Unfinished),
-    /// Of [`Body::OpenSession`].
+    /// Of [`Body::OpenSession`] and [`Body::Lead`].
     SessionOpened(OpenSessionReply),
     /// Of [`Body::Register`]; the words say why not.
     Registered(Result<Start, String>),

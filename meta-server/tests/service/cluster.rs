@@ -8,7 +8,7 @@ use emberfs_wire::cluster::{
 use emberfs_wire::meta::{Query, QueryReply};
 use emberfs_wire::{FsError, WireError};
 
-use crate::member::{Client, Member, call, until};
+use crate::member::{Client, LEASE_MS, Member, call, until};
 use crate::storage::{CAPACITY, FILE_SYSTEM, Storage, USED, taken_in};
 
 /// Targets on each disk.
@@ -96,7 +96,7 @@ async fn a_table_is_made_of_what_servers_bring() {
     assert_eq!((status.cluster, status.nodes.len()), (member.cluster(), 3));
     assert!(status.nodes.iter().all(|node| node.heard_ms_ago.is_some()));
     assert_eq!(status.nodes[0].disks[0].disk, storages[0].disk);
-    assert_eq!(status.lease_ms, Some(crate::member::LEASE_MS));
+    assert_eq!(status.lease_ms, Some(LEASE_MS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +124,32 @@ async fn a_lease_is_granted_to_the_latest_start_alone() {
     let member = member.restarted().await;
     storage.connect(&member).await;
     assert_eq!(storage.beat().await.expect("still known").lease_ms, granted);
+}
+
+/// What is counted now: how long servers are waited for, and half of what one is granted.
+async fn leases(member: &Member, storage: &mut Storage) -> (Option<u32>, u32) {
+    storage.connect(member).await;
+    let granted = storage.beat().await.expect("known").lease_ms;
+    let status = call(&storage.peer, &GetStatus {}).await.expect("the status");
+    (status.lease_ms, 2 * granted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_with_another_lease_waits_for_what_was_granted_before() {
+    const LONG: u32 = 60_000;
+    let member = Member::new().await;
+    let mut storage = Storage::new(&member, 1).await;
+    let member = member.restarted_with(1_000).await;
+    assert_eq!(leases(&member, &mut storage).await, (Some(LEASE_MS), 1_000));
+    // Until those have ended.
+    until(async || (leases(&member, &mut storage).await.0 == Some(1_000)).then_some(())).await;
+    let member = member.restarted_with(LONG).await;
+    assert_eq!(leases(&member, &mut storage).await, (Some(LONG), LONG));
+    // They have not ended yet, whoever leads.
+    let member = member.restarted_with(1_000).await;
+    assert_eq!(leases(&member, &mut storage).await, (Some(LONG), 1_000));
+    let member = member.restarted().await;
+    assert_eq!(leases(&member, &mut storage).await, (Some(LONG), 1_000));
 }
 
 /// A copy of a data directory, started elsewhere: same number, same words in its configuration, another lock.

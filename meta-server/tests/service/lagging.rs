@@ -2,6 +2,7 @@
 
 use emberfs_meta_server::group::GroupOptions;
 use emberfs_meta_server_consensus::Limits;
+use emberfs_wire::group::Index;
 use emberfs_wire::meta::{Mode, Mutation, NewNode, Place, SymlinkTarget};
 
 use crate::group::names;
@@ -53,4 +54,27 @@ async fn who_was_away_for_long_gets_the_state_and_is_a_full_member_again() {
         trio.start((leader + 2) % COUNT).await;
         trio.leader(&trio.running()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_its_state_gets_it_back_from_the_others() {
+    let mut trio = Trio::new(small()).await;
+    let mut finder = trio.finder().opened().await;
+    let (leader, _) = trio.leader(&trio.running()).await;
+    let away = (leader + 1) % COUNT;
+    let mut made = 0;
+    while trio.standing(away).await.cut == Index::NONE {
+        for _ in 0..50 {
+            finder.mutate(long(&made.to_string())).await.expect("made");
+            made += 1;
+        }
+    }
+    trio.stop(away).await;
+    trio.lose_state(away);
+    trio.start(away).await;
+    trio.caught_up(away, leader).await;
+    // It is one of two that run now.
+    trio.stop((leader + 2) % COUNT).await;
+    finder.mutate(long("last")).await.expect("a majority runs");
+    assert_eq!(names(&mut finder).await.len(), made + 1);
 }

@@ -123,7 +123,14 @@ impl Member {
 
     /// Stopped and started again; it listens elsewhere.
     pub(crate) async fn restarted(self) -> Self {
-        let (config, directory) = (self.config.clone(), Arc::clone(&self.directory));
+        let lease_ms = self.config.storage_lease_ms;
+        self.restarted_with(lease_ms).await
+    }
+
+    /// The same, with another lease of storage servers.
+    pub(crate) async fn restarted_with(self, storage_lease_ms: u32) -> Self {
+        let config = Config { storage_lease_ms, ..self.config.clone() };
+        let directory = Arc::clone(&self.directory);
         let cluster = self.cluster();
         drop(self);
         let server = Server::start(&config).await.expect("as it was left");

@@ -85,6 +85,12 @@ impl Trio {
         self.servers[at].take().expect("it runs").stop().await.expect("a clean stop");
     }
 
+    /// Takes the state away from one that is stopped.
+    pub(crate) fn lose_state(&self, at: usize) {
+        let state = self.configs[at].directory.join("state");
+        std::fs::remove_dir_all(state).expect("it was there");
+    }
+
     /// Ends one without a word to the others.
     pub(crate) async fn kill(&mut self, at: usize) {
         self.isolate(at);

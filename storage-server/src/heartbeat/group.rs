@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use emberfs_transport::link::LinkState;
+use emberfs_transport::members::{Hints, first_up};
 
 /// What members say to a server has no payload.
 const MEMORY: ByteLen = ByteLen::ZERO;
@@ -33,8 +34,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct MetaGroup {
     members: Vec<(Address, Link)>,
     current: usize,
-    /// How often in a row one was asked that another had named.
-    hints: usize,
+    hints: Hints,
 }
 
 /// Why the group did not answer.
@@ -62,6 +62,12 @@ impl GroupError {
         }
     }
 
+    /// Whether it is to be asked again later: a member that does not lead says so.
+    fn is_of_leader(&self) -> bool {
+        let Self::Call { source: CallError::Failed(error), .. } = self else { return false };
+        matches!(error, WireError::Retry { .. } | WireError::Wait { .. })
+    }
+
     /// Of a member that does not lead: who does, as far as that knows.
     fn leader(&self) -> Option<NodeId> {
         match self {
@@ -85,20 +91,19 @@ impl MetaGroup {
                 pool: Pool::new(MEMORY),
                 limits: Limits::default(),
             };
-            let (link, driver) = Link::new(dial, NoService);
+            let (link, driver) = Link::to_member(dial, NoService);
             tokio::task::spawn_local(driver);
             (address.clone(), link)
         };
         let members = addresses.iter().map(link).collect();
-        Self { members, current: 0, hints: 0 }
+        Self { members, current: 0, hints: Hints::default() }
     }
 
     /// The member to ask, as soon as it is connected. Whoever gets no answer of it turns to another.
     pub(super) async fn member(&mut self, wait: Duration) -> Result<Member, GroupError> {
         let wait = if self.members.len() > 1 { wait / PARTS } else { wait };
-        let count = self.members.len();
-        let mut order = (0..count).map(|step| (self.current + step) % count);
-        if let Some(up) = order.find(|place| self.up(*place).is_some()) {
+        let is_up = |place: usize| self.up(place).is_some();
+        if let Some(up) = first_up(self.current, self.members.len(), is_up) {
             self.current = up;
         }
         let (address, link) = &self.members[self.current];
@@ -126,7 +131,7 @@ impl MetaGroup {
                 return Err(GroupError::Replaced { address: member.address.clone(), leader });
             }
         };
-        self.hints = 0;
+        self.hints.answered();
         Ok(reply)
     }
 
@@ -153,20 +158,15 @@ impl MetaGroup {
         }
     }
 
-    /// Asks another member from now on; whether at once.
+    /// Asks another member from now on, unless this one leads; whether at once.
     pub(super) fn turn(&mut self, why: &GroupError) -> bool {
-        let named = why.leader().and_then(|leader| self.place_of(leader));
-        // Two that name each other are not asked in turn without a pause.
-        match named.filter(|named| *named != self.current) {
-            Some(named) if self.hints < self.members.len() => {
-                (self.current, self.hints) = (named, self.hints + 1);
-                true
-            }
-            _ => {
-                (self.current, self.hints) = ((self.current + 1) % self.members.len(), 0);
-                false
-            }
+        if why.is_of_leader() {
+            return false;
         }
+        let named = why.leader().and_then(|leader| self.place_of(leader));
+        let turn = self.hints.turn(self.current, named, self.members.len());
+        self.current = turn.to;
+        turn.at_once
     }
 
     /// The number of a member that is connected.
@@ -357,6 +357,17 @@ mod tests {
             let other = GroupError::Replaced { address: addresses[0].clone(), leader: NodeId(2) };
             let turned = [&none, &other, &none, &other].map(|why| group.turn(why));
             assert_eq!(turned, [true, true, true, false]);
+            // One that leads, and has something to wait for.
+            let current = group.current;
+            let text = || "for a lease".to_owned();
+            for error in
+                [WireError::Wait { text: text() }, WireError::Retry { after_ms: 1, text: text() }]
+            {
+                let source = CallError::Failed(error);
+                let waits = GroupError::Call { address: addresses[0].clone(), source };
+                assert!(!group.turn(&waits), "not at once");
+                assert_eq!(group.current, current, "it is the one to ask");
+            }
         };
         LocalSet::new().run_until(test).await;
     }

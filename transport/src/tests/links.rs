@@ -1,8 +1,8 @@
 //! Handshakes and links over loopback.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use emberfs_wire::{FrameKind, Request, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::spawn;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Echo, Service, hello, pool, request_bytes, welcome};
 use crate::frame::Draft;
@@ -179,6 +179,33 @@ async fn whoever_needs_an_upgrade_does_not_storm() {
         let LinkState::Down { why: Some(why) } = link.state() else { panic!("{:?}", link.state()) };
         assert_eq!(why, format!("[2001:db8::1]:1 refuses: {refusal}"));
     }
+}
+
+/// A server that is away, in memory; when it was dialled.
+#[derive(Clone, Default)]
+struct Away(Arc<Mutex<Vec<Instant>>>);
+
+impl Network for Away {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &Address) -> io::Result<DuplexStream> {
+        self.0.lock().expect("no panic under it").push(Instant::now());
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_long_away_is_dialled_within_a_second() {
+    let network = Away::default();
+    let address = "[2001:db8::1]:1".parse().expect("an address");
+    let (hello, pool, limits) = (hello(), pool(), Limits::default());
+    let dial = Dial { network: network.clone(), address, hello, pool, limits };
+    let (_link, driver) = Link::to_member(dial, NoService);
+    assert!(timeout(Duration::from_secs(600), driver).await.is_err(), "it dials for ever");
+    let dialled = network.0.lock().expect("no panic under it");
+    let pauses = dialled.windows(2).map(|pair| pair[1] - pair[0]);
+    let longest = pauses.max().expect("more than once");
+    assert!((500..=1010).contains(&longest.as_millis()), "{longest:?}");
 }
 
 #[tokio::test]

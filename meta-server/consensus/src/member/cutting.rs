@@ -1,14 +1,20 @@
 //! Where the log is cut, and the snapshots for those that lag behind that.
 
-use emberfs_wire::group::{Index, SnapshotName};
+use emberfs_wire::group::{Index, MemberId, SnapshotName};
 
 use super::Member;
 use crate::effect::Effect;
 
 impl Member {
+    /// The state is durable up to here.
+    pub(super) fn state_durable(&mut self, durable: Index, out: &mut Vec<Effect>) {
+        self.durable = self.durable.max(durable);
+        self.cut(out);
+    }
+
     /// Cuts what is durable in the state, as far as nobody needs it.
-    pub(super) fn cut(&mut self, durable: Index, out: &mut Vec<Effect>) {
-        let upto = durable.min(self.applied).min(self.needless());
+    fn cut(&mut self, out: &mut Vec<Effect>) {
+        let upto = self.durable.min(self.applied).min(self.needless());
         let tail = self.raft.mut_store();
         let before = tail.cut();
         tail.cut_to(upto);
@@ -25,7 +31,7 @@ impl Member {
             return tail.last().index;
         }
         let newest = tail.all_but(self.limits.keep_bytes);
-        if tail.cost() >= self.limits.log_bytes_max / 2 {
+        if self.log_is_long() {
             return newest;
         }
         let cut = tail.cut().index;
@@ -33,6 +39,48 @@ impl Member {
         // One that lags behind the log already needs a snapshot, and no more.
         let followers = heard.map(|&member| self.matched(member)).filter(|&matched| matched >= cut);
         followers.chain(self.held_for_snapshot).fold(newest, Index::min)
+    }
+
+    /// Nothing but the newest entries is kept for others: what is durable in the state is cut.
+    #[must_use]
+    pub fn log_is_long(&self) -> bool {
+        self.log_bytes() >= self.kept_max()
+    }
+
+    /// No proposal is taken before the log is cut.
+    #[must_use]
+    pub fn log_is_full(&self) -> bool {
+        self.log_bytes() >= self.kept_max() + self.limits.log_bytes_max / 2
+    }
+
+    fn kept_max(&self) -> usize {
+        if self.making || !self.bringing.is_empty() {
+            self.limits.transfer_bytes_max
+        } else {
+            self.limits.log_bytes_max / 2
+        }
+    }
+
+    /// With each tick: who got a snapshot, and has caught up or is gone, needs no more than others.
+    pub(super) fn see_brought(&mut self, out: &mut Vec<Effect>) {
+        if self.bringing.is_empty() {
+            return;
+        }
+        let newest = self.raft.store().all_but(self.limits.keep_bytes);
+        let lags = |member: MemberId| self.hears(member) && self.matched(member) < newest;
+        let needs = |member: MemberId| self.sending.contains(&member) || lags(member);
+        let led = self.led.is_some();
+        let left = self.bringing.iter().copied().filter(|&member| led && needs(member)).collect();
+        self.bringing = left;
+        if self.bringing.is_empty() {
+            self.cut(out);
+        }
+    }
+
+    /// None stands ready any more, or none could be made.
+    pub(super) fn snapshot_gone(&mut self, out: &mut Vec<Effect>) {
+        self.snapshot_made(None);
+        self.cut(out);
     }
 
     /// Wishes for a snapshot, if `raft` looked for one and found none that reaches the log.

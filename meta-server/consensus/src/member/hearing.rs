@@ -75,7 +75,7 @@ impl Member {
     fn has_room(&self, message: &Message) -> bool {
         let log = &self.raft.raft.raft_log;
         let longer = message.index == log.last_index() && message.log_term == log.last_term();
-        self.log_bytes() < self.limits.log_bytes_max || message.entries.is_empty() || !longer
+        !self.log_is_full() || message.entries.is_empty() || !longer
     }
 
     /// A leader says with a heartbeat how much of what the log is known to hold is committed. If that is more than

@@ -70,6 +70,10 @@ pub struct Member {
     making: bool,
     /// To whom snapshots are under way.
     sending: BTreeSet<MemberId>,
+    /// To whom one was sent, and who has not caught up behind it.
+    bringing: BTreeSet<MemberId>,
+    /// Up to here the state is on stable storage, as far as was told since the start.
+    durable: Index,
 }
 
 /// An append whose sync is under way.
@@ -137,6 +141,8 @@ impl Member {
             held_for_snapshot: None,
             making: false,
             sending: BTreeSet::new(),
+            bringing: BTreeSet::new(),
+            durable: Index::NONE,
         };
         member.see_reached();
         if member.alone() {
@@ -188,10 +194,10 @@ impl Member {
                 self.applied = index;
                 self.see_applied();
             }
-            Input::StateDurable(index) => self.cut(index, out),
+            Input::StateDurable(index) => self.state_durable(index, out),
             Input::Message(message) => self.hear(message),
             Input::SnapshotMade(name) => self.snapshot_made(Some(name)),
-            Input::SnapshotGone => self.snapshot_made(None),
+            Input::SnapshotGone => self.snapshot_gone(out),
             Input::SnapshotSent { to, arrived } => {
                 self.sending.remove(&to);
                 let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
@@ -215,6 +221,7 @@ impl Member {
         }
         self.ask_again(out);
         self.press_on();
+        self.see_brought(out);
     }
 
     /// It may become leader: it has all that it ever had, and no part of its state is missing.
@@ -227,7 +234,7 @@ impl Member {
         let leader = self.leadership.other();
         let why = if !matches!(self.leadership, Leadership::Leader { .. }) {
             Refusal::NotLeader { leader }
-        } else if self.log_bytes() >= self.limits.log_bytes_max {
+        } else if self.log_is_full() {
             Refusal::Full
         } else if self.raft.propose(Vec::new(), data.to_vec()).is_err() {
             Refusal::NotLeader { leader }

@@ -103,9 +103,12 @@ impl Member {
             self.tell_loss(&mut message);
             let message = PeerMessage::new(message);
             let to = message.to();
-            if message.snapshot().is_some() && !self.sending.insert(to) {
-                unsent.push(to);
-                continue;
+            if message.snapshot().is_some() {
+                if !self.sending.insert(to) {
+                    unsent.push(to);
+                    continue;
+                }
+                self.bringing.insert(to);
             }
             out.push(Effect::Send(message));
         }

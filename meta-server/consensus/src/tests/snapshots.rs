@@ -170,3 +170,82 @@ fn one_snapshot_at_a_time_goes_to_a_member() {
         }
     }
 }
+
+/// Many proposals, of which all states that are heard become durable meanwhile; gives where the log ends.
+fn busy(trio: &mut Trio, leader: usize, other: usize, count: u64) -> Index {
+    for _ in 0..count / 10 {
+        trio.propose(leader, 10);
+        for at in [leader, other] {
+            let applied = trio.members[at].standing().applied;
+            trio.step(at, Input::StateDurable(applied));
+        }
+    }
+    trio.last(leader)
+}
+
+/// A leader whose log begins behind the end of another's, and which makes a snapshot for that; up to where.
+fn wished() -> (Trio, usize, usize, usize, Position) {
+    let (mut trio, leader, behind, other) = Trio::led();
+    trio.deaf.insert(behind);
+    trio.mute.insert(behind);
+    forgotten(&mut trio);
+    let index = busy(&mut trio, leader, other, 30);
+    trio.deaf.clear();
+    trio.mute.clear();
+    assert_eq!(wishes(&ticks(&mut trio)), 1);
+    let position = Position { index, term: trio.members[leader].standing().term };
+    (trio, leader, behind, other, position)
+}
+
+/// Whoever lags while the group is busy must not get one snapshot after the other.
+#[test]
+fn what_comes_behind_a_snapshot_stays_for_its_receiver_up_to_a_bound() {
+    let (mut trio, leader, behind, other, position) = wished();
+    let at = position.index;
+    // More than half of what the log may hold otherwise, while it is made.
+    assert_eq!(busy(&mut trio, leader, other, 50), Index(at.get() + 50));
+    assert_eq!(trio.cut(leader), at);
+    let name = SnapshotName { position, id: SnapshotId(7) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    effects.extend(ticks(&mut trio));
+    let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
+    let message = message.clone();
+    // More than all that, while it is sent.
+    let last = busy(&mut trio, leader, other, 70);
+    assert_eq!((trio.cut(leader), last), (at, Index(at.get() + 120)));
+    let to = message.to();
+    trio.step(behind, Input::Message(message));
+    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    let effects = ticks(&mut trio);
+    assert_eq!((wishes(&effects), sent(&effects).len()), (0, 0), "{effects:?}");
+    assert_eq!(trio.members[behind].standing().applied, last);
+    // It is a member as any other then: nothing more is kept, though nothing comes that says what is durable.
+    trio.step(leader, Input::SnapshotGone);
+    trio.tick();
+    assert_eq!(trio.cut(leader), Index(last.get() - KEPT));
+}
+
+#[test]
+fn what_stays_for_the_receiver_of_a_snapshot_is_bounded() {
+    let (mut trio, leader, behind, other, position) = wished();
+    let name = SnapshotName { position, id: SnapshotId(7) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    effects.extend(ticks(&mut trio));
+    let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
+    let message = message.clone();
+    let mut most = 0;
+    for _ in 0..50 {
+        let last = busy(&mut trio, leader, other, 10);
+        most = most.max(last.get() - trio.cut(leader).get());
+    }
+    let bound = 24_000 / 184;
+    assert!((bound - 10..bound + 10).contains(&most), "{most} entries");
+    let last = trio.last(leader);
+    assert_eq!(last, Index(position.index.get() + 500), "the group goes on");
+    // What arrives at last is of no use, and another is needed.
+    let to = message.to();
+    trio.step(behind, Input::Message(message));
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    effects.extend(ticks(&mut trio));
+    assert_eq!(wishes(&effects), 1, "{effects:?}");
+}

@@ -11,8 +11,9 @@ use crate::{
     TICK,
 };
 
-/// Of these the log may hold some sixty entries, of which eleven stay.
-const LIMITS: Limits = Limits { log_bytes_max: 12_000, keep_bytes: 2000 };
+/// Of these the log may hold some sixty entries, of which eleven stay; for one that gets a snapshot 130 stay.
+const LIMITS: Limits =
+    Limits { log_bytes_max: 12_000, keep_bytes: 2000, transfer_bytes_max: 24_000 };
 
 pub(super) struct Trio {
     pub(super) members: Vec<Member>,

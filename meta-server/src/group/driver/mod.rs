@@ -22,7 +22,7 @@ use super::answer::Answer;
 use super::machine::{Batch, Machine, Stamp};
 use super::receive::Delivery;
 use super::snapshots::Snapshots;
-use super::threads::FlushJob;
+use super::threads::{FlushJob, Leftover};
 use super::{COMMAND_BYTES_MAX, GroupError, GroupOptions};
 use crate::store::Applied;
 pub(super) use event::{Event, Order, Outlets, Public, Question};
@@ -83,7 +83,7 @@ impl<M: Machine> Driver<M> {
     ) -> Self {
         Self {
             machine,
-            snapshots: Snapshots::new(outlets.public.snapshot.clone()),
+            snapshots: Snapshots::new(outlets.public.snapshot.clone(), outlets.flush.clone()),
             // All of it is applied again, and may be long.
             unflushed: member.log_bytes(),
             member,
@@ -113,7 +113,7 @@ impl<M: Machine> Driver<M> {
         let end = self.turn_over(events);
         self.outlets.public.lease.note(Millis(0), self.member.committed());
         self.outlets.public.leadership.send_replace(Leadership::Nobody);
-        self.outlets.public.snapshot.send_replace(None);
+        self.snapshots.end();
         end
     }
 
@@ -171,8 +171,10 @@ impl<M: Machine> Driver<M> {
             Event::Heard(message, delivery, _taken) => {
                 self.delivery = delivery;
                 self.step(Input::Message(message));
-                // It may have come too late to be needed.
-                self.delivery = None;
+                if let Some(late) = self.delivery.take() {
+                    // The thread is gone only when it failed.
+                    drop(self.outlets.flush.send(FlushJob::Remove(Leftover::Received(late))));
+                }
             }
             Event::Unreachable(to) => self.step(Input::Unreachable(to)),
             Event::SnapshotSent(to, arrived) => {
@@ -241,7 +243,7 @@ impl<M: Machine> Driver<M> {
         }
         // A log that is full is being cut: what waits goes on waiting, and so do its callers.
         while self.member.unsynced() < APPENDS_IN_FLIGHT
-            && self.member.log_bytes() < self.options.limits.log_bytes_max
+            && !self.member.log_is_full()
             && !self.waiting.is_empty()
         {
             self.propose_batch();
@@ -291,7 +293,7 @@ impl<M: Machine> Driver<M> {
 
     fn flush_if_long(&mut self) {
         // What is kept for others is durable in the state long since.
-        let full = self.member.log_bytes() >= self.options.limits.log_bytes_max / 2;
+        let full = self.member.log_is_long();
         // What the last one found was less than what was committed, where applying lagged behind.
         let more = self.durable < self.taken_in;
         let due = self.unflushed >= self.options.flush_bytes || (full && more);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{Entry, Index, Input, MemberId, Position, Term};
@@ -151,6 +152,11 @@ fn another_member_and_a_newer_format_are_refused() {
 /// A member of three whose log ends at `last`, with a vote of term 1.
 fn one_of_three(dir: &Path, last: u64) -> StoreOptions {
     drop(written(dir, last));
+    of_three(dir)
+}
+
+/// Makes the member in `dir`, which was alone, one of three.
+fn of_three(dir: &Path) -> StoreOptions {
     let of_three = StoreOptions { members: 3, ..options(dir) };
     for part in ["log", "state"] {
         let db = DB::open_default(dir.join(part)).unwrap();
@@ -201,4 +207,53 @@ fn open_unapplied(options: &StoreOptions, applied: u64) -> Stores {
     state.flush().unwrap();
     drop(state);
     open(options).unwrap()
+}
+
+/// What a member of three begins with: where its log was cut, what is behind, what its state has taken in, its debt.
+fn begun(options: &StoreOptions) -> (Index, usize, Index, Index) {
+    let Stores { restored, must_reach, mut log, .. } = open(options).unwrap();
+    assert_eq!(restored.vote.term, Term(1));
+    log.refresh_guard().unwrap();
+    (restored.cut.index, restored.entries.len(), restored.applied, must_reach)
+}
+
+#[test]
+fn a_member_of_several_without_its_state_begins_anew_in_debt_for_its_log() {
+    let dir = TempDir::new().unwrap();
+    let mut alone = written(dir.path(), 9);
+    alone.state.commit(Changes::default(), applied_at(6)).unwrap();
+    alone.state.flush().unwrap();
+    alone.step(Input::StateDurable(Index(6)));
+    drop(alone);
+    let options = of_three(dir.path());
+    drop(open(&options).unwrap());
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    // Wherever it is cut off meanwhile.
+    let crashes = Arc::new(Mutex::new(Vec::new()));
+    let (kept, watched) = (crashes.clone(), dir.path().to_owned());
+    let syncs = Syncs::watched(move || kept.lock().unwrap().push(crashed(&watched)));
+    drop(open(&StoreOptions { syncs, ..options.clone() }).unwrap());
+    for left in std::mem::take(&mut *crashes.lock().unwrap()) {
+        let options = StoreOptions { dir: left.path().to_owned(), ..options.clone() };
+        assert_eq!(begun(&options), (Index(0), 0, Index(0), Index(9)));
+    }
+    for _ in 0..2 {
+        assert_eq!(begun(&options), (Index(0), 0, Index(0), Index(9)));
+    }
+    let at = Position { index: Index(12), term: Term(2) };
+    open(&options).unwrap().log.finish_install(at, &[]).unwrap();
+    assert_eq!(open_unapplied(&options, 12).must_reach, Index::NONE, "it has as much again");
+}
+
+#[test]
+fn a_member_of_several_whose_log_ends_before_its_state_goes_on_from_that() {
+    let dir = TempDir::new().unwrap();
+    let alone = written(dir.path(), 3);
+    alone.state.commit(Changes::default(), applied_at(7)).unwrap();
+    alone.state.flush().unwrap();
+    drop(alone);
+    let options = of_three(dir.path());
+    // Whatever it had behind that, it had not acknowledged by what the guard knows.
+    assert_eq!(begun(&options), (Index(7), 0, Index(7), Index(7)));
+    assert_eq!(begun(&options), (Index(7), 0, Index(7), Index::NONE));
 }

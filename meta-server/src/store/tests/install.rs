@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{Entry, Index, MemberId, Position, SnapshotId, Term, Vote};
@@ -76,7 +80,7 @@ fn install(options: &StoreOptions, checkpoint: &Checkpoint) {
     let received = receive(&inbox, checkpoint, SENT).unwrap();
     assert_eq!(received.position(), SENT);
     log.begin_install(SENT, Some(Vote { term: Term(3), member: MemberId::NONE })).unwrap();
-    assert_eq!(state.install(received).unwrap().position, SENT);
+    assert_eq!(state.install(received).unwrap().0.position, SENT);
     assert_eq!(what(&state), b"new");
     log.finish_install(SENT, &[entry(21, 3)]).unwrap();
 }
@@ -184,7 +188,64 @@ fn a_checkpoint_stays_as_it_was_and_goes_with_its_owner() {
     assert!(!folder.exists());
     fs::create_dir(&folder).unwrap();
     drop(stores);
-    let refused = open(&member(dir.path(), 1, Syncs::all())).map(drop).unwrap_err();
-    assert!(matches!(refused, OpenError::Apart { .. }), "its log is empty: {refused}");
+    let opened = open(&member(dir.path(), 1, Syncs::all())).unwrap();
+    assert_eq!(
+        opened.restored.cut.index,
+        Index(21),
+        "its log was empty, and begins where the state ends"
+    );
     assert!(!folder.exists(), "what an earlier start left is gone");
+}
+
+/// Stops the next sync once it is armed; gives the word that it has begun, and what lets it go on.
+fn stopped_sync(armed: &Arc<AtomicBool>) -> (Syncs, Receiver<()>, Sender<()>) {
+    let ((began, begun), (go, gate)) = (mpsc::channel(), mpsc::channel());
+    let (armed, gate) = (armed.clone(), Mutex::new(gate));
+    let syncs = Syncs::watched(move || {
+        if armed.swap(false, Ordering::SeqCst) {
+            began.send(()).unwrap();
+            // Without a test there is nothing to wait for.
+            let _ = gate.lock().unwrap().recv();
+        }
+    });
+    (syncs, begun, go)
+}
+
+#[test]
+fn who_reads_does_not_wait_for_a_flush_when_another_state_comes() {
+    const LONG: Duration = Duration::from_secs(60);
+    let (_keeps, _stores, checkpoint) = sender();
+    let dir = TempDir::new().unwrap();
+    lagging(dir.path());
+    let armed = Arc::new(AtomicBool::new(false));
+    let (syncs, flushing, go) = stopped_sync(&armed);
+    let Stores { state, inbox, .. } = open(&member(dir.path(), 2, syncs)).unwrap();
+    let received = receive(&inbox, &checkpoint, SENT).unwrap();
+    armed.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        let go = go;
+        scope.spawn(|| state.flush().unwrap());
+        flushing.recv().unwrap();
+        let (installs, installing) = mpsc::channel();
+        let (state, installs) = (&state, installs);
+        let installed = scope.spawn(move || {
+            installs.send(()).unwrap();
+            state.install(received).unwrap().0.position
+        });
+        installing.recv().unwrap();
+        let (reads, read) = mpsc::channel();
+        scope.spawn(move || {
+            for _ in 0..10_000 {
+                reads.send(what(state)).unwrap();
+                thread::yield_now();
+            }
+        });
+        for _ in 0..10_000 {
+            let read = read.recv_timeout(LONG).expect("it waits for the flush");
+            assert_eq!(read, b"old");
+        }
+        go.send(()).unwrap();
+        assert_eq!(installed.join().unwrap(), SENT);
+        assert_eq!(what(state), b"new");
+    });
 }

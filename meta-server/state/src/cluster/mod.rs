@@ -22,6 +22,7 @@
 //! | `C` `cluster` | [routing version, last node, target, chain, table, boot number] |
 //! | `C` `defaults` | [table, its version, its chains, chunk size] of files that say nothing else |
 //! | `C` `table`, table id | the same of files in this table: a file is made without a look at all its chains |
+//! | `C` `lease` | [the longest lease of storage servers that may be under way, in milliseconds] |
 //! | `C` `orders` | ids of the remembered orders, oldest first |
 //! | `N` | [node, its last starts, disks that it found, disks admitted on it, routing version, lock] |
 //! | `M` | node id |
@@ -34,6 +35,7 @@
 
 mod chains;
 mod disks;
+mod lease;
 mod news;
 mod nodes;
 mod orders;
@@ -44,6 +46,7 @@ mod tables;
 
 pub use chains::{PlacedChain, PlacedMember, placed_chain, placed_chains, set_chain, settled};
 pub use disks::{FreeDisk, add_disk, disk, disks, free_disks};
+pub use lease::{lease_ms, raise_lease, set_lease};
 pub use news::{News, news};
 pub use nodes::{Replaced, Start, node, nodes, register, replaced};
 pub use orders::{ORDERS_KEPT, order};

@@ -69,7 +69,7 @@ impl World {
         };
         let nodes = (0..members).map(&mut node).collect();
         // A few dozen entries, of which a dozen stays.
-        let limits = Limits { log_bytes_max: 6000, keep_bytes: 900 };
+        let limits = Limits { log_bytes_max: 6000, keep_bytes: 900, transfer_bytes_max: 9000 };
         let mut world = Self {
             dice,
             now: Millis(0),
@@ -135,7 +135,8 @@ impl World {
         let mut effects = Vec::new();
         member.step(now, input, &mut effects);
         assert!(
-            member.log_bytes() < 2 * self.limits.log_bytes_max + 500,
+            member.log_bytes()
+                < 2 * self.limits.log_bytes_max + self.limits.transfer_bytes_max + 500,
             "a log grows without end"
         );
         let lease = member.lease_until();

@@ -3,21 +3,23 @@
 mod sequences;
 
 use emberfs_layout::{
-    BootNumber, ChainId, ChainVersion, ChunkSize, DiskId, NodeId, RoutingVersion, TableId,
-    TableVersion, TargetId,
+    BootNumber, ChainId, ChainVersion, ChunkSize, ClientId, DiskId, NodeId, RoutingVersion,
+    TableId, TableVersion, TargetId,
 };
 use emberfs_wire::cluster::{
     AdministerReply, Chain, ChainTable, Disk, DomainId, PublicState, Register,
 };
 use emberfs_wire::limits::TARGETS_PER_DISK_MAX;
+use emberfs_wire::meta::{OpenSession, Time};
 
 use super::{
     Defaults, ORDERS_KEPT, Start, TablePlan, add_disk, create_table, defaults, disks, free_disks,
-    given, node, nodes, order, placed_chain, placed_chains, register, routing_since,
-    routing_version, set_chain, settled, table, tables,
+    given, lease_ms, node, nodes, order, placed_chain, placed_chains, register, routing_since,
+    routing_version, set_chain, set_lease, settled, table, tables,
 };
 use crate::keys::{Kind, end_of, key};
 use crate::transaction::{MemoryStore, View};
+use crate::{Body, Command, Outcome, Schema, apply, sessions};
 
 fn asked(name: &str, start: u64, disks: &[u128]) -> Register {
     Register {
@@ -369,6 +371,38 @@ fn the_routing_tells_what_changed_and_nothing_twice() {
 }
 
 #[test]
+fn a_lease_is_recorded_before_one_as_long_is_granted_and_until_it_has_ended() {
+    let mut store = MemoryStore::default();
+    let mut begun = 0;
+    let mut lead = |store: &mut MemoryStore, lease_ms| {
+        begun += 1;
+        let own = OpenSession { start: begun, host: "1".into(), what: "leader".into() };
+        let earlier = sessions::list(&*store, ClientId(0), 9).expect("memory");
+        let earlier = earlier.iter().map(|session| session.client).collect();
+        let body = Body::Lead { earlier, own, lease_ms };
+        let time = Time { seconds: 1, nanos: 0 };
+        let command = Command { schema: Schema::OURS, time, seed: 0, body };
+        let opened = apply(store, &command).expect("memory");
+        let Outcome::SessionOpened(opened) = opened else { panic!("{opened:?}") };
+        assert_eq!(opened.client, ClientId(begun));
+        assert_eq!(sessions::list(&*store, ClientId(0), 9).expect("memory").len(), 1);
+        lease_ms_of(store)
+    };
+    assert_eq!(lease_ms_of(&store), None);
+    assert_eq!(lead(&mut store, 3_000), Some(3_000));
+    assert_eq!(lead(&mut store, 2_000), Some(3_000), "servers may have as much");
+    assert_eq!(lead(&mut store, 5_000), Some(5_000));
+    set_lease(&mut store, 2_000);
+    assert_eq!(lease_ms_of(&store), Some(2_000));
+}
+
+fn lease_ms_of(store: &MemoryStore) -> Option<u32> {
+    lease_ms(store).expect("memory")
+}
+
+#[test]
 fn records_are_pinned() {
-    crate::golden::check("cluster", &three());
+    let mut store = three();
+    set_lease(&mut store, 3_000);
+    crate::golden::check("cluster", &store);
 }

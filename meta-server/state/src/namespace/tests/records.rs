@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use emberfs_layout::{BootNumber, ByteLen, ChainId, ChainVersion, InodeId, Sequence, TargetId};
+use emberfs_layout::{
+    BootNumber, ByteLen, ChainId, ChainVersion, ClientId, InodeId, Sequence, TargetId,
+};
 use emberfs_wire::cluster::{Chain, ChainMember, PublicState};
-use emberfs_wire::meta::{Device, InodeKind, NewNode, RemoveKind};
+use emberfs_wire::meta::{Device, InodeKind, NewNode, OpenSession, RemoveKind};
 
 use super::world::{
     World, create, layout, make, mkdir, open, remove, report, report_since, resize, root,
@@ -98,6 +100,7 @@ fn commands_are_pinned() {
     let member = ChainMember { target: TargetId(6), state: PublicState::Serving };
     let version = ChainVersion(7);
     let chain = Chain { id: ChainId(8), version, members: vec![member], min_serving: 1 };
+    let own = OpenSession { start: 9, host: "1".to_owned(), what: "metadata leader".to_owned() };
     let mut world = world();
     for body in [
         Body::ForgetEnded(place),
@@ -106,6 +109,8 @@ fn commands_are_pinned() {
         Body::UnfoldGarbage { place },
         Body::FinishRemoval { place },
         Body::SetChain { from: ChainVersion(6), chain, boots: vec![BootNumber(2)] },
+        Body::Lead { earlier: vec![ClientId(2)], own, lease_ms: 3_000 },
+        Body::SetLease(2_000),
     ] {
         world.run(body);
     }
