@@ -14,7 +14,7 @@ use emberfs_client::Time;
 use serde_json::{Map, Value, json};
 
 use crate::exit;
-use crate::printable::printable;
+use crate::printable::{self, printable};
 
 /// Number of the form of all JSON that is printed.
 pub(crate) const SCHEMA: u32 = 1;
@@ -54,7 +54,7 @@ impl Listing {
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
         let mut out = exit::out();
         if json {
-            writeln!(out, "{:#}", self.to_json())
+            writeln!(out, "{}", printable::json(&self.to_json()))
         } else {
             write!(out, "{}", self.to_table())
         }

@@ -11,6 +11,7 @@ mod chaos;
 mod clients;
 mod copies;
 mod coreutils;
+mod cuts;
 mod damage;
 mod full_disk;
 mod idle;

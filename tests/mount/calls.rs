@@ -35,10 +35,13 @@ fn names_are_made_moved_and_removed() {
     assert_eq!(fs::read(at("a/two")).expect("there"), b"1");
     refused(fs::rename(at("a"), at("a/b/c/a")), Errno::INVAL.raw_os_error());
     refused(fs::rename(at("a/two"), at("a/b")), Errno::ISDIR.raw_os_error());
-    for (to, flags) in [("a/new", RenameFlags::NOREPLACE), ("a/b", RenameFlags::EXCHANGE)] {
-        let renamed = rustix::fs::renameat_with(CWD, at("a/two"), CWD, at(to), flags);
-        refused(renamed, Errno::INVAL.raw_os_error());
-    }
+    let renamed = |from, to, flags| rustix::fs::renameat_with(CWD, at(from), CWD, at(to), flags);
+    refused(renamed("a/two", "a/b", RenameFlags::NOREPLACE), Errno::EXIST.raw_os_error());
+    renamed("a/two", "a/three", RenameFlags::NOREPLACE).expect("a new name");
+    renamed("a/three", "a/b", RenameFlags::EXCHANGE).expect("both are there");
+    assert!(at("a/three/c").is_dir() && fs::read(at("a/b")).expect("there") == b"1");
+    renamed("a/three", "a/b", RenameFlags::EXCHANGE).expect("both are there");
+    fs::rename(at("a/three"), at("a/two")).expect("moved");
     fs::rename(at("a/b"), at("moved")).expect("moved");
     assert!(at("moved/c").is_dir());
 

@@ -3,13 +3,16 @@
 
 use emberfs_tests::local;
 
+mod any_bytes;
 mod calls;
 mod deadline;
 mod ending;
+mod errnos;
 mod full;
 mod given_up;
 mod leaving;
 mod made_by_up;
+mod many;
 mod meeting;
 mod mounted;
 mod namespace;

@@ -15,6 +15,7 @@ use crate::args::{LayoutArgs, LayoutCommand};
 use crate::exit;
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::ClusterPath;
+use crate::printable;
 
 /// The settings, as JSON and people know them.
 const SETTINGS: [(&str, &str); 3] =
@@ -101,7 +102,7 @@ async fn get(client: &Client, path: &ClusterPath, json: bool) -> Result<()> {
     value["path_bytes"] = bytes_of(path.0.as_os_str().as_bytes());
     let mut out = exit::out();
     match json {
-        true => writeln!(out, "{value:#}")?,
+        true => writeln!(out, "{}", printable::json(&value))?,
         false => write!(out, "{}", in_words(&value))?,
     }
     Ok(())

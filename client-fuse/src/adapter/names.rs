@@ -123,7 +123,7 @@ impl Adapter {
     /// `rename`.
     ///
     /// # Errors
-    /// An [`Errno`]; `EINVAL` for flags, none of which there is yet.
+    /// An [`Errno`]; `EINVAL` for flags that are not there.
     pub async fn rename(
         &self,
         caller: Caller,
@@ -131,12 +131,10 @@ impl Adapter {
         (new_parent, new_name): (InodeId, &[u8]),
         flags: u32,
     ) -> Result<(), Errno> {
-        if flags != 0 {
-            return Err(Errno::INVAL);
-        }
-        let (from, to) = (position(parent, name)?, position(new_parent, new_name)?);
-        ask(self.meta(caller).rename(from, to, RenameFlags::default())).await?;
-        self.paths.moved((parent, name), (new_parent, new_name));
+        let (from, to, flags) =
+            (position(parent, name)?, position(new_parent, new_name)?, RenameFlags(flags));
+        ask(self.meta(caller).rename(from, to, flags)).await?;
+        self.paths.moved((parent, name), (new_parent, new_name), flags == RenameFlags::EXCHANGE);
         Ok(())
     }
 }

@@ -32,12 +32,16 @@ impl Paths {
         seen.insert(inode, (parent, name.to_vec()));
     }
 
-    /// What had the one name has the other now.
-    pub(super) fn moved(&self, from: (InodeId, &[u8]), to: (InodeId, &[u8])) {
+    /// What had the one name has the other now; and, if they were exchanged, the reverse.
+    pub(super) fn moved(&self, from: (InodeId, &[u8]), to: (InodeId, &[u8]), exchanged: bool) {
         let mut seen = self.seen();
-        let was = |entry: &&mut Entry| (entry.0, entry.1.as_slice()) == from;
-        if let Some(entry) = seen.values_mut().find(was) {
-            *entry = (to.0, to.1.to_vec());
+        let has = |entry: &Entry, name| (entry.0, entry.1.as_slice()) == name;
+        for entry in seen.values_mut() {
+            if has(entry, from) {
+                *entry = (to.0, to.1.to_vec());
+            } else if exchanged && has(entry, to) {
+                *entry = (from.0, from.1.to_vec());
+            }
         }
     }
 
@@ -71,8 +75,12 @@ mod tests {
         paths.saw(directory, b"new\n", file);
         assert_eq!(paths.of(file), "new\\n [3]");
         paths.saw(top, b"d", directory);
-        paths.moved((directory, b"new\n"), (directory, b"f"));
+        paths.moved((directory, b"new\n"), (directory, b"f"), false);
         assert_eq!(paths.of(file), "d/f [3]");
+        paths.saw(top, b"g", InodeId(4));
+        paths.moved((top, b"g"), (directory, b"f"), true);
+        assert_eq!((paths.of(file), paths.of(InodeId(4))), ("g [3]".into(), "d/f [4]".into()));
+        paths.moved((top, b"g"), (directory, b"f"), true);
         paths.saw(file, b"circle", directory);
         assert!(paths.of(file).ends_with("circle/f [3]"));
     }

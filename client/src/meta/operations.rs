@@ -157,7 +157,7 @@ impl Meta {
         done(self.change(mutation, &mut self.patience()).await?)
     }
 
-    /// Moves a name, in one step.
+    /// Moves a name, in one step; what has the new one is replaced, unless the flags say otherwise.
     ///
     /// # Errors
     /// [`ClientError`].

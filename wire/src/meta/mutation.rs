@@ -107,7 +107,7 @@ pub enum Mutation {
         /// The directory that shall have it.
         #[n(2)]
         new_parent: Place,
-        /// The name there; what has it is replaced.
+        /// The name there; what has it is replaced, unless the flags say otherwise.
         #[n(3)]
         new_name: Name,
         /// What `renameat2` was told.
@@ -213,10 +213,17 @@ pub enum RemoveKind {
     Tree,
 }
 
-/// Flags of `renameat2`, as Linux numbers them; none is supported yet.
+/// Flags of `renameat2`, as Linux numbers them: [`Self::NO_REPLACE`] or [`Self::EXCHANGE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct RenameFlags(#[n(0)] pub u32);
+
+impl RenameFlags {
+    /// A new name that is there is not replaced.
+    pub const NO_REPLACE: Self = Self(1);
+    /// What has the new name gets the old one.
+    pub const EXCHANGE: Self = Self(2);
+}
 
 /// What a time is set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -24,6 +24,7 @@ use crate::connection::Connection;
 use crate::exit::{self, End, say, words};
 use crate::listing::{SCHEMA, bytes_of};
 use crate::location::{ClusterPath, shown};
+use crate::printable;
 
 /// Files that are checked at a time: small ones wait for round trips, not for bytes.
 const FILES_AT_ONCE: usize = 8;
@@ -91,7 +92,7 @@ fn tell(totals: &Totals, began: Instant, json: bool) -> io::Result<()> {
             "failed": totals.failed,
             "problems": totals.told,
         });
-        return writeln!(out, "{value:#}");
+        return writeln!(out, "{}", printable::json(&value));
     }
     if let Some(why) = why {
         let what = if end == End::Damaged { "not all was checked" } else { "cannot tell" };

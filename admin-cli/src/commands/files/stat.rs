@@ -13,7 +13,7 @@ use crate::commands::lists::member;
 use crate::exit;
 use crate::listing::{SCHEMA, bytes_of, time};
 use crate::location::ClusterPath;
-use crate::printable::printable;
+use crate::printable::{self, printable};
 
 /// Fields that people need not see.
 const JSON_ONLY: [&str; 3] = ["schema", "path_bytes", "target_bytes"];
@@ -39,7 +39,7 @@ pub(super) async fn run(client: &Client, path: &ClusterPath, json: bool) -> Resu
     }
     let mut out = exit::out();
     if json {
-        writeln!(out, "{value:#}")?;
+        writeln!(out, "{}", printable::json(&value))?;
         return Ok(());
     }
     print(&mut out, &value)?;

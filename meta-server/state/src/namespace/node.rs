@@ -2,7 +2,7 @@
 
 use emberfs_layout::{ChangeNumber, DirectoryLayout, InodeId};
 use emberfs_wire::FsError;
-use emberfs_wire::meta::{Caller, InodeKind, Mode, Name, NewNode, Place, Time};
+use emberfs_wire::meta::{Caller, Device, InodeKind, Mode, Name, NewNode, Place, Time};
 
 use crate::transaction::{StoreError, Transaction};
 
@@ -85,7 +85,7 @@ pub(super) fn make(
         }
         NewNode::Symlink(target) => (SYMLINK_MODE, Content::Symlink(target.clone())),
         NewNode::Special(kind, device) => {
-            check_special(operation.caller, *kind)?;
+            check_special(operation.caller, *kind, *device)?;
             (mode, Content::Special(*kind, *device))
         }
     };
@@ -95,9 +95,13 @@ pub(super) fn make(
     Ok(Done::with(id, &inode, true))
 }
 
+/// What overlays mark as removed: no device, so for all.
+const WHITEOUT: Device = Device(0);
+
 /// Pipes and sockets are for all, devices for root.
-fn check_special(caller: &Caller, kind: InodeKind) -> Result<(), Stop> {
+fn check_special(caller: &Caller, kind: InodeKind, device: Device) -> Result<(), Stop> {
     match kind {
+        InodeKind::CharDevice if device == WHITEOUT => Ok(()),
         InodeKind::Fifo | InodeKind::Socket => Ok(()),
         InodeKind::CharDevice | InodeKind::BlockDevice => {
             ensure(permission::is_root(caller), FsError::NotPermitted)
@@ -118,6 +122,7 @@ pub(super) fn link(
     let Found { id, mut inode } = Walk::new(operation.txn, operation.caller).reach(file, false)?;
     let directory = free_name(operation, parent, name)?;
     ensure(inode.directory().is_none(), FsError::NotPermitted)?;
+    permission::check_link(operation.caller, &inode)?;
     ensure(inode.nlink > 0, FsError::NotFound)?;
     ensure(inode.nlink < LINKS_MAX, FsError::TooManyLinks)?;
     inode.nlink += 1;

@@ -5,6 +5,8 @@
 //! * In a sticky directory only the owner of the directory or of the thing may remove or rename it.
 //! * A new thing in a set-group-id directory gets the directory's group; a directory there the bit, too.
 //! * Set-user-id and set-group-id go when bytes, owner or group change.
+//! * Another's thing gets no further name from who could not do all with it: as with Linux's `protected_hardlinks`,
+//!   which distributions switch on.
 //!
 //! Supplementary groups are asked for ([`Stop::GroupsNeeded`]) only where they decide.
 
@@ -85,6 +87,17 @@ pub(super) fn check_take(caller: &Caller, directory: &Inode, victim: &Inode) -> 
     check_change_names(caller, directory)?;
     let sticky = directory.mode.0 & STICKY != 0;
     let permitted = !sticky || owns(caller, directory) || owns(caller, victim);
+    ensure(permitted, FsError::NotPermitted)
+}
+
+/// Refuses a caller who may not give this thing, no directory, a further name: it would outlive what its owner removes.
+pub(super) fn check_link(caller: &Caller, inode: &Inode) -> Result<(), Stop> {
+    if owns(caller, inode) {
+        return Ok(());
+    }
+    let lends = |bits| inode.mode.0 & bits == bits;
+    let lends_rights = lends(SET_UID) || lends(SET_GID | GROUP_EXECUTE);
+    let permitted = inode.file().is_some() && !lends_rights && may(caller, inode, READ | WRITE)?;
     ensure(permitted, FsError::NotPermitted)
 }
 

@@ -1,4 +1,10 @@
 //! Moving a name, in one step: what has the new name is replaced, and at no moment is either missing.
+//!
+//! | flags | the new name |
+//! | --- | --- |
+//! | none | is free, or is taken from what has it |
+//! | `NO_REPLACE` | must be free |
+//! | `EXCHANGE` | must be there: what has it gets the old name |
 
 use emberfs_layout::InodeId;
 use emberfs_wire::FsError;
@@ -31,33 +37,51 @@ pub(super) fn rename(
     (new_parent, new_name): (&Place, &Name),
     flags: RenameFlags,
 ) -> Result<Done, Stop> {
-    ensure(flags == RenameFlags::default(), FsError::InvalidArgument)?;
+    let known = [RenameFlags::default(), RenameFlags::NO_REPLACE, RenameFlags::EXCHANGE];
+    ensure(known.contains(&flags), FsError::InvalidArgument)?;
+    let exchanges = flags == RenameFlags::EXCHANGE;
     let reach = |place| Walk::new(operation.txn, operation.caller).reach_directory(place);
     let from = Spot { directory: reach(parent)?, name };
     let to = Spot { directory: reach(new_parent)?, name: new_name };
     let source = entry::lookup(operation.txn, from.directory.id, name)?;
     let source = source.ok_or(FsError::NotFound)?;
     let moved = Found::load(operation.txn, source.inode)?;
+    let target = entry::lookup(operation.txn, to.directory.id, new_name)?;
+    ensure(target.is_none() || flags != RenameFlags::NO_REPLACE, FsError::Exists)?;
+    ensure(target.is_some() || !exchanges, FsError::NotFound)?;
     if from.directory.id != to.directory.id {
         check_above(operation.txn, to.directory.id, moved.id)?;
+        if let Some(target) = target.filter(|_| exchanges) {
+            check_above(operation.txn, from.directory.id, target.inode)?;
+        }
     }
-    let target = entry::lookup(operation.txn, to.directory.id, new_name)?;
     if target.is_some_and(|target| target.inode == moved.id) {
         return Ok(Done::plain());
     }
-    check(operation, &from, &to, &moved, target)?;
+    check(operation, &from, &to, &moved, (target, exchanges))?;
     take_name(operation, from.directory.id, name, source)?;
-    if let Some(target) = target {
-        replace(operation, &to, target)?;
+    match target {
+        Some(target) if exchanges => {
+            take_name(operation, to.directory.id, new_name, target)?;
+            settle(operation, &from, target)?;
+        }
+        Some(target) => replace(operation, &to, target)?,
+        None => {}
     }
-    add_name(operation, to.directory.id, new_name, source)?;
-    inode::edit(operation.txn, moved.id, |inode| {
+    settle(operation, &to, source)?;
+    Ok(Done::plain())
+}
+
+/// Gives a name, which is free, to what had another.
+fn settle(operation: &mut Operation<'_>, at: &Spot<'_>, child: EntryRecord) -> Result<(), Stop> {
+    add_name(operation, at.directory.id, at.name, child)?;
+    inode::edit(operation.txn, child.inode, |inode| {
         inode.touch(operation.now);
         if let Some(directory) = inode.directory_mut() {
-            directory.parent = to.directory.id;
+            directory.parent = at.directory.id;
         }
     })?;
-    Ok(Done::plain())
+    Ok(())
 }
 
 /// Looks upward from the new parent: it may not lie in what is moved, nor in a tree that was removed.
@@ -82,7 +106,7 @@ fn check(
     from: &Spot<'_>,
     to: &Spot<'_>,
     moved: &Found,
-    target: Option<EntryRecord>,
+    (target, exchanges): (Option<EntryRecord>, bool),
 ) -> Result<(), Stop> {
     let caller = operation.caller;
     permission::check_take(caller, &from.directory.inode, &moved.inode)?;
@@ -93,14 +117,24 @@ fn check(
         Some(replaced) => {
             permission::check_take(caller, &to.directory.inode, &replaced.inode)?;
             match (moves_directory, replaced.inode.directory()) {
+                _ if exchanges => {}
                 (true, None) => return Err(FsError::NotADirectory.into()),
                 (false, Some(_)) => return Err(FsError::IsADirectory.into()),
                 _ => {}
             }
         }
     }
-    if moves_directory && from.directory.id != to.directory.id {
-        permission::check(caller, &moved.inode, WRITE)?;
+    if from.directory.id != to.directory.id {
+        // Each gets another parent.
+        let other = replaced.as_ref().filter(|_| exchanges);
+        for found in [Some(moved), other].into_iter().flatten() {
+            if found.inode.directory().is_some() {
+                permission::check(caller, &found.inode, WRITE)?;
+            }
+        }
+    }
+    if exchanges {
+        return Ok(());
     }
     let entries = replaced.and_then(|found| found.inode.directory().map(|is| is.entries));
     ensure(entries.unwrap_or(0) == 0, FsError::NotEmpty)

@@ -7,7 +7,8 @@
 //! | group | root; the owner, to a group that it is in | EPERM |
 //! | mode | owner or root | EPERM |
 //! | a time, to a moment | owner or root | EPERM |
-//! | times, to now | owner, root, or who may write | EACCES |
+//! | both times, to now | owner, root, or who may write | EACCES |
+//! | one of them alone | owner or root | EPERM |
 //!
 //! All is checked before anything is changed.
 
@@ -107,10 +108,14 @@ fn check_times(
         return ensure(moments.all(valid), FsError::InvalidArgument);
     }
     ensure(moments.next().is_none(), FsError::NotPermitted)?;
-    if times.iter().any(Option::is_some) && change.size.is_none() {
-        permission::check(operation.caller, inode, WRITE)?;
+    if change.size.is_some() {
+        return Ok(());
     }
-    Ok(())
+    match times.iter().flatten().count() {
+        0 => Ok(()),
+        1 => Err(FsError::NotPermitted.into()),
+        _ => permission::check(operation.caller, inode, WRITE),
+    }
 }
 
 fn set_owner_and_mode(

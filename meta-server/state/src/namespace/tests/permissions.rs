@@ -3,10 +3,13 @@
 use emberfs_wire::FsError::{NotPermitted, NotSupported, PermissionDenied};
 use emberfs_wire::meta::{
     Access, AttributeChange, Caller, Mode, Mutation, MutationReply, Query, QueryReply, RemoveKind,
-    SetTime, Time,
+    RenameFlags, SetTime, Time,
 };
 
-use super::world::{World, at, create, link, mkdir, open, remove, rename, resize, root, set, user};
+use super::world::{
+    World, at, create, link, mkdir, open, remove, rename, rename_with, resize, root, set, symlink,
+    user,
+};
 use crate::Outcome;
 use crate::namespace::Answer;
 
@@ -97,12 +100,35 @@ fn in_a_sticky_directory_only_owners_take_names() {
 }
 
 #[test]
+fn another_s_file_gets_a_name_from_who_could_do_all_with_it() {
+    let mut world = World::new();
+    let (owner, other) = (user(1, &[]), user(2, &[]));
+    world.done(&root(), chmod("", 0o777));
+    world.done(&owner, create("f", 0o606, None));
+    world.done(&other, link("f", "g"));
+    for mode in [0o604, 0o602, 0o600, 0o4606, 0o2616] {
+        world.done(&owner, chmod("f", mode));
+        assert_eq!(world.refused(&other, link("f", "h")), NotPermitted, "{mode:o}");
+    }
+    world.done(&owner, symlink("l", "f"));
+    assert_eq!(world.refused(&other, link("l", "h")), NotPermitted);
+    world.done(&owner, link("l", "h"));
+    world.done(&owner, link("f", "i"));
+}
+
+#[test]
 fn a_directory_that_moves_must_be_writable() {
     let mut world = World::new();
     world.done(&root(), mkdir("d", 0o755));
     world.done(&user(1, &[]), mkdir("to", 0o777));
     assert_eq!(world.refused(&user(1, &[]), rename("d", "to/d")), PermissionDenied);
     world.done(&user(1, &[]), rename("d", "e"));
+    let exchange = |from, to| rename_with(from, to, RenameFlags::EXCHANGE);
+    world.done(&user(1, &[]), mkdir("to/f", 0o777));
+    for refused in [exchange("e", "to/f"), exchange("to/f", "e")] {
+        assert_eq!(world.refused(&user(1, &[]), refused), PermissionDenied);
+    }
+    world.done(&user(1, &[]), exchange("e", "to"));
 }
 
 #[test]
@@ -169,6 +195,13 @@ fn lengths_and_times_need_what_linux_asks() {
     let moment = SetTime::At(Time::default());
     world.done(&other, set("f", times(SetTime::Now)));
     assert_eq!(world.refused(&other, set("f", times(moment))), NotPermitted);
+    for alone in [
+        AttributeChange { atime: None, ..times(SetTime::Now) },
+        AttributeChange { mtime: None, ..times(SetTime::Now) },
+    ] {
+        assert_eq!(world.refused(&other, set("f", alone)), NotPermitted);
+        world.done(&owner, set("f", alone));
+    }
     world.done(&root(), chmod("f", 0o444));
     assert_eq!(world.refused(&other, set("f", times(SetTime::Now))), PermissionDenied);
     world.done(&owner, set("f", times(moment)));

@@ -6,14 +6,15 @@ use emberfs_layout::{ByteLen, ChunkSize, StripeWidth, TableId};
 use emberfs_wire::FsError;
 use emberfs_wire::meta::{
     Access, AttributeChange, Attributes, Caller, Cursor, InodeKind, LayoutChange, Mode, Mutation,
-    Query, QueryReply, RemoveKind, Setting,
+    Query, QueryReply, RemoveKind, RenameFlags, Setting,
 };
 use proptest::prelude::*;
 
 use super::invariants;
 use super::model::{Kind, Layout, Model};
 use super::world::{
-    World, at, create, link, mkdir, remove, rename, resize, root, set, set_layout, symlink, user,
+    World, at, create, link, mkdir, remove, rename_with, resize, root, set, set_layout, symlink,
+    user,
 };
 use crate::namespace::Answer;
 
@@ -34,7 +35,7 @@ enum Step {
     Symlink(Spot, usize),
     Link(Spot, Spot),
     Remove(Spot, char),
-    Rename(Spot, Spot),
+    Rename(Spot, Spot, RenameFlags),
     Chmod(Spot, usize),
     Chown(Spot, Option<u32>, Option<u32>),
     Resize(Spot, u64),
@@ -81,7 +82,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (spot(), spot()).prop_map(|(from, to)| Step::Link(from, to)),
         4 => (spot(), prop::sample::select(vec!['f', 'd', 't']))
             .prop_map(|(at, which)| Step::Remove(at, which)),
-        5 => (spot(), spot()).prop_map(|(from, to)| Step::Rename(from, to)),
+        5 => (spot(), spot()).prop_map(|(from, to)| Step::Rename(from, to, RenameFlags::default())),
+        2 => (spot(), spot(), 1_u32..=2)
+            .prop_map(|(from, to, flags)| Step::Rename(from, to, RenameFlags(flags))),
         2 => (spot(), mode).prop_map(|(at, mode)| Step::Chmod(at, mode)),
         2 => (spot(), id(), id()).prop_map(|(at, uid, gid)| Step::Chown(at, uid, gid)),
         2 => (spot(), 0_u64..200_000).prop_map(|(at, size)| Step::Resize(at, size)),
@@ -120,7 +123,7 @@ fn mutation(step: &Step) -> Option<Mutation> {
             };
             remove(&path(at), kind)
         }
-        Step::Rename(from, to) => rename(&path(from), &path(to)),
+        Step::Rename(from, to, flags) => rename_with(&path(from), &path(to), flags),
         Step::Chmod(at, mode) => {
             set(&path(at), AttributeChange { mode: Some(Mode(MODES[mode])), ..change })
         }
@@ -145,7 +148,9 @@ fn expected(model: &mut Model, who: &Caller, step: &Step) -> Result<(), FsError>
         }
         Step::Link(from, to) => model.link(who, &path(from), way(to), name(to)),
         Step::Remove(at, which) => model.remove(who, way(at), name(at), which),
-        Step::Rename(from, to) => model.rename(who, (way(from), name(from)), (way(to), name(to))),
+        Step::Rename(from, to, flags) => {
+            model.rename(who, (way(from), name(from)), (way(to), name(to)), flags)
+        }
         Step::Chmod(at, mode) => model.chmod(who, &path(at), MODES[mode]),
         Step::Chown(at, uid, gid) => model.chown(who, &path(at), (uid, gid)),
         Step::Resize(at, size) => model.resize(who, &path(at), size),

@@ -3,7 +3,7 @@
 use emberfs_layout::{ByteLen, InodeId};
 use emberfs_wire::FsError::{
     self, Exists, FileTooLarge, InvalidArgument, IsADirectory, NameTooLong, NoSpace, NotADirectory,
-    NotEmpty, NotFound, NotPermitted, Stale, SymlinkLoop,
+    NotEmpty, NotFound, NotPermitted, Stale, SymlinkLoop, TooManyLinks,
 };
 use emberfs_wire::meta::{
     AttributeChange, Device, InodeKind, Mutation, NewNode, Place, RemoveKind, RenameFlags, SetTime,
@@ -12,9 +12,10 @@ use emberfs_wire::meta::{
 
 use super::invariants;
 use super::world::{
-    World, at, create, link, make, mkdir, name, open, remove, rename, resize, root, set, symlink,
-    user,
+    World, at, create, link, make, mkdir, name, open, remove, rename, rename_with, resize, root,
+    set, symlink, user,
 };
+use crate::namespace::operation::LINKS_MAX;
 
 /// `/d` and `/d/e` are directories, `/d/f` a file, `/l` a link to it, `/x` one to itself, `/n` one to
 /// nothing.
@@ -95,17 +96,43 @@ fn devices_are_for_root() {
     let someone = user(1, &[]);
     assert_eq!(world.refused(&someone, device("c", InodeKind::CharDevice)), NotPermitted);
     world.done(&someone, device("p", InodeKind::Fifo));
+    world.done(&someone, make("w", 0, NewNode::Special(InodeKind::CharDevice, Device(0))));
     let made = world.done(&root(), device("c", InodeKind::CharDevice)).expect("an inode");
     assert_eq!((made.kind, made.device), (InodeKind::CharDevice, Device(0x103)));
 }
 
 #[test]
-fn flags_of_a_rename_are_refused() {
+fn a_rename_replaces_nothing_if_it_is_told_so() {
     let mut world = world();
-    let mut exchange = rename("d/f", "d/e");
-    let Mutation::Rename { flags, .. } = &mut exchange else { unreachable!() };
-    *flags = RenameFlags(2);
-    assert_eq!(world.refused(&root(), exchange), InvalidArgument);
+    let keep = |from, to| rename_with(from, to, RenameFlags::NO_REPLACE);
+    assert_eq!(world.refused(&root(), keep("d/f", "l")), Exists);
+    assert_eq!(world.refused(&root(), keep("d/f", "d/f")), Exists);
+    world.done(&root(), keep("d/f", "g"));
+    assert!(world.stat(&root(), "g").is_ok());
+    for flags in [3, 4, 1 << 10] {
+        let unknown = rename_with("g", "h", RenameFlags(flags));
+        assert_eq!(world.refused(&root(), unknown), InvalidArgument, "{flags}");
+    }
+    invariants::check(&world);
+}
+
+#[test]
+fn an_exchange_gives_each_the_other_s_name() {
+    let mut world = world();
+    let exchange = |from, to| rename_with(from, to, RenameFlags::EXCHANGE);
+    let inode = |world: &World, path: &str| world.stat(&root(), path).map(|found| found.inode);
+    world.done(&root(), create("g", 0o600, None));
+    let (file, directory) = (inode(&world, "g"), inode(&world, "d/e"));
+    for refused in [exchange("d/e", "none"), exchange("none", "g")] {
+        assert_eq!(world.refused(&root(), refused), NotFound);
+    }
+    for refused in [exchange("d", "d/e"), exchange("d/e", "d")] {
+        assert_eq!(world.refused(&root(), refused), InvalidArgument);
+    }
+    world.done(&root(), exchange("g", "d/e"));
+    assert_eq!((inode(&world, "d/e"), inode(&world, "g")), (file, directory));
+    assert_eq!(inode(&world, "g/.."), inode(&world, ""));
+    invariants::check(&world);
 }
 
 #[test]
@@ -167,6 +194,17 @@ fn a_rename_replaces_and_moves_the_links() {
     world.done(&root(), rename("g", "h"));
     assert_eq!(nlink(&world, "g"), 2, "names of one file: nothing happens");
     invariants::check(&world);
+}
+
+#[test]
+fn a_file_has_so_many_names_and_no_more() {
+    let mut world = world();
+    let file = world.stat(&root(), "d/f").expect("is there").inode;
+    // As many names as it takes, without making each.
+    crate::namespace::inode::edit(&mut world.store, file, |inode| inode.nlink = LINKS_MAX - 1)
+        .expect("memory");
+    world.done(&root(), link("d/f", "last"));
+    assert_eq!(world.refused(&root(), link("d/f", "more")), TooManyLinks);
 }
 
 #[test]

@@ -101,6 +101,13 @@ pub(super) fn rename(from: &str, to: &str) -> Mutation {
     Mutation::Rename { parent, name, new_parent, new_name, flags: RenameFlags::default() }
 }
 
+pub(super) fn rename_with(from: &str, to: &str, with: RenameFlags) -> Mutation {
+    let mut rename = rename(from, to);
+    let Mutation::Rename { flags, .. } = &mut rename else { unreachable!() };
+    *flags = with;
+    rename
+}
+
 pub(super) fn set(path: &str, change: AttributeChange) -> Mutation {
     Mutation::SetAttributes { of: at(path), follow: true, change }
 }

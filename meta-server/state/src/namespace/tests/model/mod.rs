@@ -10,7 +10,7 @@ use emberfs_wire::FsError::{
     self, Exists, InvalidArgument, IsADirectory, NotADirectory, NotEmpty, NotFound, NotPermitted,
     PermissionDenied, SymlinkLoop,
 };
-use emberfs_wire::meta::Caller;
+use emberfs_wire::meta::{Caller, RenameFlags};
 
 use node::{Id, fail, member};
 pub(super) use node::{Kind, Layout, Node};
@@ -199,7 +199,12 @@ impl Model {
     ) -> Result<(), FsError> {
         let file = self.find(who, file, false)?;
         let parent = self.free(who, parent, name)?;
-        if self.nodes[file].is_directory() {
+        let node = &self.nodes[file];
+        let is_safe = matches!(node.kind, Kind::File { .. })
+            && node.mode & 0o4000 == 0
+            && node.mode & 0o2010 != 0o2010
+            && node.allows(who, 6);
+        if node.is_directory() || !(who.uid == 0 || who.uid == node.uid || is_safe) {
             return fail(NotPermitted);
         }
         self.entries_mut(parent).insert(name.to_owned(), file);
@@ -259,14 +264,28 @@ impl Model {
         who: &Caller,
         (parent, name): (&str, &str),
         (to, new): (&str, &str),
+        flags: RenameFlags,
     ) -> Result<(), FsError> {
         let (parent, to) = (self.directory(who, parent)?, self.directory(who, to)?);
         let moved = *self.entries(parent).get(name).ok_or(NotFound)?;
         let is_directory = self.nodes[moved].is_directory();
+        let replaced = self.entries(to).get(new).copied();
+        let exchanges = flags == RenameFlags::EXCHANGE;
+        match replaced {
+            Some(_) if flags == RenameFlags::NO_REPLACE => return fail(Exists),
+            None if exchanges => return fail(NotFound),
+            _ => {}
+        }
         if is_directory && self.inside(to, moved) {
             return fail(InvalidArgument);
         }
-        let replaced = self.entries(to).get(new).copied();
+        let other = replaced.filter(|_| exchanges);
+        if let Some(other) = other
+            && self.nodes[other].is_directory()
+            && self.inside(parent, other)
+        {
+            return fail(InvalidArgument);
+        }
         if replaced == Some(moved) {
             return Ok(());
         }
@@ -276,14 +295,27 @@ impl Model {
             Some(replaced) => {
                 self.take(who, to, replaced)?;
                 match (is_directory, self.nodes[replaced].is_directory()) {
+                    _ if exchanges => {}
                     (true, false) => return fail(NotADirectory),
                     (false, true) => return fail(IsADirectory),
                     _ => {}
                 }
             }
         }
-        if is_directory && parent != to {
-            self.nodes[moved].need(who, 2)?;
+        for id in [Some(moved), other].into_iter().flatten() {
+            if self.nodes[id].is_directory() && parent != to {
+                self.nodes[id].need(who, 2)?;
+            }
+        }
+        if let Some(other) = other {
+            self.entries_mut(parent).insert(name.to_owned(), other);
+            self.entries_mut(to).insert(new.to_owned(), moved);
+            for (id, above) in [(other, parent), (moved, to)] {
+                if let Kind::Directory { parent, .. } = &mut self.nodes[id].kind {
+                    *parent = above;
+                }
+            }
+            return Ok(());
         }
         if let Some(replaced) = replaced {
             if self.nodes[replaced].is_directory() && self.size(replaced) > 0 {
