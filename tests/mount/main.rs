@@ -10,6 +10,7 @@ mod ending;
 mod errnos;
 mod full;
 mod given_up;
+mod interrupts;
 mod leaving;
 mod made_by_up;
 mod many;

@@ -1,8 +1,15 @@
 //! The kernel's protocol: the only place that knows it. What it asks is
 //! answered by [`Adapter`].
 //!
-//! * `kernel`: each request of the kernel handed to the adapter, each answer handed back.
-//! * `convert`: our words and the kernel's.
+//! ```text
+//!            device ─ one descriptor each ─► reader ─ incoming ─► calls ─┬─► answered at once ─────► reply
+//!   kernel ◄────────────────────────────────── reply ◄── task ◄──────────┘         ▲
+//!                                                         └─ under_way: interrupts ─┘
+//! ```
+//! * `protocol`: the bytes. `convert`: our words and the kernel's. `handshake`: what both sides agree on.
+//! * `device`: descriptors. `reader`: a thread that reads requests, into the memory of `incoming`.
+//! * `calls`: each request handed to the adapter, by groups; `calls/task`: what takes time. `reply`: its answer.
+//! * `under_way`: which requests can be interrupted. `signals`: what a caller has to do meanwhile.
 //! * `mount_point`: mounting and unmounting. `vacancy`: where.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
@@ -11,31 +18,44 @@
 //! Attributes and names are valid for no time at all, so each use asks. The page cache is dropped at each
 //! open; writes go through it, not into it.
 
+mod calls;
 mod convert;
-mod kernel;
+mod device;
+mod handshake;
+mod incoming;
 mod mount_point;
+mod protocol;
+mod reader;
+mod reply;
+mod signals;
+mod under_way;
 mod vacancy;
 
 use std::io;
+use std::num::NonZero;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-use fuser::SessionACL;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::adapter::Adapter;
 use crate::options::MountOptions;
-use kernel::Kernel;
+use calls::Calls;
+use device::Device;
 pub use mount_point::{MountError, MountPoint, check_vacant, remount};
+use reader::Reader;
 
-/// Threads that read requests: what they do is short, and one of them may be copying a write.
-const THREADS: usize = 2;
+/// Threads that read requests, at least and at most: what they do is short, and one of them may be copying a write.
+const THREADS: [usize; 2] = [2, 4];
 
 /// A mount that the kernel asks us about.
 #[derive(Debug)]
 pub struct Session {
     mount_point: MountPoint,
-    ended: oneshot::Receiver<io::Result<()>>,
+    /// Hears of each reading thread how it ended; closed when all have.
+    ends: mpsc::Receiver<io::Result<()>>,
     is_over: bool,
 }
 
@@ -50,35 +70,26 @@ impl Session {
         options: &MountOptions,
     ) -> Result<Self, MountError> {
         let (mount_point, device) = MountPoint::mount(options)?;
-        let kernel = Kernel::new(adapter, runtime, options.direct_io);
-        let mut config = fuser::Config::default();
-        config.n_threads = Some(THREADS);
-        config.clone_fd = true;
-        let acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-        config.acl = acl;
-        let (end, ended) = oneshot::channel();
-        let served = fuser::Session::from_fd(kernel, device, acl, config).and_then(|session| {
-            let serve = move || {
-                // Nobody waits any more where the process ends by a signal.
-                let _unheard = end.send(session.run());
-            };
-            std::thread::Builder::new().name("fuse".to_owned()).spawn(serve)
-        });
-        if let Err(source) = served {
-            mount_point.unmount()?;
-            return Err(MountError::Protocol { source });
+        let calls = Calls::new(adapter, runtime, options.direct_io);
+        match serve(device, &Arc::new(calls)) {
+            Ok(ends) => Ok(Self { mount_point, ends, is_over: false }),
+            Err(source) => {
+                mount_point.unmount()?;
+                Err(MountError::Protocol { source })
+            }
         }
-        Ok(Self { mount_point, ended, is_over: false })
     }
 
-    /// Ends, once, when somebody has unmounted and no request is to be read any more.
+    /// Ends when somebody has unmounted and no request is to be read any more.
     ///
     /// # Errors
     /// The system's, where requests cannot be read any more.
     pub async fn ended(&mut self) -> io::Result<()> {
-        let ended = (&mut self.ended).await;
+        while let Some(end) = self.ends.recv().await {
+            end?;
+        }
         self.is_over = true;
-        ended.unwrap_or_else(|_| Err(io::Error::other("a thread that reads requests panicked")))
+        Ok(())
     }
 
     /// Whether requests are still to be expected.
@@ -100,4 +111,28 @@ impl Session {
     pub fn unmount(&self) -> Result<(), MountError> {
         self.mount_point.unmount()
     }
+}
+
+/// Comes to terms with the kernel, and starts the threads.
+fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<mpsc::Receiver<io::Result<()>>> {
+    let first = Arc::new(Device::new(device));
+    let write_max = handshake::agree(&first)?.write_max() as usize;
+    let [least, most] = THREADS;
+    let threads = available_parallelism().map_or(least, NonZero::get).clamp(least, most);
+    let pool = incoming::pool(threads, write_max);
+    let more = (1..threads).map(|_| match first.another() {
+        Ok(device) => Arc::new(device),
+        Err(error) => {
+            tracing::warn!(%error, "no further descriptor of /dev/fuse: threads share one");
+            first.clone()
+        }
+    });
+    let devices = std::iter::once(first.clone()).chain(more);
+    let readers = devices.map(|device| Reader::new(device, &pool, write_max, calls));
+    let readers = readers.collect::<io::Result<Vec<_>>>()?;
+    let (end, ends) = mpsc::channel(threads);
+    for (number, reader) in readers.into_iter().enumerate() {
+        reader.start(number, end.clone())?;
+    }
+    Ok(ends)
 }

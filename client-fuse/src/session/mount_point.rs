@@ -1,7 +1,7 @@
 //! Mounting and unmounting.
 //!
-//! Root mounts by itself; others through `fusermount3`, which hands over the device by a socket. `fuser`
-//! could do both, but would unmount whatever lies at the path when it ends, also another's later mount.
+//! Root mounts by itself; others through `fusermount3`, which hands over the device by a socket. Only what was mounted
+//! here is unmounted: another's later mount at the same path stays.
 
 use std::ffi::CString;
 use std::fs::File;

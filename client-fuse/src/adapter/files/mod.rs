@@ -72,6 +72,12 @@ impl Flags {
         self.0.intersects(OFlags::DSYNC | OFlags::DIRECT)
     }
 
+    /// Whether the kernel's page cache is bypassed.
+    #[must_use]
+    pub fn is_direct(self) -> bool {
+        self.has(OFlags::DIRECT)
+    }
+
     /// Whether each write goes to the end of the file.
     #[must_use]
     pub fn appends(self) -> bool {

@@ -77,6 +77,15 @@ impl State {
     }
 }
 
+/// A write that goes past the gathered bytes: it counts when it ends, also where its caller waits no longer.
+struct Counted<'a>(&'a Inode);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.state().wrote();
+    }
+}
+
 impl Inode {
     pub(super) fn new(id: InodeId, of_mount: OfMount) -> Self {
         let turn = Arc::new(AsyncMutex::new(Pieces::new()));
@@ -225,9 +234,8 @@ impl Inode {
         if self.is_dirty() {
             self.settle().await?;
         }
-        let appended = by.append(bytes).await;
-        self.state().wrote();
-        appended.map_err(|error| of_client(&error))
+        let _counted = Counted(self);
+        by.append(bytes).await.map_err(|error| of_client(&error))
     }
 
     /// Writes bytes, which are safe when it returns, and the length with them.
@@ -245,9 +253,8 @@ impl Inode {
             };
             self.in_time(gathered).await?;
         }
-        let written = by.write_through(offset, bytes).await;
-        self.state().wrote();
-        written.map_err(|error| of_client(&error))
+        let _counted = Counted(self);
+        by.write_through(offset, bytes).await.map_err(|error| of_client(&error))
     }
 
     /// Brings all bytes that were written before to the servers, and the length; waits no longer than a call may.

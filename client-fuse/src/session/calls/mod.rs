@@ -1,0 +1,207 @@
+//! Each request of the kernel, handed to the adapter; by group, as there.
+//!
+//! A handler reads what the request carries, and says what becomes of it: an [`Outcome`]. It waits for nothing:
+//! what takes time is a future, which `task` runs and answers with.
+//!
+//! What is not in the [`TABLE`] is answered with ENOSYS. The kernel then never asks again, and programs see what
+//! they know how to do without: EOPNOTSUPP for `fallocate` and extended attributes, a copy through the program for
+//! `copy_file_range`, locks that hold on this mount.
+
+mod attributes;
+mod directories;
+mod files;
+mod names;
+mod task;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use emberfs_client::InodeId;
+use tokio::runtime::Handle;
+
+use super::device::Device;
+use super::incoming::Request;
+use super::protocol::{Interrupt, Malformed, OpenFlags};
+use super::reply::Reply;
+use super::under_way::UnderWay;
+use crate::adapter::{Adapter, Flags};
+use crate::caller::Caller;
+use crate::errno::Errno;
+use task::{Answered, Opened, Task};
+
+/// The calls of one mount.
+#[derive(Debug)]
+pub(super) struct Calls {
+    adapter: Arc<Adapter>,
+    runtime: Handle,
+    direct_io: bool,
+    under_way: UnderWay,
+}
+
+/// What becomes of a request.
+enum Outcome {
+    /// It has no answer.
+    Unanswered,
+    /// It is answered already.
+    Done(Bytes),
+    /// It takes time.
+    Task(Task),
+}
+
+/// What it becomes, or why it is refused.
+type Handled = Result<Outcome, Errno>;
+
+/// One kind of request.
+struct Row {
+    opcode: u32,
+    handler: fn(&Calls, &mut Request<'_>) -> Handled,
+}
+
+const fn row(opcode: u32, handler: fn(&Calls, &mut Request<'_>) -> Handled) -> Row {
+    Row { opcode, handler }
+}
+
+/// Every kind that is served, by its number in `linux/fuse.h`.
+const TABLE: &[Row] = &[
+    row(1, names::lookup),
+    row(2, unanswered), // FORGET: there is nothing to be forgotten
+    row(3, attributes::getattr),
+    row(4, attributes::setattr),
+    row(5, names::readlink),
+    row(6, names::symlink),
+    row(8, names::mknod),
+    row(9, names::mkdir),
+    row(10, names::unlink),
+    row(11, names::rmdir),
+    row(12, names::rename),
+    row(13, names::link),
+    row(14, files::open),
+    row(15, files::read),
+    row(16, files::write),
+    row(17, attributes::statfs),
+    row(18, files::release),
+    row(20, files::fsync),
+    row(25, files::flush),
+    row(27, directories::opendir),
+    row(28, directories::readdir),
+    row(29, directories::releasedir),
+    row(30, directories::fsyncdir),
+    row(34, attributes::access),
+    row(35, files::create),
+    row(36, interrupt),
+    row(38, nothing),    // DESTROY: the kernel says good-bye
+    row(42, unanswered), // BATCH_FORGET
+    row(44, directories::readdirplus),
+    row(45, names::rename2),
+];
+
+impl From<Malformed> for Errno {
+    fn from(error: Malformed) -> Self {
+        tracing::error!(%error, "refused");
+        Self::IO
+    }
+}
+
+impl Calls {
+    pub(super) fn new(adapter: Arc<Adapter>, runtime: Handle, direct_io: bool) -> Self {
+        Self { adapter, runtime, direct_io, under_way: UnderWay::default() }
+    }
+
+    /// Serves a request that was read from this descriptor: answers it, or starts the task that will.
+    pub(super) fn serve(&self, device: &Arc<Device>, mut request: Request<'_>) {
+        let header = request.header;
+        let reply = Reply::new(device, header.unique);
+        let Some(row) = TABLE.iter().find(|row| row.opcode == header.opcode) else {
+            reply.send(Err(Errno::NOSYS));
+            return;
+        };
+        match (row.handler)(self, &mut request) {
+            Ok(Outcome::Unanswered) => reply.withhold(),
+            Ok(Outcome::Done(body)) => {
+                reply.send(Ok(&body));
+            }
+            Ok(Outcome::Task(task)) => {
+                let (running, adapter) =
+                    (self.under_way.begin(header.unique), self.adapter.clone());
+                let close = |opened| close(adapter, opened);
+                let task = task.of(header.pid);
+                self.runtime.spawn(task.run(running, reply, close));
+            }
+            Err(errno) => {
+                reply.send(Err(errno));
+            }
+        }
+    }
+
+    /// How the kernel shall treat a file that is open with these flags.
+    ///
+    /// With O_DIRECT it is told what it would do anyway, but not in the background: there nobody could be
+    /// interrupted who waits.
+    fn treatment(&self, flags: Flags) -> OpenFlags {
+        match (flags.appends(), self.direct_io || flags.is_direct()) {
+            // Where an append goes is known only when it is done: no page may say so before.
+            (true, _) => OpenFlags::DIRECT_IO,
+            (false, true) => OpenFlags::DIRECT_IO_PARALLEL,
+            (false, false) => OpenFlags::default(),
+        }
+    }
+}
+
+/// Closes what the kernel knows nothing of, and so will never close.
+async fn close(adapter: Arc<Adapter>, opened: Opened) {
+    match opened {
+        Opened::File(number) => adapter.release(number).await,
+        Opened::Directory(number) => adapter.releasedir(number),
+    }
+}
+
+/// A task that answers with what `work` comes to.
+fn task(work: impl Future<Output = Result<Vec<u8>, Errno>> + Send + 'static) -> Handled {
+    Ok(Outcome::Task(Task::new(async move { Ok(Answered::from(work.await?)) })))
+}
+
+/// One whose answer is that it is done.
+fn done(work: impl Future<Output = Result<(), Errno>> + Send + 'static) -> Handled {
+    Ok(Outcome::Task(done_task(work)))
+}
+
+fn done_task(work: impl Future<Output = Result<(), Errno>> + Send + 'static) -> Task {
+    Task::new(async move { work.await.map(|()| Answered::default()) })
+}
+
+/// The directory that a request is about, and the name in it that it carries next.
+fn position(request: &mut Request<'_>) -> Result<(InodeId, Vec<u8>), Errno> {
+    let name = request.fields.name()?.to_vec();
+    Ok((InodeId(request.header.node), name))
+}
+
+fn caller(request: &Request<'_>) -> Caller {
+    let header = &request.header;
+    Caller { uid: header.uid, gid: header.gid, pid: header.pid }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn unanswered(_: &Calls, _: &mut Request<'_>) -> Handled {
+    Ok(Outcome::Unanswered)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn nothing(_: &Calls, _: &mut Request<'_>) -> Handled {
+    Ok(Outcome::Done(Bytes::new()))
+}
+
+fn interrupt(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let Interrupt { unique } = Interrupt::parse(&mut request.fields)?;
+    calls.under_way.interrupt(unique);
+    Ok(Outcome::Unanswered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_stands_once_in_the_order_of_its_number() {
+        assert!(TABLE.windows(2).all(|two| two[0].opcode < two[1].opcode));
+    }
+}

@@ -1,0 +1,94 @@
+//! Names: finding, making, moving and removing them.
+
+use emberfs_client::{Device, InodeId};
+
+use super::{Calls, Handled, caller, done, position, task};
+use crate::errno::Errno;
+use crate::session::convert::{entry, kind_of_mode, mode};
+use crate::session::incoming::Request;
+use crate::session::protocol::{Link, MakeDirectory, MakeNode, Rename, Rename2};
+
+pub(super) fn lookup(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let adapter = calls.adapter.clone();
+    task(async move { adapter.lookup(caller, parent, &name).await.map(|found| entry(&found)) })
+}
+
+pub(super) fn readlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let (caller, link) = (caller(request), InodeId(request.header.node));
+    let adapter = calls.adapter.clone();
+    task(async move { adapter.readlink(caller, link).await })
+}
+
+pub(super) fn mknod(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let made = MakeNode::parse(&mut request.fields)?;
+    let kind = kind_of_mode(made.mode).ok_or(Errno::INVAL)?;
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let (mode, node) = (mode(made.mode), (kind, Device(made.device.into())));
+    let adapter = calls.adapter.clone();
+    task(async move {
+        let made = adapter.mknod(caller, (parent, &name), mode, node).await?;
+        Ok(entry(&made))
+    })
+}
+
+pub(super) fn mkdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let made = MakeDirectory::parse(&mut request.fields)?;
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let (adapter, mode) = (calls.adapter.clone(), mode(made.mode));
+    task(async move {
+        let made = adapter.mkdir(caller, (parent, &name), mode).await?;
+        Ok(entry(&made))
+    })
+}
+
+pub(super) fn symlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let target = request.fields.name()?.to_vec();
+    let adapter = calls.adapter.clone();
+    task(async move {
+        let made = adapter.symlink(caller, (parent, &name), &target).await?;
+        Ok(entry(&made))
+    })
+}
+
+pub(super) fn link(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let file = InodeId(Link::parse(&mut request.fields)?.file);
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let adapter = calls.adapter.clone();
+    task(async move {
+        let linked = adapter.link(caller, file, (parent, &name)).await?;
+        Ok(entry(&linked))
+    })
+}
+
+pub(super) fn unlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let adapter = calls.adapter.clone();
+    done(async move { adapter.unlink(caller, parent, &name).await })
+}
+
+pub(super) fn rmdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let adapter = calls.adapter.clone();
+    done(async move { adapter.rmdir(caller, parent, &name).await })
+}
+
+pub(super) fn rename(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let Rename { new_parent } = Rename::parse(&mut request.fields)?;
+    renamed(calls, request, new_parent, 0)
+}
+
+pub(super) fn rename2(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    let Rename2 { new_parent, flags } = Rename2::parse(&mut request.fields)?;
+    renamed(calls, request, new_parent, flags)
+}
+
+fn renamed(calls: &Calls, request: &mut Request<'_>, new_parent: u64, flags: u32) -> Handled {
+    let ((parent, name), caller) = (position(request)?, caller(request));
+    let (new_parent, new_name) = (InodeId(new_parent), request.fields.name()?.to_vec());
+    let adapter = calls.adapter.clone();
+    done(
+        async move { adapter.rename(caller, (parent, &name), (new_parent, &new_name), flags).await },
+    )
+}
