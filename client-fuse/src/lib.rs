@@ -11,6 +11,7 @@
 //! What it shares with the commands about mounts lies below it, in `mounts/`.
 //!
 //! * [`session`]: the only place that knows the kernel's protocol. [`adapter`]: the file system, without it.
+//! * `metered.rs`: what is counted of the kernel's requests.
 //! * [`errno`]: failures as errnos. [`write_gather`]: bytes that are not on their way yet.
 //!
 //! `unsafe` stands in `session/device/clone` alone.
@@ -22,6 +23,7 @@ pub mod caller;
 mod closing;
 pub mod errno;
 mod exit;
+mod metered;
 pub mod options;
 mod presence;
 mod serve;

@@ -11,16 +11,18 @@
 //! | `direct_io` | no page cache |
 //! | `deadline=SECONDS` | a call that waits for longer fails with ETIMEDOUT, and bytes that at the end of the mount do not get on for so long are given up; without it both wait. What such a call asked for may have been done, or be done later: a file that could not be created may be there, empty, and a name may be made, moved or removed when the servers answer again. Only a file's attributes and length do not change late: what is written after waits for that. A mount whose cluster does not answer for so long is not made, nor after 30 s in any case |
 //! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
+//! | `metrics=IP:PORT` | where the daemon tells its metrics to Prometheus: on loopback only |
 //! | `remount` | changes the flags of the mount that is there |
 //! | `user_id=N`, `group_id=N` | with `remount` only: `mount(8)` repeats what the kernel lists; they stay |
 //!
 //! What only `/etc/fstab` needs (`_netdev`, `nofail`, `x-…`, …) is accepted and means nothing here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use emberfs_client::{AddressError, ClusterAddress};
-use emberfs_daemon::logging;
+use emberfs_daemon::{logging, metrics};
 use rustix::mount::MountFlags;
 use thiserror::Error;
 
@@ -47,6 +49,8 @@ pub struct MountOptions {
     pub log: Option<PathBuf>,
     /// How much it logs.
     pub log_level: Option<String>,
+    /// Where it tells its metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What can be wrong with the options.
@@ -152,6 +156,7 @@ impl MountOptions {
             deadline: None,
             log: None,
             log_level: None,
+            metrics: None,
         };
         let words = words.iter().flat_map(|words| words.split(','));
         options.remount = words.clone().any(|word| word == "remount");
@@ -185,6 +190,13 @@ impl MountOptions {
                     why: error.to_string(),
                 })?;
                 self.log_level = Some(level.to_owned());
+            }
+            ("metrics", address) => {
+                let wrong = |why| OptionError::Value { option: word.to_owned(), why };
+                let why = || "expected an IP address and a port, such as 127.0.0.1:9720".to_owned();
+                self.metrics = Some(address.parse().map_err(|_| wrong(why()))?);
+                metrics::check(self.metrics, false, None)
+                    .map_err(|error| wrong(error.to_string()))?;
             }
             ("comment", _) => {}
             (name, _) if name.starts_with("x-") || name.starts_with("X-") => {}
@@ -258,6 +270,11 @@ mod tests {
             parsed("c", "deadline=1.5").map(|options| options.deadline),
             Ok(Some(Duration::from_millis(1500)))
         );
+        let metrics = parsed("c", "metrics=127.0.0.1:9720").map(|options| options.metrics);
+        assert_eq!(metrics, Ok("127.0.0.1:9720".parse().ok()));
+        for wrong in ["metrics", "metrics=9720", "metrics=192.0.2.1:9720"] {
+            assert!(parsed("c", wrong).is_err(), "{wrong}");
+        }
         for wrong in ["deadline", "deadline=", "deadline=0", "deadline=-1", "deadline=soon"] {
             let said = parsed("c", wrong).expect_err("wrong").to_string();
             assert_eq!(said, format!("-o {wrong}: expected a number of seconds, above 0"));

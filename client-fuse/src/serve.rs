@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use emberfs_client::{Client, ClientError, ClientOptions, Cluster, Directory};
 use emberfs_client_fuse_mounts::Said;
 use emberfs_daemon::logging::{self, LogConfig};
+use emberfs_daemon::metrics;
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
@@ -44,6 +45,9 @@ pub(crate) async fn serve(
     announce: bool,
 ) -> Result<()> {
     start_log(options, announce)?;
+    // A mount without metrics is better than none: the daemon of an earlier one may still write, and hold the port.
+    let _metrics = metrics::serve(options.metrics, false)
+        .inspect_err(|error| tracing::warn!(%error, "metrics are not told"));
     let client = tokio::select! {
         client = connect(options, time, announce || options.log.is_some()) => client?,
         () = background::abandoned(), if announce => {

@@ -48,6 +48,11 @@ impl<T> Table<T> {
         entries.as_ref().and_then(|entries| entries.get(&number)).cloned().ok_or(Errno::BADF)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries().as_ref().map_or(0, HashMap::len)
+    }
+
     /// Takes it out.
     pub(crate) fn remove(&self, number: u64) -> Option<Arc<T>> {
         self.entries().as_mut()?.remove(&number)

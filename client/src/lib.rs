@@ -30,6 +30,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// What this process counts of the calls that it makes: `metrics::text()` is what a program shows of it to Prometheus.
+pub use emberfs_metrics as metrics;
+
 mod asked;
 pub mod blocking;
 mod carried;
@@ -69,9 +72,9 @@ pub use emberfs_layout::{
 };
 pub use emberfs_transport::{Address, AddressError, Limits};
 pub use emberfs_wire::cluster::{
-    AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk, DiskReport,
-    GetStatusReply, Hindrance, LocalState, Node, NodeStatus, PublicState, RoutingDelta,
-    TargetReport,
+    AdminOrder, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk, DiskLoad,
+    DiskReport, GetStatusReply, Hindrance, LocalState, Node, NodeLoad, NodeStatus, PublicState,
+    RoutingDelta, TargetReport,
 };
 pub use emberfs_wire::group::{GetMemberReply, MemberId, MemberStatus};
 pub use emberfs_wire::meta::inode::FileData;

@@ -1,4 +1,4 @@
-//! What every server process of EmberFS needs: configuration, logging, identity of its directories, listening, shutdown.
+//! What every server process of EmberFS needs: configuration, logging, metrics, identity of its directories, listening, shutdown.
 //!
 //! It knows no message and no service; a server's `main` puts these together. A part that only one server
 //! needs belongs to that server.
@@ -10,6 +10,7 @@
 //! * [`identity`]: the small file that says whose a data directory is; `lock.rs`: the lock on it.
 //! * [`formatting`]: making a directory one of ours, unless it is.
 //! * [`listen`]: sockets on loopback, unless the operator names the danger.
+//! * [`metrics`]: where the process tells what it has counted.
 //! * `holder.rs`: which process has the port or the lock that this one wants.
 //! * [`clock`]: the time that leases go by.
 //! * [`shutdown`]: the signals that ask a process to end. [`ending`]: what it says and returns then.
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod listen;
 mod lock;
 pub mod logging;
+pub mod metrics;
 pub mod program;
 pub mod reference;
 mod rotation;

@@ -22,6 +22,7 @@ use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
 use emberfs_daemon::listen::{self, addresses};
 use emberfs_daemon::logging::LogConfig;
+use emberfs_daemon::metrics;
 use emberfs_daemon::reference::texts;
 use emberfs_layout::NodeId;
 use emberfs_meta_server_consensus::MemberId;
@@ -65,6 +66,9 @@ described! {
         /// while it leads, so it is best the same in all files; a new leader waits for what the one before granted.
         #[serde(default = "default_lease_ms")]
         pub storage_lease_ms: u32,
+        /// Where it tells its metrics to Prometheus, an IP address and a port, such as 127.0.0.1:9700; left out:
+        /// nowhere.
+        pub metrics: Option<SocketAddr>,
         /// Where it logs, and how much.
         #[serde(default)]
         pub log: LogConfig,
@@ -124,6 +128,8 @@ impl Validate for Config {
         }
         let beyond = self.listen_beyond_loopback_without_authentication;
         listen::check(&self.listen, beyond).map_err(|error| error.to_string())?;
+        metrics::check(self.metrics, beyond, Some(metrics::BEYOND_KEY))
+            .map_err(|error| error.to_string())?;
         self.log.validate()
     }
 }

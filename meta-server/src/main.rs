@@ -5,7 +5,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use emberfs_daemon::{logging, program, shutdown::Shutdown};
+use emberfs_daemon::{logging, metrics, program, shutdown::Shutdown};
 use emberfs_meta_server::{Config, Server};
 
 fn main() -> ExitCode {
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log)?;
     let mut shutdown = Shutdown::listen()?;
+    let beyond = config.listen_beyond_loopback_without_authentication;
+    let _metrics = metrics::serve(config.metrics, beyond)?;
     let server = Server::start(config).await?;
     tokio::select! {
         signal = shutdown.requested() => tracing::info!(signal, "stopping"),

@@ -19,6 +19,7 @@ use emberfs_daemon::config::Validate;
 use emberfs_daemon::described;
 use emberfs_daemon::listen::{self, addresses};
 use emberfs_daemon::logging::LogConfig;
+use emberfs_daemon::metrics;
 use emberfs_daemon::reference::{text, texts};
 use emberfs_layout::{ByteLen, ClusterId};
 use emberfs_transport::Address;
@@ -84,6 +85,9 @@ described! {
         /// What it fails with, beyond itself: the number of its rack or zone. Default: it fails alone.
         #[serde(default, with = "domain")]
         pub domain: Option<DomainId>,
+        /// Where it tells its metrics to Prometheus, an IP address and a port, such as 127.0.0.1:9700; left out:
+        /// nowhere.
+        pub metrics: Option<SocketAddr>,
         /// Where it logs, and how much.
         #[serde(default)]
         pub log: LogConfig,
@@ -178,7 +182,9 @@ impl Config {
             );
         }
         let beyond = self.listen_beyond_loopback_without_authentication;
-        listen::check(&self.listen, beyond).map_err(|error| error.to_string())
+        listen::check(&self.listen, beyond).map_err(|error| error.to_string())?;
+        metrics::check(self.metrics, beyond, Some(metrics::BEYOND_KEY))
+            .map_err(|error| error.to_string())
     }
 
     fn check_sizes(&self) -> Result<(), String> {
@@ -273,6 +279,11 @@ mod tests {
             ("advertise = [\"nowhere\"]", "no port"),
             ("advertise = [\"[::]:7100\"]", "`[::]:7100` is no address: a wildcard"),
             ("disk = 1", "unknown field `disk`"),
+            (
+                "metrics = \"192.0.2.1:9\"",
+                "metrics: 192.0.2.1:9 can be reached from other machines",
+            ),
+            ("metrics = \"localhost\"", "metrics"),
             ("[log]\nfiles_kept = 1001", "log.files_kept: 1001, expected at most 1000"),
             ("[log]\nlevel = \"x=lowd\"", "log.level: `x=lowd`"),
             ("[log]\nlevel = \"warning\"", "log.level: `warning` is none of off, error, warn,"),

@@ -5,7 +5,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use emberfs_daemon::{logging, program, shutdown::Shutdown};
+use emberfs_daemon::{logging, metrics, program, shutdown::Shutdown};
 use emberfs_storage_server::{Config, Server};
 
 fn main() -> ExitCode {
@@ -17,6 +17,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     logging::start(&config.log)?;
     emberfs_storage_server::server::die_of_panics();
     let mut shutdown = Shutdown::listen()?;
+    let beyond = config.listen_beyond_loopback_without_authentication;
+    let _metrics = metrics::serve(config.metrics, beyond)?;
     let mut server = Server::start(config)?;
     tokio::select! {
         signal = shutdown.requested() => {

@@ -1,7 +1,7 @@
 //! Whole clusters of real processes on loopback, started as their user would: by `emberfs up`.
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
 
-use emberfs_tests::{load, local, names, process, replicas, tree};
+use emberfs_tests::{load, local, names, process, replicas, told, tree};
 
 mod all_killed;
 mod bad_blocks;
@@ -21,6 +21,7 @@ mod layouts;
 mod lengths;
 mod machines;
 mod meta;
+mod metrics;
 mod restart;
 mod small_writes;
 mod stopped;

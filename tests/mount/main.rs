@@ -15,6 +15,7 @@ mod leaving;
 mod made_by_up;
 mod many;
 mod meeting;
+mod metrics;
 mod mounted;
 mod namespace;
 mod places;

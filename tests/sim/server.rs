@@ -137,7 +137,16 @@ impl Server {
                 let (routing, ended) = (self.routing, self.ended);
                 let node = node_of(server);
                 let disks = Vec::new();
-                let said = Heartbeat { node, boot, targets, disks, routing, ended, marks_wanted };
+                let said = Heartbeat {
+                    node,
+                    boot,
+                    targets,
+                    disks,
+                    routing,
+                    ended,
+                    marks_wanted,
+                    load: None,
+                };
                 Message::Beat { server, process, call, said }
             }
         };

@@ -8,7 +8,7 @@
 //! * [`load`]: writers and readers that know what they may count on. [`names`]: a load of names alone. [`tree`]: a file
 //!   tree from a seed.
 //! * [`network`]: machines with an address each, which can be cut off.
-//! * [`replicas`]: what each replica has for itself.
+//! * [`replicas`]: what each replica has for itself. [`told`]: what a process tells Prometheus.
 #![forbid(unsafe_code)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets of small files fit everywhere")]
 
@@ -21,4 +21,5 @@ pub mod network;
 pub mod process;
 pub mod replicas;
 pub mod scratch;
+pub mod told;
 pub mod tree;

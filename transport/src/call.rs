@@ -20,6 +20,7 @@ use crate::error::{CallError, Closed};
 use crate::frame::{Draft, Incoming, Outgoing};
 use crate::landing::{Lease, Loan, Room};
 use crate::limits::Limits;
+use crate::metered::Calling;
 
 /// A handle on a connection; clones share it. It does not keep the connection open: that is its task's
 /// affair, and [`Self::close`] ends it.
@@ -195,30 +196,24 @@ impl Peer {
         options: &CallOptions,
         landing: Option<Landing>,
     ) -> Result<Reply<R::Reply>, CallError> {
-        let deadline = options.wait.map(|wait| Instant::now() + wait);
-        let exchange = self.exchange(request, payload, options, deadline, landing);
-        let frame = match deadline {
-            None => exchange.await?,
-            Some(at) => timeout_at(at, exchange).await.map_err(|_| CallError::Deadline)??,
-        };
-        let message = frame.message();
-        match frame.header.kind {
-            FrameKind::Failure => Err(CallError::Failed(decode::<WireError>(&message)?)),
-            _ => Ok(Reply { message: decode(&message)?, payload: frame.payload, landed: false }),
-        }
+        let calling = Calling::begin(R::METHOD);
+        let reply = self.ask_within(request, payload, options, landing, &calling).await;
+        calling.ended(&reply);
+        reply
     }
 
-    async fn exchange<R: Request>(
+    async fn ask_within<R: Request>(
         &self,
         request: &R,
         payload: Bytes,
         options: &CallOptions,
-        deadline: Option<Instant>,
         landing: Option<Landing>,
-    ) -> Result<Incoming, CallError> {
+        calling: &Calling,
+    ) -> Result<Reply<R::Reply>, CallError> {
+        let deadline = options.wait.map(|wait| Instant::now() + wait);
         let mut message = Vec::new();
         encode(request, &mut message);
-        let mut draft = Draft {
+        let draft = Draft {
             method: R::METHOD,
             trace: options.trace,
             job: options.job,
@@ -228,11 +223,32 @@ impl Peer {
             payload,
             ..Draft::bare(FrameKind::Request, RequestId(0))
         };
+        let exchange = self.exchange(draft, deadline, landing, calling);
+        let frame = match deadline {
+            None => exchange.await?,
+            Some(at) => timeout_at(at, exchange).await.map_err(|_| CallError::Deadline)??,
+        };
+        calling.received(&frame.header);
+        let message = frame.message();
+        match frame.header.kind {
+            FrameKind::Failure => Err(CallError::Failed(decode::<WireError>(&message)?)),
+            _ => Ok(Reply { message: decode(&message)?, payload: frame.payload, landed: false }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut draft: Draft,
+        deadline: Option<Instant>,
+        landing: Option<Landing>,
+        calling: &Calling,
+    ) -> Result<Incoming, CallError> {
         let permits = self.permits(draft.payload.len()).await?;
         draft.request = RequestId(self.shared.next.fetch_add(1, Ordering::Relaxed));
         draft.deadline = deadline.map(left);
         let request = draft.request;
         let frame = draft.seal().map_err(CallError::TooLarge)?;
+        calling.sent(frame.head.len() + frame.payload.len());
         let (answer, answered) = oneshot::channel();
         let mut waiting = Waiting { peer: self, request, answered: false, _permits: permits };
         let asker = Asker { answer, landing };

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use emberfs_buffer::Pool;
+use emberfs_wire::handshake::Identity;
 use emberfs_wire::header::RequestId;
 use emberfs_wire::{FrameHeader, FrameKind, Method, WireError, encode};
 use futures_util::FutureExt;
@@ -22,6 +23,7 @@ use crate::call::{Asker, Command, Landing, Peer};
 use crate::error::Closed;
 use crate::frame::{Draft, Incoming, Outgoing};
 use crate::limits::Limits;
+use crate::metered::Meter;
 use crate::outbox::Outbox;
 use crate::reader::FrameReader;
 use crate::serving::{Answer, Answered, Handler, IncomingCall, Serving};
@@ -34,6 +36,8 @@ pub struct Connection<S> {
     commands: mpsc::UnboundedReceiver<Command>,
     peer: Peer,
     limits: Limits,
+    /// Who is at the other end, as it said.
+    remote: Identity,
 }
 
 /// What the loop owns beside its sources of events.
@@ -47,11 +51,12 @@ struct State {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Over a stream on which both sides know each other. Payloads land in memory of `pool`.
-    pub(crate) fn new(stream: S, pool: Pool, limits: Limits) -> Self {
+    /// Over a stream on which both sides know each other; `remote` is at the other end. Payloads land in memory of
+    /// `pool`.
+    pub(crate) fn new(stream: S, pool: Pool, limits: Limits, remote: Identity) -> Self {
         let (read, writer) = tokio::io::split(stream);
         let (peer, commands) = Peer::new(&limits);
-        Self { reader: FrameReader::new(read, pool), writer, commands, peer, limits }
+        Self { reader: FrameReader::new(read, pool), writer, commands, peer, limits, remote }
     }
 
     /// A handle for requests to the other side.
@@ -62,9 +67,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Moves frames until the connection ends, and says why it did. Dropped, it closes at once.
     pub async fn run<H: Handler>(self, handler: H) -> Closed {
-        let Self { mut reader, mut writer, mut commands, peer, limits } = self;
+        let Self { mut reader, mut writer, mut commands, peer, limits, remote } = self;
         let mut state = State::new(limits);
-        let mut serving = Serving::new(limits);
+        let mut serving = Serving::new(limits, Meter::new(&remote));
         let mut tick = interval(limits.ping_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closed = loop {

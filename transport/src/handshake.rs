@@ -54,7 +54,8 @@ pub async fn connect<N: Network>(
         match decode(&reply.message())? {
             HelloReply::Welcome(welcome) => {
                 hello.judge_welcome(&welcome).map_err(HandshakeError::Refused)?;
-                Ok((Connection::new(stream, pool.clone(), limits), welcome))
+                let connection = Connection::new(stream, pool.clone(), limits, welcome.identity);
+                Ok((connection, welcome))
             }
             HelloReply::Refused(refusal) => Err(HandshakeError::Refused(refusal)),
         }
@@ -103,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pending<S> {
     ) -> Result<Connection<S>, HandshakeError> {
         let reply = HelloReply::Welcome(welcome);
         in_time(self.limits, send(&mut self.stream, FrameKind::Reply, &reply)).await?;
-        Ok(Connection::new(self.stream, pool.clone(), self.limits))
+        Ok(Connection::new(self.stream, pool.clone(), self.limits, self.hello.identity))
     }
 
     /// Answers why not, and closes.

@@ -14,6 +14,8 @@
 //!                                  └──────────────────────────────────────┘
 //! ```
 //!
+//! What is counted of requests is counted in `metered.rs`, on both sides; [`load`] reads that.
+//!
 //! # Limits
 //! The side that asks keeps within [`Limits`]; the side that serves closes the connection of a peer
 //! that does not. So a connection never has to stop reading, and replies always get through: neither
@@ -34,7 +36,9 @@ pub mod handshake;
 pub mod landing;
 pub mod limits;
 pub mod link;
+pub mod load;
 pub mod members;
+mod metered;
 pub mod network;
 mod outbox;
 mod reader;
@@ -52,6 +56,7 @@ pub use handshake::{Pending, connect};
 pub use landing::{Ground, Owned, Room, Spot, lend};
 pub use limits::Limits;
 pub use link::{Dial, Link};
+pub use load::LoadWindow;
 pub use network::{Network, Tcp};
 pub use refusals::Refusals;
 pub use serving::{Answer, Handler, IncomingCall, NoService};

@@ -22,6 +22,7 @@ use crate::call::Peer;
 use crate::error::Closed;
 use crate::frame::Incoming;
 use crate::limits::Limits;
+use crate::metered::{Answering, Meter};
 
 /// A request of the peer.
 #[derive(Debug)]
@@ -71,11 +72,13 @@ pub(crate) struct Serving<F> {
     open: HashMap<RequestId, Open>,
     bytes: u64,
     limits: Limits,
+    meter: Meter,
 }
 
 struct Open {
     abort: AbortHandle,
     bytes: u64,
+    counted: Answering,
 }
 
 /// A handler's future, with the request that it answers.
@@ -102,8 +105,9 @@ impl<F: Future<Output = Answer>> Future for Tagged<F> {
 }
 
 impl<F: Future<Output = Answer>> Serving<F> {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { running: FuturesUnordered::new(), open: HashMap::new(), bytes: 0, limits }
+    pub(crate) fn new(limits: Limits, meter: Meter) -> Self {
+        let (running, open) = (FuturesUnordered::new(), HashMap::new());
+        Self { running, open, bytes: 0, limits, meter }
     }
 
     /// Takes in a request, if the peer keeps its limits.
@@ -121,7 +125,8 @@ impl<F: Future<Output = Answer>> Serving<F> {
             return Err(Closed::Protocol("more bytes are open than may be"));
         }
         let (abort, registration) = AbortHandle::new_pair();
-        if self.open.insert(request, Open { abort, bytes }).is_some() {
+        let counted = self.meter.begin(header);
+        if self.open.insert(request, Open { abort, bytes, counted }).is_some() {
             return Err(Closed::Protocol("a request has the number of an open one"));
         }
         self.bytes += bytes;
@@ -150,6 +155,7 @@ impl<F: Future<Output = Answer>> Serving<F> {
                     // A request cancelled in the same turn has its answer thrown away.
                     if let Some(open) = self.open.remove(&answered.request) {
                         self.bytes -= open.bytes;
+                        open.counted.answered(&answered.answer);
                         return Poll::Ready(answered);
                     }
                 }

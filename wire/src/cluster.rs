@@ -29,6 +29,7 @@ use crate::limits::{
     ROUTING_PAGE_MAX, SESSIONS_MAX, TABLE_CHAINS_MAX, TABLE_DISKS_MAX, TARGETS_MAX,
     TARGETS_PER_DISK_MAX,
 };
+pub use crate::load::{DiskLoad, NodeLoad};
 use crate::meta::Time;
 
 /// What fails together: a node, a rack, a zone, as the operator numbered them.
@@ -337,6 +338,9 @@ pub struct Heartbeat {
     /// Low-water marks that it asks for: these sessions' tags are in the way of others' changes.
     #[cbor(n(6), decode_with = "list::<MARKS_MAX, _, _>")]
     pub marks_wanted: Vec<WantedMark>,
+    /// What it did in the last seconds, if it counts.
+    #[n(7)]
+    pub load: Option<NodeLoad>,
 }
 
 /// Asks for the low-water mark of a session for a chain.
@@ -470,6 +474,9 @@ pub struct NodeStatus {
     /// Its targets, as it last reported them.
     #[cbor(n(3), decode_with = "list::<TARGETS_MAX, _, _>")]
     pub targets: Vec<TargetReport>,
+    /// What it did in the last seconds, as it last reported.
+    #[n(4)]
+    pub load: Option<NodeLoad>,
 }
 
 /// Answers [`GetStatus`].
@@ -490,6 +497,9 @@ pub struct GetStatusReply {
     /// After how long without a heartbeat a storage server is taken for gone, in milliseconds.
     #[n(4)]
     pub lease_ms: Option<u32>,
+    /// What the member that answers did in the last seconds, if it counts.
+    #[n(5)]
+    pub load: Option<NodeLoad>,
 }
 
 /// Asks which clients there are, page by page.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use emberfs_layout::{ByteLen, ChunkId, ChunkOffset, DiskId, FileSystemId, TargetId};
 use minicbor::{Decode, Encode};
 
+use crate::load::DiskLoad;
+
 /// How one disk stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DiskReport {
@@ -26,6 +28,9 @@ pub struct DiskReport {
     /// Damage that was met on it since its server started.
     #[n(4)]
     pub damage: Option<DiskDamage>,
+    /// What it did in the last seconds, if its server counts.
+    #[n(5)]
+    pub load: Option<DiskLoad>,
 }
 
 /// What a disk may yet take of its file system, if nothing else takes it first.
@@ -104,6 +109,7 @@ mod tests {
             used: ByteLen(4),
             growth: Some(Growth { file_system, counted: ByteLen(counted), room }),
             damage: None,
+            load: None,
         }
     }
 

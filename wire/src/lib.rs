@@ -14,7 +14,7 @@
 //! * [`method`] is the one table of requests, their numbers, their replies and whether a retry is
 //!   harmless. A changed table without a new protocol version fails a test.
 //! * What is asked of whom: [`chunk`] and [`replica`] of a storage server, [`cluster`] and [`meta`] of the
-//!   metadata leader, [`group`] of any member of its group. [`disk`]: what servers say of their disks.
+//!   metadata leader, [`group`] of any member of its group. [`disk`], [`load`]: what servers say of their disks and of what they do.
 //! * [`error::WireError`] is a small closed set, ordered by the reaction that it asks for.
 //! * Everything decoded is bounded ([`limits`]), and what decodes is valid.
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ pub mod group;
 pub mod handshake;
 pub mod header;
 pub mod limits;
+pub mod load;
 pub mod meta;
 pub mod method;
 pub mod protocol;

@@ -32,6 +32,7 @@ const fn free(name: &'static str, ours: &'static [&'static str]) -> Row {
 
 const LAYOUT: &str = "emberfs-layout";
 const BUFFER: &str = "emberfs-buffer";
+const METRICS: &str = "emberfs-metrics";
 const WIRE: &str = "emberfs-wire";
 const CHAIN: &str = "emberfs-chain-replication";
 const TRANSPORT: &str = "emberfs-transport";
@@ -47,22 +48,26 @@ const MOUNTS: &str = "emberfs-client-fuse-mounts";
 const TABLE: &[Row] = &[
     pure(LAYOUT, &[], &["minicbor"]),
     pure(BUFFER, &[LAYOUT], &["bytes", "crc32c", "minicbor", "thiserror"]),
+    free(METRICS, &[]),
     pure(WIRE, &[LAYOUT, BUFFER], &["bytes", "crc32c", "minicbor", "thiserror"]),
     pure(CHAIN, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "thiserror"]),
     pure(STATE, &[LAYOUT, BUFFER, WIRE], &["bytes", "minicbor", "siphasher", "thiserror"]),
     pure(CONSENSUS, &[LAYOUT, WIRE], &["bytes", "minicbor", "raft", "slog", "thiserror"]),
     pure(SESSION, &[LAYOUT, BUFFER, WIRE], &["bytes", "thiserror"]),
-    free(TRANSPORT, &[LAYOUT, BUFFER, WIRE]),
-    free(DAEMON, &[LAYOUT]),
-    free(ENGINE, &[LAYOUT, BUFFER]),
-    free("emberfs-storage-server", &[LAYOUT, BUFFER, WIRE, ENGINE, CHAIN, TRANSPORT, DAEMON]),
+    free(TRANSPORT, &[LAYOUT, BUFFER, METRICS, WIRE]),
+    free(DAEMON, &[LAYOUT, METRICS]),
+    free(ENGINE, &[LAYOUT, BUFFER, METRICS]),
+    free(
+        "emberfs-storage-server",
+        &[LAYOUT, BUFFER, METRICS, WIRE, ENGINE, CHAIN, TRANSPORT, DAEMON],
+    ),
     free(
         "emberfs-meta-server",
-        &[LAYOUT, BUFFER, WIRE, STATE, CONSENSUS, CHAIN, TRANSPORT, DAEMON],
+        &[LAYOUT, BUFFER, METRICS, WIRE, STATE, CONSENSUS, CHAIN, TRANSPORT, DAEMON],
     ),
-    free(CLIENT, &[LAYOUT, BUFFER, WIRE, SESSION, TRANSPORT]),
+    free(CLIENT, &[LAYOUT, BUFFER, METRICS, WIRE, SESSION, TRANSPORT]),
     free(MOUNTS, &[]),
-    free("emberfs-client-fuse", &[LAYOUT, BUFFER, CLIENT, DAEMON, MOUNTS]),
+    free("emberfs-client-fuse", &[LAYOUT, BUFFER, METRICS, CLIENT, DAEMON, MOUNTS]),
     free("emberfs-admin-cli", &[LAYOUT, CLIENT, MOUNTS]),
     free("xtask", &[]),
     pure(
@@ -75,6 +80,7 @@ const TABLE: &[Row] = &[
         &[
             LAYOUT,
             BUFFER,
+            METRICS,
             WIRE,
             ENGINE,
             CHAIN,

@@ -67,6 +67,7 @@ Options, with commas between them:
   noexec, noatime, …     as mount(8) has them; nosuid and nodev hold, unless root says `suid` or `dev`
   log=FILE               where the daemon logs; else root's in /var/log/emberfs, others' in ~/.local/state/emberfs
   log_level=LEVEL        how much: off, error, warn, info, debug, trace
+  metrics=IP:PORT        where the daemon tells Prometheus what it counts, on loopback only; without it nowhere
   remount                with others: changes `ro` and the like of a mount that is there
 
 Once /sbin/mount.emberfs is installed, also:
@@ -157,6 +158,11 @@ Examples:
 
 What is wrong comes first, a line each, the worst on top and causes before what they do: `unavailable` is what cannot be
 read or written, `degraded` what is missing while all can be. The last line sums up; RAW is with all copies.
+
+Before it stands what clients had done in the last five seconds: requests for chunks and their bytes, by all storage
+servers together, and requests for names; and of the disks that did something the one that is waited for longest.
+Of the requests that it carried out, 99 of 100 took no longer than is said: a sync makes writes durable, several at
+once. With --json it is all in `rates`. What servers count beyond that they tell Prometheus: see docs/metrics.md.
 
 Each metadata member is asked for itself: one that does not answer is `degraded`, and `unavailable` is that none leads,
 as too few of them are there. `emberfs meta list` shows them.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::connection::Connection;
 use crate::exit::{self, End, words};
 use crate::health::members::{Group, Member};
-use crate::health::{self, Problem, Verdict};
+use crate::health::{self, Problem, Rates, Verdict};
 use crate::listing::SCHEMA;
 
 /// What to do where no metadata server answers.
@@ -55,11 +55,13 @@ pub(super) async fn run(connection: &Connection, json: bool) -> Result<End> {
     let problems = health::sorted(problems);
     let verdict = health::verdict(&problems);
     let counts = counts(&status, &routing, &group);
+    let rates = health::rates(&status, &routing);
     let mut out = exit::out();
     if json {
-        writeln!(out, "{:#}", to_json(&status, &problems, &counts, &group))?;
+        writeln!(out, "{:#}", to_json(&status, &problems, &counts, &group, &rates))?;
     } else {
         say(&mut out, &problems)?;
+        writeln!(out, "{rates}")?;
         writeln!(out, "cluster {} is {}: {counts}", status.cluster, verdict.word())?;
     }
     Ok(End::Status(verdict))
@@ -149,7 +151,13 @@ fn add_group(value: &mut Value, group: &Group) {
     value["leader"] = json!(group.leader().map(|leader| leader.member.get()));
 }
 
-fn to_json(status: &GetStatusReply, problems: &[Problem], counts: &Counts, group: &Group) -> Value {
+fn to_json(
+    status: &GetStatusReply,
+    problems: &[Problem],
+    counts: &Counts,
+    group: &Group,
+    rates: &Rates,
+) -> Value {
     let mut value = json!({
         "schema": SCHEMA,
         "status": health::verdict(problems).word(),
@@ -162,6 +170,7 @@ fn to_json(status: &GetStatusReply, problems: &[Problem], counts: &Counts, group
         "capacity_bytes": counts.space.capacity.get(),
         "used_bytes": counts.space.used.get(),
         "sessions": counts.sessions,
+        "rates": rates.to_json(),
     });
     add_group(&mut value, group);
     value

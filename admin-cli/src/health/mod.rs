@@ -11,6 +11,7 @@
 
 mod chains;
 pub(crate) mod members;
+mod rates;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use emberfs_client_fuse_mounts::counted;
 use emberfs_layout::{NodeId, TargetId};
 
 use chains::{Broken, worst};
+pub(crate) use rates::Rates;
 
 /// A server that was not heard for so long is missing, in milliseconds, where the leader does not say after
 /// what time it takes one for gone.
@@ -87,6 +89,11 @@ pub(crate) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
 pub(crate) fn whole_chains(status: &GetStatusReply, routing: &RoutingTable) -> usize {
     let picture = Picture { status, routing };
     routing.chains().filter(|chain| picture.broken(chain).is_none()).count()
+}
+
+/// What the cluster did over the last seconds.
+pub(crate) fn rates(status: &GetStatusReply, routing: &RoutingTable) -> Rates {
+    Rates::of(status, routing, SILENT_MS)
 }
 
 /// The worst of them.

@@ -1,7 +1,9 @@
 //! What is said of clusters in which something is wrong, and in which order.
 
 use emberfs_client::PublicState::{LastServing, Offline, Serving, Syncing, Waiting};
-use emberfs_client::{Chain, ChainMember, LocalState, PublicState, RoutingDelta};
+use emberfs_client::{
+    Chain, ChainMember, DiskLoad, LocalState, NodeLoad, PublicState, RoutingDelta,
+};
 use emberfs_layout::{
     BootNumber, ByteLen, ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ClusterId,
     DataId, DiskId, RoutingVersion, TableId, TableVersion,
@@ -55,6 +57,7 @@ impl Example {
             nodes: Vec::new(),
             sessions: 0,
             lease_ms: Some(3_000),
+            load: None,
         };
         for n in numbers {
             let mut node = NodeStatus {
@@ -62,6 +65,7 @@ impl Example {
                 heard_ms_ago: Some(10),
                 disks: vec![report(n.into(), 10)],
                 targets: targets.clone(),
+                load: None,
             };
             let (target, state) = (TargetId(n), LocalState::UpToDate);
             node.targets.push(TargetReport { target, state, chain: version, hindrance: None });
@@ -88,7 +92,7 @@ impl Example {
 
 fn report(disk: u128, used: u64) -> DiskReport {
     let (capacity, used) = (ByteLen(100), ByteLen(used));
-    DiskReport { disk: DiskId(disk), capacity, used, growth: None, damage: None }
+    DiskReport { disk: DiskId(disk), capacity, used, growth: None, damage: None, load: None }
 }
 
 /// A server that was just started has not said yet what its targets can do: no summary contradicts that.
@@ -248,4 +252,37 @@ fn damage_that_a_disk_met_is_told_with_its_place() {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!((verdict, passes), (Verdict::Degraded, false));
+}
+
+#[test]
+fn rates_are_of_all_that_are_heard_and_the_slowest_disk_is_named() {
+    let mut cluster = Example::new([Serving; 3]);
+    let load =
+        NodeLoad { window_ms: 5000, requests: 10, received: ByteLen(1_500_000), sent: ByteLen(0) };
+    let quick = DiskLoad { sync_p99_us: Some(900), read_p99_us: Some(50), ..DiskLoad::default() };
+    let slow = DiskLoad { sync_p99_us: Some(12_400), ..quick };
+    let rates = |cluster: &Example| rates(&cluster.status, &cluster.routing);
+    assert_eq!(rates(&cluster).to_string(), "rates: not known yet");
+    for (place, disk) in [quick, slow, quick].into_iter().enumerate() {
+        cluster.status.nodes[place].load = Some(load);
+        cluster.status.nodes[place].disks[0].load = Some(disk);
+    }
+    cluster.status.load = Some(NodeLoad { requests: 7, ..load });
+    let found = rates(&cluster);
+    let slowest = cluster.status.nodes[1].disks[0].disk;
+    let name = &cluster.routing.nodes().nth(1).expect("three").name;
+    let text = format!(
+        "rates: 30 chunk requests/s, 0.0 MB/s out, 4.5 MB/s in; 7 metadata requests/s\n\
+         slowest disk: {slowest} on {name}: 99 % of syncs in 12.4 ms, of reads in 0.1 ms"
+    );
+    assert_eq!(found.to_string(), text);
+    let json = found.to_json();
+    assert_eq!(json["storage"]["received_bytes_per_s"], 4_500_000);
+    assert_eq!(json["metadata"]["requests_per_s"], 7);
+    assert_eq!(json["slowest_disk"]["sync_p99_us"], 12_400);
+    cluster.status.nodes[1].heard_ms_ago = Some(60_000);
+    assert!(
+        rates(&cluster).to_string().starts_with("rates: 20 chunk requests/s, "),
+        "one is silent"
+    );
 }

@@ -96,14 +96,15 @@ mod tests {
     }
 
     fn status(heard_ms_ago: Option<u32>) -> GetStatusReply {
-        let node =
-            NodeStatus { node: NodeId(2), heard_ms_ago, disks: Vec::new(), targets: Vec::new() };
+        let (disks, targets) = (Vec::new(), Vec::new());
+        let node = NodeStatus { node: NodeId(2), heard_ms_ago, disks, targets, load: None };
         GetStatusReply {
             cluster: ClusterId(1),
             leader: NodeId(1),
             nodes: vec![node],
             sessions: 0,
             lease_ms: Some(3_000),
+            load: None,
         }
     }
 

@@ -28,6 +28,8 @@ struct Meta {
     /// Where all members listen; none where there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     log: Log,
 }
 
@@ -40,6 +42,8 @@ struct Storage {
     directory: PathBuf,
     disks: Vec<PathBuf>,
     memory_mib: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     log: Log,
 }
 
@@ -92,6 +96,7 @@ pub(crate) fn write_meta(plan: &Plan) -> Result<()> {
             directory: server.folder().join("data"),
             listen: vec![loopback(plan.meta_ports[place])],
             node: place + 1,
+            metrics: plan.meta_metrics(place),
             members: if plan.meta_ports.len() > 1 { plan.meta_addresses() } else { Vec::new() },
             log: Log { file: server.log() },
         };
@@ -113,6 +118,7 @@ pub(crate) fn write_storage(plan: &Plan, cluster: ClusterId) -> Result<()> {
                 .map(|n| server.folder().join(format!("disk-{n}")))
                 .collect(),
             memory_mib: STORAGE_MEMORY_MIB,
+            metrics: plan.storage_metrics(place),
             log: Log { file: server.log() },
         };
         write(server, &config)?;

@@ -48,6 +48,13 @@ pub(crate) struct Plan {
     pub(crate) meta_ports: Vec<u16>,
     /// Ports of the storage servers, in order.
     pub(crate) storage_ports: Vec<u16>,
+    /// Ports at which the metadata members and then the storage servers tell their metrics, in order; none in a plan
+    /// that was made before they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) metrics_ports: Vec<u16>,
+    /// Those of the mounts, in the order of `mounts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mount_metrics_ports: Vec<u16>,
     /// Where it is mounted while it is up.
     #[serde(default, alias = "mount", deserialize_with = "one_or_several")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -104,11 +111,20 @@ impl Plan {
         let spread = directory.as_os_str().as_encoded_bytes().iter();
         let spread =
             spread.fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
-        let mut meta_ports = ports::choose(count, spread)?;
+        let mut meta_ports = ports::choose(2 * count, spread)?;
+        let metrics_ports = meta_ports.split_off(count);
         let storage_ports = meta_ports.split_off(shape.meta.into());
-        let name = name.to_owned();
-        let (cluster, mounts) = (None, Vec::new());
-        let plan = Self { directory, name, cluster, shape, meta_ports, storage_ports, mounts };
+        let plan = Self {
+            directory,
+            name: name.to_owned(),
+            cluster: None,
+            shape,
+            meta_ports,
+            storage_ports,
+            metrics_ports,
+            mount_metrics_ports: Vec::new(),
+            mounts: Vec::new(),
+        };
         plan.save()?;
         Ok(plan)
     }
@@ -129,9 +145,41 @@ impl Plan {
     pub(crate) fn mount_at(&mut self, path: PathBuf) -> Result<()> {
         if !self.mounts.contains(&path) {
             self.mounts.push(path);
+            // Those that were made before mounts had one get it too.
+            while self.mount_metrics_ports.len() < self.mounts.len() {
+                self.mount_metrics_ports.push(self.another_port()?);
+            }
             self.save()?;
         }
         Ok(())
+    }
+
+    /// A free port that is none of this cluster's, whoever of it runs.
+    fn another_port(&self) -> Result<u16> {
+        let ours = [
+            &self.meta_ports[..],
+            &self.storage_ports,
+            &self.metrics_ports,
+            &self.mount_metrics_ports,
+        ]
+        .concat();
+        let beside = ports::choose(ours.len() + 1, ours.first().copied().unwrap_or_default())?;
+        Ok(beside.into_iter().find(|port| !ours.contains(port)).expect("one more than are ours"))
+    }
+
+    /// Where the metadata member at this place, from 0, tells its metrics.
+    pub(crate) fn meta_metrics(&self, place: usize) -> Option<String> {
+        self.metrics_ports.get(place).map(|port| loopback(*port))
+    }
+
+    /// The same of a storage server.
+    pub(crate) fn storage_metrics(&self, place: usize) -> Option<String> {
+        self.meta_metrics(self.meta_ports.len() + place)
+    }
+
+    /// The same of a mount.
+    pub(crate) fn mount_metrics(&self, place: usize) -> Option<String> {
+        self.mount_metrics_ports.get(place).map(|port| loopback(*port))
     }
 
     fn save(&self) -> Result<()> {
@@ -207,6 +255,13 @@ mod tests {
         let made = Plan::make(&directory.path().join("a"), "local", SHAPE).expect("free ports");
         let found = Plan::load(&directory.path().join("a")).expect("readable");
         assert_eq!((found.as_ref(), made.storage_ports.len()), (Some(&made), 3));
+        let mut ports: Vec<u16> =
+            [&made.meta_ports[..], &made.storage_ports, &made.metrics_ports].concat();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 8, "each process has a port for its metrics too");
+        let last = loopback(*made.metrics_ports.last().expect("four"));
+        assert_eq!((made.storage_metrics(2), made.storage_metrics(3)), (Some(last), None));
     }
 
     #[test]
@@ -228,6 +283,9 @@ mod tests {
             plan.mount_at(path.into()).expect("written");
         }
         assert_eq!(found(), ["/a", "/b"].map(PathBuf::from));
+        let ports = &plan.mount_metrics_ports;
+        assert!(ports.len() == 2 && ports[0] != ports[1], "{ports:?}");
+        assert!(!plan.metrics_ports.iter().any(|port| ports.contains(port)));
         let file = directory.path().join(FILE);
         let text = fs::read_to_string(&file).expect("written");
         let once = text.replace("mounts = [\"/a\", \"/b\"]", "mount = \"/a\"");

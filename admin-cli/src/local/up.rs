@@ -178,7 +178,9 @@ async fn mount(
         let path = mountpoint::prepared(path)?;
         let log = if place == 0 { "mount.log".into() } else { format!("mount-{}.log", place + 1) };
         let log = format!("log={}", launch.plan.directory.join(log).display());
-        mountpoint::mount(address, &path, &[log], false, None)?;
+        let metrics = launch.plan.mount_metrics(place).map(|address| format!("metrics={address}"));
+        let options: Vec<String> = std::iter::once(log).chain(metrics).collect();
+        mountpoint::mount(address, &path, &options, false, None)?;
         mounted.push(path);
     }
     Ok(mounted)

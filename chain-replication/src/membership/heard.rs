@@ -186,6 +186,7 @@ mod tests {
             routing: RoutingVersion(9),
             ended: Sequence(4),
             marks_wanted: Vec::new(),
+            load: None,
         }
     }
 

@@ -33,6 +33,7 @@ use tokio::runtime::Handle;
 
 use crate::caller::Caller;
 use crate::errno::{Errno, of_client, of_fs};
+use crate::metered::MountMeters;
 use crate::table::Table;
 
 pub use attributes::Change;
@@ -67,9 +68,11 @@ impl Adapter {
 
     /// Writes what has been gathered for long enough, for ever.
     pub async fn sweep(&self) {
+        let meters = MountMeters::new();
         loop {
             tokio::time::sleep(SWEEP_PAUSE).await;
             self.inodes.settle_old(&self.runtime);
+            meters.note(self.files.len(), self.inodes.gathered());
         }
     }
 

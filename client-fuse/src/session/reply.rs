@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::device::Device;
 use super::protocol::answer_header;
 use crate::errno::Errno;
+use crate::metered::Metered;
 
 /// An answer that is due.
 #[derive(Debug)]
@@ -13,11 +14,19 @@ pub(super) struct Reply {
     device: Arc<Device>,
     unique: u64,
     is_due: bool,
+    /// What is counted of the request.
+    metered: Option<Metered>,
 }
 
 impl Reply {
     pub(super) fn new(device: &Arc<Device>, unique: u64) -> Self {
-        Self { device: device.clone(), unique, is_due: true }
+        Self { device: device.clone(), unique, is_due: true, metered: None }
+    }
+
+    /// The same, and its answer is counted.
+    pub(super) fn counted(mut self, metered: Metered) -> Self {
+        self.metered = Some(metered);
+        self
     }
 
     /// Answers; whether somebody heard it.
@@ -32,6 +41,12 @@ impl Reply {
 
     fn answer(&mut self, answer: Result<&[u8], Errno>) -> bool {
         self.is_due = false;
+        // Before the caller hears of it.
+        if let Some(mut metered) = self.metered.take()
+            && let Err(errno) = answer
+        {
+            metered.failed(errno);
+        }
         let (errno, body) = match answer {
             Ok(body) => (0, body),
             Err(errno) => (errno.raw_os_error(), &[][..]),

@@ -26,6 +26,7 @@ pub(super) async fn run(leader: Arc<Leader>) -> Result<(), Lost> {
         leader.clients.look();
         end_silent(&leader).await?;
         forget_ended(&leader, &mut forgotten).await?;
+        leader.meters.note(&leader).await?;
     }
 }
 

@@ -20,6 +20,7 @@ mod files;
 mod garbage;
 mod jobs;
 mod leases;
+mod meters;
 mod servers;
 mod telling;
 
@@ -39,6 +40,7 @@ use crate::chunks::Chunks;
 use crate::group::{Group, GroupError};
 use clients::Clients;
 use jobs::Jobs;
+use meters::LeaderMeters;
 use servers::Servers;
 
 /// What the session of a leader says it is: by this the next leader finds and ends it.
@@ -65,6 +67,7 @@ pub(crate) struct Leader {
     settling: Jobs<InodeId>,
     /// The routing's version, as last looked at.
     routing: watch::Sender<RoutingVersion>,
+    meters: LeaderMeters,
 }
 
 impl Leader {
@@ -97,6 +100,7 @@ impl Leader {
             earlier,
             settling: Jobs::new(),
             routing: watch::Sender::new(RoutingVersion::NONE),
+            meters: LeaderMeters::new(),
         }))
     }
 
@@ -141,6 +145,7 @@ impl Leader {
     pub(crate) fn end(&self) {
         self.servers.end();
         self.settling.end();
+        self.meters.end();
     }
 
     /// Ends a session.

@@ -121,6 +121,7 @@ impl Servers {
             heard_ms_ago: ago.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
             disks: said.map_or_else(Vec::new, |said| said.disks.clone()),
             targets: said.map_or_else(Vec::new, |said| said.targets.clone()),
+            load: said.and_then(|said| said.load),
         }
     }
 
@@ -172,6 +173,7 @@ mod tests {
             routing: RoutingVersion(1),
             ended: Sequence::NONE,
             marks_wanted: Vec::new(),
+            load: None,
         }
     }
 

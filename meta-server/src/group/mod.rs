@@ -21,6 +21,7 @@ mod lease;
 pub(crate) mod links;
 mod machine;
 mod metadata;
+mod meters;
 mod parts;
 mod post;
 mod reading;

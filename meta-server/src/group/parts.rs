@@ -11,6 +11,7 @@ use super::GroupOptions;
 use super::driver::{Driver, Event, Outlets, Public};
 use super::error::{GroupError, failed};
 use super::machine::Machine;
+use super::meters::Slow;
 use super::post::Post;
 use super::threads::{self, ApplyPorts, LogPorts};
 use crate::store::{LogStore, StateStore};
@@ -41,10 +42,14 @@ impl<M: Machine> Parts<M> {
         let (apply_jobs, apply_inbox) = mpsc::channel();
         let (flush_jobs, flush_inbox) = mpsc::channel();
         let (events, apply, flush) = (self.events.clone(), apply_jobs.clone(), flush_jobs.clone());
-        let ports = LogPorts { events, apply, flush };
+        let ports = LogPorts { events, apply, flush, slow: Slow::sync() };
         let writer = self.thread("meta-log", move || threads::write_log(log, &log_inbox, &ports));
         let (machine, state) = (Arc::clone(&self.machine), Arc::clone(&self.state));
-        let ports = ApplyPorts { events: self.events.clone(), applied: self.applied.clone() };
+        let ports = ApplyPorts {
+            events: self.events.clone(),
+            applied: self.applied.clone(),
+            slow: Slow::apply(),
+        };
         let applier = self.thread("meta-apply", move || {
             threads::apply_all(&*machine, &state, &apply_inbox, &ports)
         });

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use super::answer::Answer;
 use super::driver::Event;
 use super::machine::{Batch, Machine, decode};
+use super::meters::Slow;
 use super::receive::{Delivery, Place};
 use crate::store::{
     Applied, Checkpoint, FlushError, LogStore, OpenError, Received, Replaced, StateStore,
@@ -82,6 +83,8 @@ pub(super) struct LogPorts<M: Machine> {
     pub(super) events: Sender<Event<M>>,
     pub(super) apply: Sender<ApplyJob<M>>,
     pub(super) flush: Sender<FlushJob>,
+    /// How long a sync takes.
+    pub(super) slow: Slow,
 }
 
 /// Writes all that waits with one sync, over and over, until the driver lets go.
@@ -125,7 +128,12 @@ fn write<M: Machine>(
     if appends.is_empty() && cut.is_none() {
         return Ok(());
     }
-    if let Some(durable) = log.append(appends, cut)? {
+    let (began, some) = (Instant::now(), !appends.is_empty());
+    let durable = log.append(appends, cut)?;
+    if some {
+        ports.slow.since(began);
+    }
+    if let Some(durable) = durable {
         // The driver is gone only when it failed.
         let _ = ports.events.send(Event::Durable(durable));
     }
@@ -170,6 +178,8 @@ pub(super) struct ApplyPorts<M: Machine> {
     pub(super) events: Sender<Event<M>>,
     /// How far the state is.
     pub(super) applied: watch::Sender<Index>,
+    /// How long it takes.
+    pub(super) slow: Slow,
 }
 
 /// Applies what is committed, answers, and reports how far it is.
@@ -202,6 +212,7 @@ fn apply<M: Machine>(
     applied: &mut Applied,
     ports: &ApplyPorts<M>,
 ) -> Result<(), ApplyError> {
+    let began = Instant::now();
     let mut transaction = Overlay::new(state);
     let mut outcomes = Vec::new();
     for Entry { committed, answers } in entries {
@@ -220,6 +231,7 @@ fn apply<M: Machine>(
         assert!(answers.next().is_none(), "one answer for each command");
     }
     state.commit(transaction.into_changes(), *applied)?;
+    ports.slow.since(began);
     // Reported first: who has the answer and asks finds a leader that has applied it. An asker or
     // a driver that is gone needs nothing.
     ports.applied.send_replace(applied.position.index);

@@ -12,6 +12,7 @@
 mod leading;
 mod links;
 mod listener;
+mod load;
 
 use std::net::SocketAddr;
 
@@ -147,7 +148,10 @@ impl Server {
             [] => addresses.iter().take(1).map(ToString::to_string).collect(),
             members => members.iter().map(ToString::to_string).collect(),
         };
-        let surroundings = Surroundings { cluster, member: config.member(), members, links };
+        let (tell_load, load) = watch::channel(None);
+        tasks.spawn(load::watch(tell_load));
+        let member = config.member();
+        let surroundings = Surroundings { cluster, member, members, links, load };
         let service = Service::new(leader, group.clone(), surroundings);
         let reception = Reception::new(identity, service);
         listener::listen(listeners, &reception, &mut tasks);

@@ -28,7 +28,9 @@ use emberfs_layout::ClusterId;
 use emberfs_meta_server_consensus::{Leadership, MemberId};
 use emberfs_meta_server_state::{Outcome, StoreError};
 use emberfs_transport::{Answer, Handler, IncomingCall, Link};
-use emberfs_wire::cluster::{Administer, GetClients, GetRouting, GetStatus, Heartbeat, Register};
+use emberfs_wire::cluster::{
+    Administer, GetClients, GetRouting, GetStatus, Heartbeat, NodeLoad, Register,
+};
 use emberfs_wire::group::{FetchPiece, GetMember, Install, Tell};
 use emberfs_wire::handshake::{Identity, Role};
 use emberfs_wire::meta::{Ask, EndSession, Mutate, OpenSession, RenewSession};
@@ -65,6 +67,8 @@ pub(crate) struct Surroundings {
     pub(crate) members: Vec<String>,
     /// The ways to the others.
     pub(crate) links: BTreeMap<MemberId, Link>,
+    /// What it did in the last seconds.
+    pub(crate) load: watch::Receiver<Option<NodeLoad>>,
 }
 
 impl Service {
@@ -149,7 +153,10 @@ impl Handler for Service {
             Ask::METHOD => answer(&call, |r| names::ask(leader, r)).await,
             Register::METHOD => answer(&call, |r| servers::register(leader, r)).await,
             Heartbeat::METHOD => answer(&call, |r| servers::heartbeat(leader, r)).await,
-            GetStatus::METHOD => answer(&call, |_: GetStatus| servers::status(leader)).await,
+            GetStatus::METHOD => {
+                let load = *self.around.load.borrow();
+                answer(&call, |_: GetStatus| servers::status(leader, load)).await
+            }
             GetClients::METHOD => answer(&call, |r| clients::list(leader, r)).await,
             Administer::METHOD => answer(&call, |r| orders::administer(leader, r)).await,
             other => Err(WireError::bug(format!("{other} is not served by a metadata member"))),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use emberfs_meta_server_state::cluster::{News, Replaced, Start};
 use emberfs_meta_server_state::{Body, Outcome, cluster, sessions};
 use emberfs_wire::cluster::{
-    GetRouting, GetRoutingReply, GetStatusReply, Heartbeat, HeartbeatReply, Node, Register,
-    RegisterReply, TakenIn,
+    GetRouting, GetRoutingReply, GetStatusReply, Heartbeat, HeartbeatReply, Node, NodeLoad,
+    Register, RegisterReply, TakenIn,
 };
 use emberfs_wire::limits::ROUTING_PAGE_MAX;
 use emberfs_wire::{FsError, WireError};
@@ -112,7 +112,10 @@ pub(super) async fn routing(
 }
 
 /// How servers stand. A leader that has only just begun has heard of none: it listens for a while first.
-pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError> {
+pub(super) async fn status(
+    leader: &Leader,
+    load: Option<NodeLoad>,
+) -> Result<GetStatusReply, WireError> {
     let look = |view: &StateView<'_>| Ok((cluster::nodes(view)?, sessions::count(view)?));
     let (mut nodes, mut sessions) = leader.group.read(look).await?;
     if leader.servers.first_heard(nodes.iter().map(|node| node.id).collect()).await {
@@ -129,5 +132,6 @@ pub(super) async fn status(leader: &Leader) -> Result<GetStatusReply, WireError>
             .collect(),
         sessions: sessions.saturating_sub(1), // the leader's own is no client's
         lease_ms: Some(leader.servers.lease_ms()),
+        load,
     })
 }

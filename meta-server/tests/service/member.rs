@@ -113,6 +113,7 @@ impl Member {
             members: Vec::new(),
             node: 1,
             storage_lease_ms: LEASE_MS,
+            metrics: None,
             log: Default::default(),
         };
         let cluster = format(&config, None).expect("an empty directory");

@@ -166,11 +166,19 @@ impl Storage {
             routing: known.routing,
             ended: known.ended_to,
             marks_wanted: Vec::new(),
+            load: None,
         }
     }
 
     fn report(&self) -> DiskReport {
-        DiskReport { disk: self.disk, capacity: CAPACITY, used: USED, growth: None, damage: None }
+        DiskReport {
+            disk: self.disk,
+            capacity: CAPACITY,
+            used: USED,
+            growth: None,
+            damage: None,
+            load: None,
+        }
     }
 
     /// A heartbeat by which all of its capacity is room of the file system that all servers have.

@@ -59,6 +59,7 @@ impl Trio {
                 members: (0..COUNT).map(by).collect(),
                 node: u32::try_from(at + 1).expect("few"),
                 storage_lease_ms: LEASE_MS,
+                metrics: None,
                 log: Default::default(),
             }
         };

@@ -82,6 +82,16 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// How many chunks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What they take in memory, without pending versions.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.entries.len() * (size_of::<Packed>() + size_of::<Entry>())) as u64
+    }
+
     pub(crate) fn get(&self, key: ChunkKey) -> Option<&Entry> {
         self.entries.get(&Packed::new(key))
     }

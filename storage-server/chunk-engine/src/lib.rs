@@ -16,6 +16,7 @@
 //! * [`model`]: both in memory, losing on a crash what was not synced.
 //! * `format.rs`: the records byte by byte. `map.rs`: which block lies where. `allocator.rs`, `readers.rs`:
 //!   which blocks are free, and when one may be used again. `index.rs`, `pieces.rs`: what is in memory.
+//! * `meters.rs`: what is counted, by disk. What is told of sizes is [`Sizes`].
 //! * [`sync_point`]: every sync, in one table.
 //!
 //! `unsafe` stands in `disk/ring.rs` alone.
@@ -31,6 +32,7 @@ pub mod error;
 mod format;
 mod index;
 mod map;
+mod meters;
 pub mod model;
 mod pieces;
 mod readers;
@@ -48,7 +50,7 @@ pub use records::RocksRecords;
 pub use sync_point::{SyncPoint, Syncs};
 pub use types::{
     AppliedTag, BadBlocks, Change, ChunkKey, ChunkState, Installed, NewVersion, PutResult,
-    ReadResult, TaggedChange, Usage, VersionState, Which,
+    ReadResult, Sizes, TaggedChange, Usage, VersionState, Which,
 };
 
 use disk::{Disk, DiskAction, DiskError, DiskOffset};

@@ -28,6 +28,11 @@ impl Pieces {
         Self { unwritten: HashMap::new(), cache: LruCache::new(cached_max) }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.unwritten.len() + self.cache.len()
+    }
+
     /// The piece, if it is in memory.
     pub(crate) fn get(&mut self, key: ChunkKey, piece: u32) -> Option<Rc<Piece>> {
         let unwritten = self.unwritten.get(&(key, piece)).map(|(_, piece)| piece);

@@ -160,6 +160,17 @@ pub struct BadBlocks {
     pub corrupt: Corrupt,
 }
 
+/// How much an engine has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Chunks in the index.
+    pub chunks: usize,
+    /// What the index takes, without versions that are pending.
+    pub index: ByteLen,
+    /// Pieces of chunks' maps.
+    pub pieces: usize,
+}
+
 /// How full a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {

@@ -11,6 +11,7 @@
 //! the heartbeat left: however long the answer takes, the leader began to count later.
 
 mod group;
+mod load;
 mod picture;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use emberfs_chain_replication::target::{EndedSessions, Millis};
 use emberfs_daemon::Held;
 use emberfs_layout::{BootNumber, DiskId, NodeId, Sequence};
 use emberfs_wire::cluster::{
-    Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TakenIn, TargetReport,
+    DiskReport, Heartbeat, HeartbeatReply, LocalState, Register, RegisterReply, TakenIn,
+    TargetReport,
 };
 use emberfs_wire::handshake::{Hello, Identity, Role, ShardIndex};
 use emberfs_wire::limits::{DISKS_MAX, MARKS_MAX, TARGETS_MAX};
@@ -34,6 +36,7 @@ use crate::config::Config;
 use crate::error::Fault;
 use crate::news::{News, ShardReport};
 use group::{GroupError, MetaGroup};
+use load::Load;
 use picture::Picture;
 
 /// How long an answer is waited for before the lease's length is known; then it is that length, as a
@@ -74,8 +77,8 @@ pub(crate) async fn run(mut setup: Setup) -> Fault {
     let ended_before = Arc::new(EndedSessions::all_but(&sessions, next_session));
     tracing::info!(%node, %boot, "registered");
     let picture = Picture::default();
-    let (lease, missed) = (WAIT, 0);
-    let mut pulse = Pulse { setup, group, node, boot, ended_before, picture, lease, missed };
+    let (lease, missed, load) = (WAIT, 0, Load::default());
+    let mut pulse = Pulse { setup, group, node, boot, ended_before, picture, lease, missed, load };
     loop {
         let start = Instant::now();
         let pause_to = match pulse.beat().await {
@@ -173,6 +176,7 @@ struct Pulse {
     lease: Duration,
     /// Heartbeats without an answer, in a row.
     missed: u32,
+    load: Load,
 }
 
 impl Pulse {
@@ -199,7 +203,7 @@ impl Pulse {
         self.group.turn(error)
     }
 
-    fn heartbeat(&self) -> Heartbeat {
+    fn heartbeat(&mut self) -> Heartbeat {
         let reports: Vec<ShardReport> =
             self.setup.reports.iter().map(|report| report.borrow().clone()).collect();
         let mut targets: Vec<_> =
@@ -215,14 +219,18 @@ impl Pulse {
         }
         targets.truncate(TARGETS_MAX);
         let wanted = reports.iter().flat_map(|report| &report.marks_wanted).copied();
+        let disks = reports.iter().flat_map(|report| &report.disks);
+        let mut disks: Vec<DiskReport> = disks.copied().collect();
+        let load = self.load.note(&mut disks);
         Heartbeat {
             node: self.node,
             boot: self.boot,
             targets,
-            disks: reports.iter().flat_map(|report| &report.disks).copied().collect(),
+            disks,
             routing: self.picture.version(),
             ended: reports.iter().map(|report| report.ended).min().unwrap_or(Sequence::NONE),
             marks_wanted: wanted.take(MARKS_MAX).collect(),
+            load,
         }
     }
 

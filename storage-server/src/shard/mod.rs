@@ -13,6 +13,7 @@
 pub(crate) mod busy;
 pub(crate) mod driver;
 mod forwarding;
+mod meters;
 mod peers;
 mod store;
 mod targets;
@@ -42,6 +43,7 @@ use crate::news::{News, Routes, ShardReport};
 use crate::service::handler::{ShardHandler, answer, stopped};
 use busy::{Busy, OneMore};
 use driver::{Driver, Surroundings};
+use meters::PoolMeters;
 use peers::Peers;
 use targets::Targets;
 
@@ -119,6 +121,7 @@ pub(crate) struct Shard {
     routes: RefCell<Arc<Routes>>,
     targets: Targets,
     landings: Landings,
+    pools: [PoolMeters; 3],
     around: Surroundings,
     stopping: Cell<bool>,
 }
@@ -175,7 +178,10 @@ pub(crate) async fn run(
                 shard.targets.each(|driver| driver.feed(Input::Tick));
                 shard.targets.tell(&report, &urgent);
             }
-            _ = settle.tick() => shard.targets.settle_idle(),
+            _ = settle.tick() => {
+                shard.targets.settle_idle();
+                shard.pools.iter().for_each(PoolMeters::note);
+            }
             Some(_) = connections.join_next() => {}
             _ = &mut stop, if !stopping => {
                 shard.stopping.set(true);
@@ -201,6 +207,9 @@ impl Shard {
         let disks = targets.disks();
         let opened = Opened { left_out: found - disks.len(), disks };
         let peers = Rc::new(Peers::new(setup.config.cluster, landings.replicas.clone()));
+        let pools =
+            [("clients", &landings.clients), ("replicas", &landings.replicas), ("disks", &pool)];
+        let pools = pools.map(|(name, pool)| PoolMeters::of(setup.index, name, pool));
         let around = Surroundings { clock: setup.clock, peers, pool, busy: Busy::default() };
         let shard = Self {
             index: setup.index,
@@ -208,6 +217,7 @@ impl Shard {
             routes: RefCell::default(),
             targets,
             landings,
+            pools,
             around,
             stopping: Cell::new(false),
         };

@@ -22,6 +22,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::driver::{Driver, Surroundings};
+use super::meters::DiskMeters;
 use super::store::Store;
 use crate::disks::FoundDisk;
 use crate::news::{News, ShardReport};
@@ -47,13 +48,16 @@ struct OpenDisk {
     held: RefCell<Held>,
     /// Where it is, if the system says it.
     file_system: Option<FileSystemId>,
+    meters: DiskMeters,
 }
 
 impl OpenDisk {
     fn report(&self) -> DiskReport {
-        let Usage { capacity, used, growth, room } = self.engine.usage();
+        let (usage, damage) = (self.engine.usage(), self.engine.bad_blocks());
+        self.meters.note(usage, self.engine.sizes(), damage.as_ref());
+        let Usage { capacity, used, growth, room } = usage;
         let growth = |file_system| Growth { file_system, counted: growth, room };
-        let damage = |BadBlocks { chunks, key: ChunkKey { target, chunk }, corrupt }| {
+        let damaged = |BadBlocks { chunks, key: ChunkKey { target, chunk }, corrupt }| {
             let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
             DiskDamage { chunks, target, chunk, at: corrupt.start }
         };
@@ -62,7 +66,8 @@ impl OpenDisk {
             capacity,
             used,
             growth: self.file_system.map(growth),
-            damage: self.engine.bad_blocks().map(damage),
+            damage: damage.map(damaged),
+            load: None,
         }
     }
 }
@@ -74,11 +79,17 @@ impl Targets {
         let syncs = engine::Syncs::without_named(sync_point::skipped().as_deref());
         for FoundDisk { id, held } in found {
             let capacity = mib_max.map(|mib| ByteLen(mib << 20));
-            let options = engine::Options { capacity, syncs, ..engine::Options::new(pool.clone()) };
+            let options = engine::Options {
+                capacity,
+                syncs,
+                name: id.to_string(),
+                ..engine::Options::new(pool.clone())
+            };
             match engine::open_directory(held.directory(), options).await {
                 Ok(engine) => {
                     let file_system = held.lock_id().map(|lock| lock.file_system);
-                    disks.push(OpenDisk { id, engine, held: RefCell::new(held), file_system });
+                    let (held, meters) = (RefCell::new(held), DiskMeters::of(id));
+                    disks.push(OpenDisk { id, engine, held, file_system, meters });
                 }
                 Err(error) => {
                     let directory = held.directory().display();

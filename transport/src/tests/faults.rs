@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use emberfs_buffer::Pool;
 use emberfs_layout::ByteLen;
+use emberfs_wire::handshake::{Identity, Role};
 use emberfs_wire::header::RequestId;
 use emberfs_wire::{FrameKind, Request, encode};
 use futures_util::FutureExt;
@@ -14,10 +15,15 @@ use tokio::spawn;
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 
-use super::{Echo, GATED, Service, against_script, request_bytes};
+use super::{Echo, GATED, Service, against_script, identity, request_bytes};
 use crate::frame::Draft;
 use crate::reader::FrameReader;
 use crate::{CallError, CallOptions, Closed, Connection, Limits, NoService};
+
+/// Who is at the other end.
+fn remote() -> Identity {
+    identity(Role::Client)
+}
 
 /// What a connection with these limits says at its end, after a peer sent `bytes`.
 async fn end_after(bytes: &[u8], limits: Limits) -> (Closed, Service) {
@@ -113,7 +119,8 @@ async fn without_memory_the_peer_waits_and_nothing_is_lost() {
     let pool = Pool::new(ByteLen(8192));
     let held = pool.take(8192).expect("all of it");
     let service = Service::new();
-    let run = spawn(Connection::new(stream, pool, Limits::default()).run(service.clone()));
+    let run =
+        spawn(Connection::new(stream, pool, Limits::default(), remote()).run(service.clone()));
     theirs.write_all(&request_bytes(1, Echo(5), &[9; 5000])).await.expect("it fits");
     for _ in 0..100 {
         advance(Duration::from_millis(500)).await;
@@ -141,7 +148,7 @@ async fn an_answer_that_nobody_waits_for_takes_no_memory() {
     let mut asked = FrameReader::new(theirs, super::pool());
     let memory = Pool::new(ByteLen(4096));
     let _held = memory.take(4096).expect("all of it");
-    let connection = Connection::new(stream, memory, Limits::default());
+    let connection = Connection::new(stream, memory, Limits::default(), remote());
     let peer = connection.peer();
     let run = spawn(connection.run(NoService));
     let options = CallOptions { wait: Some(Duration::from_secs(60)), ..CallOptions::default() };
@@ -178,8 +185,10 @@ async fn an_answer_that_nobody_waits_for_takes_no_memory() {
 #[tokio::test]
 async fn a_payload_larger_than_the_pool_is_refused() {
     let (stream, mut theirs) = tokio::io::duplex(1 << 20);
-    let run =
-        spawn(Connection::new(stream, Pool::new(ByteLen(4096)), Limits::default()).run(NoService));
+    let run = spawn(
+        Connection::new(stream, Pool::new(ByteLen(4096)), Limits::default(), remote())
+            .run(NoService),
+    );
     theirs.write_all(&request_bytes(1, Echo(5), &[9; 5000])).await.expect("it fits");
     let closed = run.await.expect("no panic");
     assert!(closed.to_string().contains("larger than this server's pool"), "{closed}");

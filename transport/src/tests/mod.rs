@@ -126,13 +126,14 @@ fn pool() -> Pool {
 /// Two ends of one connection.
 fn pair(limits: Limits) -> (Connection<DuplexStream>, Connection<DuplexStream>) {
     let (a, b) = tokio::io::duplex(4096);
-    (Connection::new(a, pool(), limits), Connection::new(b, pool(), limits))
+    let end = |stream| Connection::new(stream, pool(), limits, identity(Role::Client));
+    (end(a), end(b))
 }
 
 /// A connection, and a bare stream at its other end.
 fn against_script(limits: Limits) -> (Connection<DuplexStream>, DuplexStream) {
     let (a, b) = tokio::io::duplex(1 << 20);
-    (Connection::new(a, pool(), limits), b)
+    (Connection::new(a, pool(), limits, identity(Role::Client)), b)
 }
 
 /// A request as it lies on the wire.

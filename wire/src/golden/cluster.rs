@@ -9,16 +9,30 @@ use emberfs_layout::{
 use super::{Sample, bytes_of};
 use crate::cluster::{
     AdminOrder, Administer, AdministerReply, Chain, ChainMember, ChainTable, ClientStatus, Disk,
-    DiskDamage, DiskReport, DomainId, GetClients, GetClientsReply, GetRouting, GetRoutingReply,
-    GetStatus, GetStatusReply, Growth, Heartbeat, HeartbeatReply, Hindrance, LocalState, Node,
-    NodeStatus, PublicState, Register, RegisterReply, RoutingDelta, SessionMark, TakenIn,
-    TargetReport, TellRouting, TellRoutingReply, WantedMark,
+    DiskDamage, DiskLoad, DiskReport, DomainId, GetClients, GetClientsReply, GetRouting,
+    GetRoutingReply, GetStatus, GetStatusReply, Growth, Heartbeat, HeartbeatReply, Hindrance,
+    LocalState, Node, NodeLoad, NodeStatus, PublicState, Register, RegisterReply, RoutingDelta,
+    SessionMark, TakenIn, TargetReport, TellRouting, TellRoutingReply, WantedMark,
 };
 use crate::meta::Time;
 
 const CLUSTER: ClusterId = ClusterId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
 const DISK: DiskId = DiskId(0xd15c);
 const FILE_SYSTEM: FileSystemId = FileSystemId { kernel: KernelId(0xb007), device: 0x801 };
+
+const LOAD: NodeLoad = NodeLoad {
+    window_ms: 5000,
+    requests: 1200,
+    received: ByteLen(1 << 27),
+    sent: ByteLen(1 << 28),
+};
+const DISK_LOAD: DiskLoad = DiskLoad {
+    window_ms: 5000,
+    read: ByteLen(1 << 28),
+    written: ByteLen(1 << 27),
+    read_p99_us: Some(180),
+    sync_p99_us: Some(2400),
+};
 
 fn disk() -> Disk {
     Disk { id: DISK, node: NodeId(3), targets: vec![TargetId(11), TargetId(12)] }
@@ -91,8 +105,10 @@ fn reports() -> (Vec<TargetReport>, Vec<DiskReport>) {
         used: ByteLen(1 << 30),
         growth: None,
         damage: None,
+        load: None,
     };
-    let full = DiskReport { growth: Some(growth), damage: Some(damage), ..bare };
+    let full =
+        DiskReport { growth: Some(growth), damage: Some(damage), load: Some(DISK_LOAD), ..bare };
     (targets.to_vec(), vec![bare, full])
 }
 
@@ -115,6 +131,7 @@ fn servers() -> Vec<Sample> {
         routing: RoutingVersion(29),
         ended: Sequence(4),
         marks_wanted: vec![WantedMark { client: ClientId(902), chain: ChainId(4) }],
+        load: Some(LOAD),
     };
     let mark = SessionMark {
         client: ClientId(902),
@@ -162,13 +179,15 @@ fn operators() -> Vec<Sample> {
     let order = |order| bytes_of(&Administer { order_id: 77, order });
     let refused = AdministerReply::Refused { text: "no free targets".into() };
     let (targets, disks) = reports();
-    let node = NodeStatus { node: NodeId(3), heard_ms_ago: Some(120), disks, targets };
+    let (heard_ms_ago, load) = (Some(120), Some(LOAD));
+    let node = NodeStatus { node: NodeId(3), heard_ms_ago, disks, targets, load };
     let status = GetStatusReply {
         cluster: CLUSTER,
         leader: NodeId(1),
         nodes: vec![node],
         sessions: 2,
         lease_ms: Some(3000),
+        load: Some(LOAD),
     };
     let client = ClientStatus {
         client: ClientId(900),

@@ -76,6 +76,11 @@ impl Inodes {
         lock(&self.known).get(&id).cloned()
     }
 
+    /// Bytes that are gathered and that no server has.
+    pub(in crate::adapter) fn gathered(&self) -> usize {
+        self.of_mount.gathered.load(Ordering::Relaxed)
+    }
+
     /// Whether a write may be gathered at all.
     pub(in crate::adapter) fn have_room(&self, len: usize) -> bool {
         self.of_mount.gathered.load(Ordering::Relaxed) + len <= BYTES_MAX

@@ -27,6 +27,7 @@ use super::under_way::UnderWay;
 use crate::adapter::{Adapter, Flags};
 use crate::caller::Caller;
 use crate::errno::Errno;
+use crate::metered::Metered;
 use task::{Answered, Opened, Task};
 
 /// The calls of one mount.
@@ -54,45 +55,51 @@ type Handled = Result<Outcome, Errno>;
 /// One kind of request.
 struct Row {
     opcode: u32,
+    /// What metrics call it.
+    name: &'static str,
     handler: fn(&Calls, &mut Request<'_>) -> Handled,
 }
 
-const fn row(opcode: u32, handler: fn(&Calls, &mut Request<'_>) -> Handled) -> Row {
-    Row { opcode, handler }
+const fn row(
+    opcode: u32,
+    name: &'static str,
+    handler: fn(&Calls, &mut Request<'_>) -> Handled,
+) -> Row {
+    Row { opcode, name, handler }
 }
 
 /// Every kind that is served, by its number in `linux/fuse.h`.
 const TABLE: &[Row] = &[
-    row(1, names::lookup),
-    row(2, unanswered), // FORGET: there is nothing to be forgotten
-    row(3, attributes::getattr),
-    row(4, attributes::setattr),
-    row(5, names::readlink),
-    row(6, names::symlink),
-    row(8, names::mknod),
-    row(9, names::mkdir),
-    row(10, names::unlink),
-    row(11, names::rmdir),
-    row(12, names::rename),
-    row(13, names::link),
-    row(14, files::open),
-    row(15, files::read),
-    row(16, files::write),
-    row(17, attributes::statfs),
-    row(18, files::release),
-    row(20, files::fsync),
-    row(25, files::flush),
-    row(27, directories::opendir),
-    row(28, directories::readdir),
-    row(29, directories::releasedir),
-    row(30, directories::fsyncdir),
-    row(34, attributes::access),
-    row(35, files::create),
-    row(36, interrupt),
-    row(38, nothing),    // DESTROY: the kernel says good-bye
-    row(42, unanswered), // BATCH_FORGET
-    row(44, directories::readdirplus),
-    row(45, names::rename2),
+    row(1, "lookup", names::lookup),
+    row(2, "forget", unanswered), // FORGET: there is nothing to be forgotten
+    row(3, "getattr", attributes::getattr),
+    row(4, "setattr", attributes::setattr),
+    row(5, "readlink", names::readlink),
+    row(6, "symlink", names::symlink),
+    row(8, "mknod", names::mknod),
+    row(9, "mkdir", names::mkdir),
+    row(10, "unlink", names::unlink),
+    row(11, "rmdir", names::rmdir),
+    row(12, "rename", names::rename),
+    row(13, "link", names::link),
+    row(14, "open", files::open),
+    row(15, "read", files::read),
+    row(16, "write", files::write),
+    row(17, "statfs", attributes::statfs),
+    row(18, "release", files::release),
+    row(20, "fsync", files::fsync),
+    row(25, "flush", files::flush),
+    row(27, "opendir", directories::opendir),
+    row(28, "readdir", directories::readdir),
+    row(29, "releasedir", directories::releasedir),
+    row(30, "fsyncdir", directories::fsyncdir),
+    row(34, "access", attributes::access),
+    row(35, "create", files::create),
+    row(36, "interrupt", interrupt),
+    row(38, "destroy", nothing), // DESTROY: the kernel says good-bye
+    row(42, "batch_forget", unanswered), // BATCH_FORGET
+    row(44, "readdirplus", directories::readdirplus),
+    row(45, "rename2", names::rename2),
 ];
 
 impl From<Malformed> for Errno {
@@ -115,6 +122,7 @@ impl Calls {
             reply.send(Err(Errno::NOSYS));
             return;
         };
+        let reply = reply.counted(Metered::begin(row.name));
         match (row.handler)(self, &mut request) {
             Ok(Outcome::Unanswered) => reply.withhold(),
             Ok(Outcome::Done(body)) => {

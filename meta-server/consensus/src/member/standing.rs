@@ -42,6 +42,12 @@ impl Member {
         Index(self.raft.raft.raft_log.committed)
     }
 
+    /// The highest term that it has seen.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        Term(self.raft.raft.term)
+    }
+
     /// How this member stands, and how it sees the others.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -20,6 +20,7 @@ use minicbor::bytes::ByteVec;
 
 use super::answer::Answer;
 use super::machine::{Batch, Machine, Stamp};
+use super::meters::DriverMeters;
 use super::receive::Delivery;
 use super::snapshots::Snapshots;
 use super::threads::{FlushJob, Leftover};
@@ -72,6 +73,7 @@ pub(super) struct Driver<M: Machine> {
     /// Since when it stops, if it does.
     stopping: Option<Instant>,
     failure: Option<GroupError>,
+    meters: DriverMeters,
 }
 
 impl<M: Machine> Driver<M> {
@@ -102,6 +104,7 @@ impl<M: Machine> Driver<M> {
             handing_over: false,
             stopping: None,
             failure: None,
+            meters: DriverMeters::new(),
         }
     }
 
@@ -134,6 +137,7 @@ impl<M: Machine> Driver<M> {
             self.propose();
             self.hand_over();
             self.flush_if_long();
+            self.meters.note(&self.member, self.leadership(), self.taken_in, self.waiting.len());
             if self.snapshots.is_gone() {
                 self.step(Input::SnapshotGone);
             }
@@ -275,6 +279,7 @@ impl<M: Machine> Driver<M> {
         if commands.is_empty() {
             return;
         }
+        self.meters.proposed(commands.len());
         let batch = Batch { time: self.time, commands };
         let data = minicbor::to_vec(batch).expect("memory takes all that is written to it");
         self.numbers += 1;

@@ -18,6 +18,7 @@ use super::state::{State, piece_count};
 use crate::disk::Disk;
 use crate::error::EngineError;
 use crate::format::{HeadRecord, Part, PendingRecord, decode, parse_key, target_start};
+use crate::meters::Meters;
 use crate::records::Records;
 use crate::sync_point::Syncs;
 use crate::types::{AppliedTag, ChunkKey, ReadResult, Which};
@@ -35,6 +36,7 @@ pub(super) struct Core<D, R> {
     pub(super) syncs: Syncs,
     pub(super) capacity: Option<ByteLen>,
     pub(super) region: ByteLen,
+    pub(super) meters: Meters,
     pub(super) state: RefCell<State>,
     /// Blocks that were found damaged.
     pub(super) bad: RefCell<Found>,
@@ -56,7 +58,7 @@ pub(super) struct Core<D, R> {
 
 impl<D: Disk, R: Records> Core<D, R> {
     pub(super) fn new(disk: D, records: R, options: Options, state: State) -> Self {
-        let Options { capacity, pool, syncs, region } = options;
+        let Options { capacity, pool, syncs, region, name } = options;
         let (state, locks, promised) = (RefCell::new(state), RefCell::default(), Rc::default());
         let (growth, ended) = (Mutex::new(()), Notify::new());
         let (growing, closing, under_way) = (Cell::new(false), Cell::new(false), Cell::new(0));
@@ -67,6 +69,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             syncs,
             capacity,
             region,
+            meters: Meters::of(&name),
             state,
             bad: RefCell::default(),
             locks,

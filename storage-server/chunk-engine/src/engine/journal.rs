@@ -16,6 +16,7 @@
 //! After a failed sync nothing is known of what is durable: the engine takes no more writes.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -125,6 +126,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         }
         journal.waiters += usize::from(waiter.is_some());
         journal.entries.push((entry, waiter));
+        self.meters.queued(journal.entries.len());
         if journal.is_due() && !journal.running {
             journal.running = true;
             tokio::task::spawn_local(Rc::clone(self).run_journal());
@@ -134,8 +136,13 @@ impl<D: Disk, R: Records> Core<D, R> {
     async fn run_journal(self: Rc<Self>) {
         while let Some((mut group, sync_data)) = self.next_group() {
             let changes = group.iter_mut().flat_map(|(entry, _)| entry.changes.drain(..)).collect();
+            let waiters = group.iter().filter(|(_, waiter)| waiter.is_some()).count();
+            let began = Instant::now();
             match self.store(changes, sync_data).await {
-                Ok(()) => self.state.borrow_mut().settle(group),
+                Ok(()) => {
+                    self.meters.synced(began, waiters);
+                    self.state.borrow_mut().settle(group);
+                }
                 Err(error) => {
                     tracing::error!(%error, "a sync failed: the disk takes no more writes");
                     let mut state = self.state.borrow_mut();
@@ -157,6 +164,7 @@ impl<D: Disk, R: Records> Core<D, R> {
             return None;
         }
         journal.waiters = 0;
+        self.meters.queued(0);
         let sync_data = std::mem::take(&mut journal.data_written);
         Some((std::mem::take(&mut journal.entries), sync_data))
     }

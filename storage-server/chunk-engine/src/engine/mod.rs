@@ -32,7 +32,7 @@ use crate::records::Records;
 use crate::sync_point::Syncs;
 use crate::types::{
     AppliedTag, BadBlocks, ChunkKey, ChunkState, Installed, NewVersion, PutResult, ReadResult,
-    Usage, Which,
+    Sizes, Usage, Which,
 };
 
 mod bad_blocks;
@@ -67,13 +67,16 @@ pub struct Options {
     pub syncs: Syncs,
     /// Bytes by which the data file grows, a multiple of 64 KiB. Settled when a disk is first opened.
     pub region: ByteLen,
+    /// What the disk is called in metrics.
+    pub name: String,
 }
 
 impl Options {
     /// All that the file system has, all syncs, regions of 16 MiB.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        Self { capacity: None, pool, syncs: Syncs::all(), region: REGION }
+        let name = "unnamed".to_owned();
+        Self { capacity: None, pool, syncs: Syncs::all(), region: REGION, name }
     }
 }
 
@@ -275,6 +278,17 @@ impl<D: Disk, R: Records> Engine<D, R> {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.0.usage()
+    }
+
+    /// How much it has in memory.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let state = self.0.state.borrow();
+        Sizes {
+            chunks: state.index.len(),
+            index: ByteLen(state.index.bytes()),
+            pieces: state.pieces.len(),
+        }
     }
 
     /// What was found damaged since the disk was opened, if anything was.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use emberfs_buffer::{ALIGNMENT, ChunkDigest, Crc32c, PoolError};
@@ -118,7 +118,10 @@ impl<D: Disk, R: Records> Core<D, R> {
             return Err(EngineError::OtherDigest { key });
         }
         if !new.is_empty() {
-            self.disk.write(self.writes(draft, order, places)?).await?;
+            let writes = self.writes(draft, order, places)?;
+            let (began, bytes) = (Instant::now(), writes.iter().map(|one| one.bytes.len()).sum());
+            self.disk.write(writes).await?;
+            self.meters.written(began, bytes);
             self.state.borrow_mut().journal.data_written = true;
         }
         if self.state.borrow().journal.has_failed() {

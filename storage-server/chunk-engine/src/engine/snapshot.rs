@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Instant;
 
 use emberfs_buffer::{AlignedBuf, Crc32c, Payload, Unchecked};
 use emberfs_layout::{ChunkOffset, ChunkSize};
@@ -150,7 +151,10 @@ impl<'a, D: Disk, R: Records> Snapshot<'a, D, R> {
             next = found.map(|Block { place, .. }| (i + 1, place.after(block)));
         }
         if !segments.is_empty() {
+            let bytes = segments.iter().map(|segment| segment.range.len()).sum();
+            let began = Instant::now();
             buf = self.core.disk.read(buf, segments).await?;
+            self.core.meters.read(began, bytes);
         }
         let zeros = Crc32c::of_zeros(size);
         let sums: Vec<_> = found.iter().map(|found| found.map_or(zeros, |b| b.sum)).collect();
