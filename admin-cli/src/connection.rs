@@ -60,6 +60,14 @@ impl Connection {
         Ok(Cluster::connect(&self.address()?, &options).await?)
     }
 
+    /// The same, but a session is waited for no longer than an answer to a question.
+    pub(crate) async fn client_soon(&self) -> Result<Client> {
+        let connect_deadline = Some(self.patience());
+        let options =
+            ClientOptions { deadline: self.timeout, connect_deadline, ..ClientOptions::default() };
+        Ok(Client::connect(&self.address()?, &options).await?)
+    }
+
     /// Connects to reach files; without a timeout, calls wait as long as they must.
     pub(crate) async fn client(&self) -> Result<Client> {
         let options = ClientOptions { deadline: self.timeout, ..ClientOptions::default() };

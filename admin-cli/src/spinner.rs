@@ -22,6 +22,21 @@ impl Spinner {
         Self(bar)
     }
 
+    /// One that also shows how many of so many steps are done.
+    pub(crate) fn steps(count: usize) -> Self {
+        let bar = ProgressBar::new(count as u64);
+        let style =
+            ProgressStyle::with_template("{spinner} {elapsed} {bar:20} {pos}/{len} {wide_msg}");
+        bar.set_style(style.expect("a fixed template"));
+        bar.enable_steady_tick(TURN_EVERY);
+        Self(bar)
+    }
+
+    /// One more step is done.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
     /// Says what goes on: on the line, or as a line of its own where no line can change.
     pub(crate) fn say(&self, what: String) {
         if self.0.is_hidden() && self.0.message() != what {

@@ -58,7 +58,9 @@ impl Client {
         address: &ClusterAddress,
         options: &ClientOptions,
     ) -> Result<Self, ClientError> {
-        let cluster = Cluster::connect(address, options).await?;
+        let deadline = options.connect_deadline.or(options.deadline);
+        let connecting = ClientOptions { deadline, ..options.clone() };
+        let cluster = Cluster::connect(address, &connecting).await?;
         let (id, first, routes) = cluster.into_parts();
         let (process, held, runtime) = (Process::this(), Held::default(), Handle::current());
         let dialling = Dialling {
@@ -72,7 +74,7 @@ impl Client {
         let routes = Arc::new(routes);
         let asked = Asked { held: held.clone(), routes: routes.clone() };
         let opener = Opener { dialling, asked, what };
-        let keeper = Keeper::new(opener, &first, &mut Patience::new(options.deadline)).await?;
+        let keeper = Keeper::new(opener, &first, &mut Patience::new(deadline)).await?;
         let inner = Inner {
             cluster: id,
             options: options.clone(),
@@ -98,6 +100,12 @@ impl Client {
     #[must_use]
     pub fn session(&self) -> ClientId {
         self.inner.keeper.now().client
+    }
+
+    /// How many requests this session sent to the metadata group, tries and renewals among them.
+    #[must_use]
+    pub fn metadata_requests(&self) -> u64 {
+        self.inner.keeper.now().meta.requests()
     }
 
     /// The routing that the client goes by now.

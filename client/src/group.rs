@@ -15,6 +15,7 @@
 //! whenever one is named that is not connected: it may listen elsewhere by now.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(crate) struct MetaLinks {
     looking: tokio::sync::Mutex<()>,
     /// When a member was asked for the others.
     learned: Mutex<Learned>,
+    /// How many requests were sent, tries counted each.
+    requests: AtomicU64,
 }
 
 /// When that was last, if ever.
@@ -158,7 +161,13 @@ impl MetaLinks {
             preferred: watch::Sender::new(0),
             looking: tokio::sync::Mutex::default(),
             learned: Mutex::default(),
+            requests: AtomicU64::new(0),
         }
+    }
+
+    /// How many requests were sent, tries counted each.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Asks the group until it answers: a request with a slot or an id of its own, or a question, so that
@@ -272,6 +281,7 @@ impl MetaLinks {
         let several = self.members().len() > 1;
         let wait = several.then_some(ANSWER_WAIT);
         let options = CallOptions { wait, ..CallOptions::default() };
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let call = peer.call(request, Bytes::new(), &options);
         let answer = match several {
             false => call.await,

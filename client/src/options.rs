@@ -34,6 +34,8 @@ pub struct ClientOptions {
     /// How long a call may take, all but [`File::write_behind`](crate::File::write_behind) and those of
     /// [`Meta::patient`](crate::Meta::patient); `None`: as long as it needs, with a line in the log.
     pub deadline: Option<Duration>,
+    /// How long connecting and opening the session may take, where that is to be less; `None`: as `deadline`.
+    pub connect_deadline: Option<Duration>,
     /// Memory for what comes from servers, at least [`Self::MEMORY_MIN`]. A read needs room for what is on its
     /// way only: 64 MiB keep a dozen servers busy.
     pub memory: ByteLen,
@@ -59,6 +61,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             deadline: None,
+            connect_deadline: None,
             memory: ByteLen(64 << 20),
             limits: Limits::default(),
             credentials: None,

@@ -48,8 +48,8 @@ pub(crate) struct Args {
     /// Print JSON, with a `schema` number
     #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) json: bool,
-    /// Give up after so many seconds; by default questions wait 10, mount 30 for the cluster, umount and down 30 for
-    /// what is to be written, and file commands as long as they must
+    /// Give up after so many seconds; by default questions wait 10, bench 10 for its session, mount 30 for the cluster,
+    /// umount and down 30 for what is to be written, and file commands as long as they must
     #[arg(long, global = true, help_heading = EVERY)]
     #[arg(value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
@@ -286,6 +286,9 @@ pub(crate) struct BenchArgs {
     /// How long each is measured
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub(crate) seconds: Duration,
+    /// Also measure through this mount of the cluster, in a new directory there
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub(crate) mount: Option<PathBuf>,
     /// Carry out what standard input says, for `cargo xtask bench`
     #[arg(long, hide = true)]
     pub(crate) slices: bool,

@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::load::Load;
-use crate::message::{CRC, DISK};
 use crate::{parts, store};
 
 /// How many servers: a chain of three.
@@ -54,8 +53,7 @@ pub(crate) fn run(args: &Drive) -> Result<()> {
             Some(load) => parts::measure(&mut client, &directories, &load.parse()?, bytes)?,
             None => {
                 let load: Load = line.parse()?;
-                let flags = if load.is_echo { 0 } else { DISK | CRC };
-                client.carry_out(&load, flags)?.json()
+                client.carry_out(&load, load.flags())?.json()
             }
         };
         say(&answer)?;

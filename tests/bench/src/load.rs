@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::block::ALIGNMENT;
-use crate::message::Kind;
+use crate::message::{CRC, DISK, GETS, Kind};
 
 /// A load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,10 +21,21 @@ pub(crate) struct Load {
     pub(crate) is_random: bool,
     /// A read from the memory of one server.
     pub(crate) is_echo: bool,
+    /// An echo for which two values are looked up.
+    pub(crate) gets: bool,
     pub(crate) time: Duration,
 }
 
 impl Load {
+    /// Of which of the parts that flags name it is made.
+    pub(crate) fn flags(&self) -> u8 {
+        match (self.gets, self.is_echo) {
+            (true, _) => GETS,
+            (false, true) => 0,
+            (false, false) => DISK | CRC,
+        }
+    }
+
     /// How many calls are under way.
     pub(crate) fn calls(&self) -> usize {
         self.streams * self.depth
@@ -39,12 +50,13 @@ impl FromStr for Load {
         let [kind, size, streams, depth, order, seconds] = words[..] else {
             bail!("expected KIND SIZE STREAMS DEPTH ORDER SECONDS, not `{text}`")
         };
-        let is_echo = kind == "echo";
+        let gets = kind == "get";
+        let is_echo = gets || kind == "echo";
         let kind = match kind {
-            "read" | "echo" => Kind::Read,
+            "read" | "echo" | "get" => Kind::Read,
             "write" => Kind::Write,
             "append" => Kind::Append,
-            _ => bail!("a load is read, write, append or echo, not `{kind}`"),
+            _ => bail!("a load is read, write, append, echo or get, not `{kind}`"),
         };
         let is_random = match order {
             "seq" => false,
@@ -59,7 +71,7 @@ impl FromStr for Load {
             (streams.parse().context("STREAMS")?, depth.parse().context("DEPTH")?);
         ensure!(streams > 0 && depth > 0, "at least one call is under way");
         let time = Duration::try_from_secs_f64(seconds).context("SECONDS")?;
-        Ok(Self { kind, size, streams, depth, is_random, is_echo, time })
+        Ok(Self { kind, size, streams, depth, is_random, is_echo, gets, time })
     }
 }
 
@@ -110,6 +122,8 @@ mod tests {
         let load: Load = "read 4096 2 32 random 0.5".parse().expect("a load");
         assert_eq!((load.kind, load.calls(), load.is_random), (Kind::Read, 64, true));
         assert_eq!(load.time, Duration::from_millis(500));
+        let get: Load = "get 256 1 32 seq 1".parse().expect("a load");
+        assert_eq!((get.is_echo, get.flags(), load.flags()), (true, GETS, DISK | CRC));
         for wrong in [
             "",
             "read 4096 1 1 seq",

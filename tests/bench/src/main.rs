@@ -9,6 +9,7 @@
 //!               ◄── answer ─────◄───────────◄──────────────◄               (data synced, record synced)
 //!   append:  client ──► leader ──► two others, at once; two of three have it synced ──► client
 //!   echo:    client ──► leader ──► client
+//!   get:     client ──► leader: two values found in an ordered map in memory ──► client
 //! ```
 //! Files are written ahead, so that a flush writes none of the file system's own records. What is written is written
 //! in place.
@@ -21,7 +22,7 @@
 //! | `load.rs`, `client.rs`, `slice.rs` | what to do; who does it; what came of it |
 //! | `parts.rs` | the same parts alone, by which the whole is checked |
 //! | `drive.rs` | servers started, loads read from standard input |
-//! | `memory_mount.rs`, `files.rs` | a FUSE file system with nothing behind it; a program that uses a mounted one |
+//! | `memory_mount.rs`, `memory.rs` | a FUSE file system with nothing behind it; its files |
 #![expect(
     clippy::cast_possible_truncation,
     reason = "numbers of kinds, servers and files are small"
@@ -30,8 +31,8 @@
 mod block;
 mod client;
 mod drive;
-mod files;
 mod load;
+mod memory;
 mod memory_mount;
 mod message;
 mod parts;
@@ -53,8 +54,6 @@ enum Args {
     Drive(drive::Drive),
     /// Mount a file system in memory, until standard input ends
     MemoryMount(memory_mount::MemoryMount),
-    /// Carry out loads of standard input on files of a mounted file system
-    Files(files::Files),
     /// Be one of the servers
     #[command(hide = true)]
     Serve(server::Serve),
@@ -64,7 +63,6 @@ fn main() -> Result<()> {
     match Args::parse() {
         Args::Drive(args) => drive::run(&args),
         Args::MemoryMount(args) => memory_mount::run(&args),
-        Args::Files(args) => files::run(&args),
         Args::Serve(args) => server::run(&args),
     }
 }

@@ -1,29 +1,28 @@
 //! A file system in memory, mounted by FUSE: what passing through the kernel costs, with nothing behind it.
 //!
-//! Four files, each written and read in place; the kernel is told as little and as much as EmberFS's mount tells it.
-//! It answers in the threads that read requests, as there is nothing to wait for.
+//! The kernel is told as little and as much as EmberFS's mount tells it. It answers in the threads that read requests,
+//! as there is nothing to wait for.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyWrite, Request, WriteFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::files::{FILE_BYTES, FILES, name};
+use crate::memory::Memory;
 
 /// For how long the kernel may use what it was told.
 const TTL: Duration = Duration::ZERO;
-/// The root's number; those of the files follow.
-const ROOT: u64 = 1;
+const GENERATION: Generation = Generation(0);
 /// As of EmberFS's mount: what one write carries, requests of the kernel's own accord, threads.
 const WRITE_MAX: u32 = 1 << 20;
 const BACKGROUND_MAX: u16 = 256;
@@ -36,18 +35,17 @@ pub(crate) struct MemoryMount {
     at: PathBuf,
 }
 
-/// The files, by number.
-struct Memory(Vec<RwLock<Vec<u8>>>);
+/// What is mounted.
+struct Mount(RwLock<Memory>);
 
 /// Mounts, and serves until standard input ends.
 pub(crate) fn run(args: &MemoryMount) -> Result<()> {
-    let bytes = usize::try_from(FILE_BYTES)?;
-    let memory = Memory((0..FILES).map(|number| RwLock::new(vec![number as u8; bytes])).collect());
     let mut config = fuser::Config::default();
     config.mount_options = vec![fuser::MountOption::FSName("bare-pipeline".to_owned())];
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
-    let _session = fuser::Session::new(memory, &args.at, &config)?.spawn()?;
+    let mount = Mount(RwLock::default());
+    let _session = fuser::Session::new(mount, &args.at, &config)?.spawn()?;
     println!("{{}}");
     let ended = io::stdin().read_to_end(&mut Vec::new());
     let unmounted = Command::new("fusermount3").args(["-u", "-z", "--"]).arg(&args.at).status()?;
@@ -56,39 +54,38 @@ pub(crate) fn run(args: &MemoryMount) -> Result<()> {
     Ok(())
 }
 
-impl Memory {
-    fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
-        let file = || self.0.get(usize::try_from(number.0 - ROOT - 1).ok()?);
-        let size = match number.0 {
-            ROOT => 0,
-            _ => file()?.read().unwrap_or_else(PoisonError::into_inner).len() as u64,
-        };
-        let is_root = number.0 == ROOT;
-        Some(FileAttr {
-            ino: number,
-            size,
-            blocks: size.div_ceil(512),
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind: if is_root { FileType::Directory } else { FileType::RegularFile },
-            perm: if is_root { 0o755 } else { 0o644 },
-            nlink: 1,
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        })
+impl Mount {
+    fn now(&self) -> RwLockReadGuard<'_, Memory> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, number: INodeNo) -> Option<&RwLock<Vec<u8>>> {
-        self.0.get(usize::try_from(number.0.checked_sub(ROOT + 1)?).ok()?)
+    fn change(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fuser::Filesystem for Memory {
+fn entry(reply: ReplyEntry, found: Result<FileAttr, Errno>) {
+    match found {
+        Ok(attributes) => reply.entry(&TTL, &attributes, GENERATION),
+        Err(error) => reply.error(error),
+    }
+}
+
+fn attr(reply: ReplyAttr, found: Result<FileAttr, Errno>) {
+    match found {
+        Ok(attributes) => reply.attr(&TTL, &attributes),
+        Err(error) => reply.error(error),
+    }
+}
+
+fn empty(reply: ReplyEmpty, done: Result<(), Errno>) {
+    match done {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(error),
+    }
+}
+
+impl fuser::Filesystem for Mount {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // An older kernel does without.
         let _lacking = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
@@ -97,20 +94,69 @@ impl fuser::Filesystem for Memory {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, _: INodeNo, wanted: &OsStr, reply: ReplyEntry) {
-        let number = (0..FILES).find(|number| *name(*number) == *wanted);
-        let found = number.and_then(|number| self.attributes(INodeNo(ROOT + 1 + number as u64)));
-        match found {
-            Some(attributes) => reply.entry(&TTL, &attributes, Generation(0)),
-            None => reply.error(Errno::ENOENT),
-        }
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        entry(reply, self.now().find(parent, name));
     }
 
     fn getattr(&self, _: &Request, of: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.attributes(of) {
-            Some(attributes) => reply.attr(&TTL, &attributes),
-            None => reply.error(Errno::ENOENT),
+        attr(reply, self.now().attributes(of));
+    }
+
+    fn setattr(
+        &self,
+        _: &Request,
+        of: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let mut memory = self.change();
+        let cut = size.map_or(Ok(()), |size| {
+            let size = usize::try_from(size).map_err(|_| Errno::EFBIG)?;
+            memory.bytes_mut(of)?.resize(size, 0);
+            Ok(())
+        });
+        attr(reply, cut.and_then(|()| memory.attributes(of)));
+    }
+
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        entry(reply, self.change().make(parent, name, FileType::Directory));
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        match self.change().make(parent, name, FileType::RegularFile) {
+            Ok(made) => {
+                reply.created(&TTL, &made, GENERATION, FileHandle(0), FopenFlags::empty());
+            }
+            Err(error) => reply.error(error),
         }
+    }
+
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(reply, self.change().remove(parent, name));
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(reply, self.change().remove(parent, name));
     }
 
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -128,11 +174,14 @@ impl fuser::Filesystem for Memory {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some(file) = self.file(of) else { return reply.error(Errno::ENOENT) };
-        let bytes = file.read().unwrap_or_else(PoisonError::into_inner);
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let to = from.saturating_add(len as usize).min(bytes.len());
-        reply.data(&bytes[from..to]);
+        match self.now().bytes(of) {
+            Ok(bytes) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let to = from.saturating_add(len as usize).min(bytes.len());
+                reply.data(&bytes[from..to]);
+            }
+            Err(error) => reply.error(error),
+        }
     }
 
     fn write(
@@ -147,17 +196,48 @@ impl fuser::Filesystem for Memory {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let Some(file) = self.file(of) else { return reply.error(Errno::ENOENT) };
-        let mut bytes = file.write().unwrap_or_else(PoisonError::into_inner);
-        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        match bytes.get_mut(from..from.saturating_add(data.len())) {
-            Some(place) => place.copy_from_slice(data),
-            None => return reply.error(Errno::EFBIG),
+        let mut memory = self.change();
+        let bytes = match memory.bytes_mut(of) {
+            Ok(bytes) => bytes,
+            Err(error) => return reply.error(error),
+        };
+        let Some(to) = usize::try_from(offset).ok().and_then(|at| at.checked_add(data.len()))
+        else {
+            return reply.error(Errno::EFBIG);
+        };
+        if bytes.len() < to {
+            bytes.resize(to, 0);
         }
+        bytes[to - data.len()..to].copy_from_slice(data);
         reply.written(u32::try_from(data.len()).expect("no more than a write carries"));
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         reply.ok();
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        of: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        match self.now().listed(of, offset) {
+            Ok(listed) => {
+                for (name, number, kind) in listed {
+                    if reply.add(number, number.0, kind, name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            }
+            Err(error) => reply.error(error),
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) const DISK: u8 = 1;
 pub(crate) const CRC: u8 = 2;
 /// Of an append: that the other servers are to have it too.
 pub(crate) const SPREAD: u8 = 4;
+/// Of a read from memory: that two values are looked up for it.
+pub(crate) const GETS: u8 = 8;
 
 /// A header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,9 @@ pub(crate) fn measure(
     load: &Load,
     bytes: u64,
 ) -> Result<Value> {
-    let wire = client.carry_out(load, 0)?.rate();
+    // What is looked up for an echo cannot be had without its wire.
+    let flags = if load.is_echo { load.flags() } else { 0 };
+    let wire = client.carry_out(load, flags)?.rate();
     if load.is_echo {
         return Ok(json!({ "wire": wire, "sum": wire }));
     }

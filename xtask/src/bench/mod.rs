@@ -6,6 +6,7 @@
 //!     cluster.rs   a cluster of its own: three storage servers with a disk each, three replicas
 //!     sides.rs     value and limit: programs that are told what to do line by line (driven.rs)
 //!       pairs.rs   limit, value, value, limit, again and again ──► slice.rs, usage.rs (/proc)
+//!   plan.rs    how long all of that takes
 //!   report.rs ◄── statistics.rs: medians and quartiles
 //! ```
 //! A disk of a shared machine swings by factors within a minute, so that only ratios mean anything, of slices that were
@@ -17,6 +18,7 @@ mod cluster;
 mod driven;
 mod medium;
 mod pairs;
+mod plan;
 mod report;
 mod rows;
 mod sides;
@@ -25,6 +27,7 @@ mod statistics;
 mod usage;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::MetadataCommand;
@@ -32,7 +35,8 @@ use clap::Args;
 
 use self::cluster::Cluster;
 use self::medium::{Medium, Scratch};
-use self::pairs::Effort;
+use self::pairs::{Allowance, Effort};
+use self::plan::Plan;
 use self::report::Line;
 use self::rows::{LOADS, Measure, ROWS, Row};
 use self::sides::Sides;
@@ -41,7 +45,7 @@ use crate::step;
 /// What is measured, and how long.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Slices of 1 s instead of 3, and two pairs instead of five: a first look
+    /// Slices of 1 s, two pairs, and less data where much is written: a first look
     #[arg(long)]
     quick: bool,
     /// Only this row, as `native_seq_read_1m_s4_ram`; may be said several times
@@ -59,22 +63,27 @@ pub(crate) struct Bench {
 pub(crate) fn run(args: &Bench) -> Result<()> {
     let programs = programs(args.no_build)?;
     let scratch = Scratch::make(&programs)?;
-    let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
-    let mut lines = Vec::new();
-    for medium in [Medium::Disk, Medium::Ram] {
-        let wanted: Vec<&Row> = ROWS
-            .iter()
-            .filter(|row| {
-                args.rows.is_empty() || args.rows.iter().any(|id| *id == medium.id_of(row.id))
-            })
-            .collect();
-        if !wanted.is_empty() {
-            let measured = step::step(medium.word(), || on(medium, &scratch, &wanted, effort));
-            lines.extend(measured?);
-        }
+    let begin = Instant::now();
+    let wanted = |medium: Medium| -> Vec<&'static Row> {
+        let is_asked = |id: &String| args.rows.is_empty() || args.rows.contains(id);
+        let is_wanted = |row: &&Row| row.is_on(medium) && is_asked(&medium.id_of(row.id));
+        ROWS.iter().filter(is_wanted).collect()
+    };
+    let media = [Medium::Disk, Medium::Ram].map(|medium| (medium, wanted(medium)));
+    let plan = Plan::of(&media, args.quick);
+    println!("{plan}");
+    let (mut lines, mut again) = (Vec::new(), plan.again);
+    for (medium, rows) in media.iter().filter(|(_, rows)| !rows.is_empty()) {
+        let measured = step::step(medium.word(), || {
+            let (measured, left) = on(*medium, &scratch, rows, args.quick, again)?;
+            again = left;
+            Ok(measured)
+        });
+        lines.extend(measured?);
     }
     ensure!(!lines.is_empty(), "no row was measured");
-    println!("{}", report::table(&lines, effort));
+    println!("{}", report::table(&lines));
+    println!("{plan}; it took {:.0} s", begin.elapsed().as_secs_f64());
     if let Some(file) = &args.json {
         std::fs::write(file, report::json(&lines)).with_context(|| file.display().to_string())?;
     }
@@ -93,20 +102,27 @@ fn programs(are_built: bool) -> Result<PathBuf> {
     Ok(metadata.target_directory.join("release").into())
 }
 
-/// All rows on one medium.
-fn on(medium: Medium, scratch: &Scratch, rows: &[&Row], effort: Effort) -> Result<Vec<Line>> {
+/// All rows on one medium; what is left of the time in which noisy pairs may be taken again.
+fn on(
+    medium: Medium,
+    scratch: &Scratch,
+    rows: &[&Row],
+    is_quick: bool,
+    again: f64,
+) -> Result<(Vec<Line>, f64)> {
     let place = scratch.place(medium)?;
     let cluster = Cluster::start(scratch, &place.join("cluster"), medium)?;
-    let mut lines = Vec::new();
-    let is_idle = |row: &&&Row| row.measure == Measure::Memory;
-    for row in rows.iter().filter(is_idle) {
-        lines.push(Line::memory(medium.id_of(row.id), usage::memory_mib(&cluster.processes())?));
-    }
-    let mut sides = Sides::start(scratch, &place, &cluster)?;
+    let memory = |measure: Measure, at_most: bool| -> Result<Vec<Line>> {
+        let mib = usage::memory_mib(&cluster.processes(), at_most)?;
+        let wanted = rows.iter().filter(|row| row.measure == measure);
+        Ok(wanted.map(|row| Line::memory(medium.id_of(row.id), mib, at_most)).collect())
+    };
+    let mut lines = memory(Measure::Memory, false)?;
+    let mut sides = Sides::start(scratch, &place, &cluster, Allowance(again))?;
     for load in LOADS {
         let mine: Vec<_> = rows.iter().filter(|row| row.load == load.name).collect();
         if !mine.is_empty() {
-            let run = sides.run(scratch, load, effort)?;
+            let run = sides.run(scratch, load, Effort::of(load.pace, medium, is_quick))?;
             for row in mine {
                 let line = Line::of(medium.id_of(row.id), row, &run);
                 println!("{}", line.summary());
@@ -114,7 +130,12 @@ fn on(medium: Medium, scratch: &Scratch, rows: &[&Row], effort: Effort) -> Resul
             }
         }
     }
+    if rows.iter().any(|row| row.measure == Measure::BusyMemory) {
+        sides.be_busy()?;
+        lines.extend(memory(Measure::BusyMemory, true)?);
+    }
+    let left = sides.allowance();
     sides.end(scratch)?;
     cluster.stop(scratch)?;
-    Ok(lines)
+    Ok((lines, left))
 }

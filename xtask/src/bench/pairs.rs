@@ -1,15 +1,19 @@
 //! Limit, value, value, limit: what drifts in those seconds drifts for both.
 //!
 //! Where the two limits of such a pair differ by more than noise may be, the pair is taken again, and after some tries
-//! kept as noisy: what it says is said with that word.
+//! kept as noisy, as is where no time is left for it: what it says is said with that word.
 
 use anyhow::Result;
 
+use super::medium::Medium;
+use super::rows::Pace;
 use super::slice::Slice;
 use super::statistics::{differ, median};
 
 /// How often a noisy pair is taken again.
 const AGAIN: usize = 3;
+/// Slices of a pair.
+const SLICES: f64 = 4.0;
 
 /// How long and how often is measured.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +23,37 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    pub(super) const FULL: Self = Self { seconds: 3.0, pairs: 5 };
-    pub(super) const QUICK: Self = Self { seconds: 1.0, pairs: 2 };
+    /// Of a load at this pace.
+    pub(super) fn of(pace: Pace, medium: Medium, is_quick: bool) -> Self {
+        match (is_quick, pace, medium) {
+            (true, Pace::Long, _) => Self { seconds: 1.0, pairs: 1 },
+            (true, ..) => Self { seconds: 1.0, pairs: 2 },
+            (_, Pace::Floor, Medium::Ram) => Self { seconds: 3.0, pairs: 5 },
+            // More than a second: in a shorter slice less is done.
+            (_, Pace::Whole, _) => Self { seconds: 1.5, pairs: 3 },
+            (_, Pace::Long, _) => Self { seconds: 1.5, pairs: 1 },
+            (_, Pace::Floor | Pace::Usual, _) => Self { seconds: 0.75, pairs: 5 },
+        }
+    }
+
+    /// How long it takes at least, in seconds.
+    pub(super) fn takes(self) -> f64 {
+        self.seconds * SLICES * self.pairs as f64
+    }
+}
+
+/// For how many seconds noisy pairs may be taken again, all rows together: the table is to end in time.
+#[derive(Debug)]
+pub(super) struct Allowance(pub(super) f64);
+
+impl Allowance {
+    /// Takes what one more pair takes; false: that much is not left.
+    fn take(&mut self, effort: Effort) -> bool {
+        let needed = effort.seconds * SLICES;
+        let is_left = self.0 >= needed;
+        self.0 -= if is_left { needed } else { 0.0 };
+        is_left
+    }
 }
 
 /// Two slices of each.
@@ -46,6 +79,7 @@ impl Pair {
 /// Takes pairs.
 pub(super) fn take(
     effort: Effort,
+    allowance: &mut Allowance,
     mut limit: impl FnMut(f64) -> Result<Slice>,
     mut value: impl FnMut(f64) -> Result<Slice>,
 ) -> Result<Vec<Pair>> {
@@ -60,7 +94,7 @@ pub(super) fn take(
     for _ in 0..effort.pairs {
         let mut pair = one()?;
         for _ in 0..AGAIN {
-            if !pair.is_noisy {
+            if !pair.is_noisy || !allowance.take(effort) {
                 break;
             }
             pair = one()?;
@@ -77,11 +111,12 @@ mod tests {
     use super::*;
 
     /// Takes pairs whose limits have these rates, one after the other; which slices were taken, and the pairs.
-    fn taken(pairs: usize, limits: &[u64]) -> (String, Vec<Pair>) {
+    fn taken(pairs: usize, limits: &[u64], seconds: f64) -> (String, Vec<Pair>) {
         let (order, next) = (RefCell::new(String::new()), RefCell::new(limits.iter()));
         let slice = |ops| Slice { ops, seconds: 1.0, ..Slice::default() };
         let found = take(
             Effort { seconds: 1.0, pairs },
+            &mut Allowance(seconds),
             |_| {
                 order.borrow_mut().push('L');
                 Ok(slice(*next.borrow_mut().next().expect("one was expected")))
@@ -96,7 +131,7 @@ mod tests {
 
     #[test]
     fn limit_and_value_alternate() {
-        let (order, pairs) = taken(2, &[100, 90, 100, 100]);
+        let (order, pairs) = taken(2, &[100, 90, 100, 100], 0.0);
         assert_eq!(order, "LVVLLVVL");
         assert!(pairs.iter().all(|pair| !pair.is_noisy));
         assert!((pairs[0].limit(Slice::rate) - 95.0).abs() < 1e-9);
@@ -105,9 +140,11 @@ mod tests {
 
     #[test]
     fn a_noisy_pair_is_taken_again_and_at_last_kept() {
-        let (order, pairs) = taken(1, &[100, 50, 100, 99]);
+        let (order, pairs) = taken(1, &[100, 50, 100, 99], 99.0);
         assert_eq!((order.len(), pairs[0].is_noisy), (8, false));
-        let (order, pairs) = taken(1, &[100, 50, 100, 50, 100, 50, 100, 50]);
+        let (order, pairs) = taken(1, &[100, 50, 100, 50, 100, 50, 100, 50], 99.0);
         assert_eq!((order.len(), pairs[0].is_noisy), (16, true));
+        let (order, pairs) = taken(1, &[100, 50, 100, 50], 7.0);
+        assert_eq!((order.len(), pairs[0].is_noisy), (8, true), "no time is left for a third");
     }
 }

@@ -1,10 +1,11 @@
 //! What was measured, as a table for people and as JSON for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::pairs::{Effort, Pair};
+use super::pairs::Pair;
 use super::rows::{Floor, Measure, RAM, ROWS, Row};
 use super::sides::Run;
 use super::slice::Slice;
@@ -37,8 +38,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Resident memory before anything was done.
-    pub(super) fn memory(id: String, mib: f64) -> Self {
+    /// Resident memory before anything was done, or the most there ever was.
+    pub(super) fn memory(id: String, mib: f64, at_most: bool) -> Self {
+        let when = if at_most { "at most, until all was done" } else { "after `up`" };
         Self {
             id,
             value: mib,
@@ -53,7 +55,7 @@ impl Line {
             calls: 0,
             runs: 1,
             noisy: false,
-            notes: vec!["RSS of the largest server after `up`".to_owned()],
+            notes: vec![format!("RSS of the largest server {when}")],
         }
     }
 
@@ -115,6 +117,9 @@ fn notes(
     if noisy > 0 {
         notes.push(format!("{noisy} noisy"));
     }
+    let said: BTreeSet<&String> =
+        run.pairs.iter().flat_map(|pair| &pair.values).filter_map(|s| s.note.as_ref()).collect();
+    notes.extend(said.into_iter().cloned());
     if run.is_weak {
         notes.push(format!("weak limit: parts alone, calls/s: {}", run.parts));
     }
@@ -127,7 +132,7 @@ fn notes(
         ("write", "bytes to disks", Slice::written_by_byte),
     ];
     for (kind, what, of) in disks {
-        if run.load.limit.starts_with(kind) && of_value(of) > 0.0 {
+        if run.load.limit_line().starts_with(kind) && of_value(of) > 0.0 {
             notes.push(format!("{what} {:.1} : {:.1}", of_value(of), of_limit(of)));
         }
     }
@@ -135,7 +140,7 @@ fn notes(
 }
 
 /// For people.
-pub(super) fn table(lines: &[Line], effort: Effort) -> String {
+pub(super) fn table(lines: &[Line]) -> String {
     let heads = [
         "ID",
         "VALUE",
@@ -156,10 +161,9 @@ pub(super) fn table(lines: &[Line], effort: Effort) -> String {
     let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let mut text = format!(
-        "Limit, value, value, limit: {} pairs of slices of {} s; medians, and quartiles of the ratio. Both sides: three \
-         servers and one client on this machine, 512 MiB to read and 512 MiB to write over, cold (O_DIRECT). Switches \
-         and CPU, value : limit, are the servers'. Floors are judged on {RAM} rows.\n",
-        effort.pairs, effort.seconds
+        "Limit, value, value, limit: pairs of slices; medians, and quartiles of the ratio. Both sides: three servers \
+         and one client on this machine, 512 MiB to read and 512 MiB to write over, cold (O_DIRECT). Switches and CPU, \
+         value : limit, are the servers'. Floors are judged on {RAM} rows.\n"
     );
     for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
@@ -258,7 +262,7 @@ mod tests {
         let line = Line::of(format!("{}{RAM}", row.id), row, &run());
         assert!((line.ratio.expect("it has a limit") - 0.6).abs() < 1e-9);
         assert_eq!((line.runs, line.noisy, line.p99_us), (3, true, Some(9.0)));
-        let text = table(std::slice::from_ref(&line), Effort::QUICK);
+        let text = table(std::slice::from_ref(&line));
         for word in ["native_seq_read_1m_s4_ram", "0.60", "1 noisy", "weak limit", "one 2, other 1"]
         {
             assert!(text.contains(word), "{word}: {text}");
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_missed_floor_is_said_where_it_is_judged() {
-        let line = |id: &str| table(&[Line::memory(id.to_owned(), 200.0)], Effort::QUICK);
+        let line = |id: &str| table(&[Line::memory(id.to_owned(), 200.0, false)]);
         assert!(line("mem_idle_server_ram").contains("<= 150 MISSED"));
         assert!(!line("mem_idle_server").contains("MISSED"));
     }

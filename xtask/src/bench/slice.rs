@@ -16,6 +16,8 @@ pub(super) struct Slice {
     pub(super) p99_us: f64,
     /// What it cost the servers.
     pub(super) usage: Usage,
+    /// What else the program says of it.
+    pub(super) note: Option<String>,
 }
 
 impl Slice {
@@ -31,6 +33,7 @@ impl Slice {
             p50_us: number("p50_us")?,
             p99_us: number("p99_us")?,
             usage,
+            note: said["note"].as_str().map(str::to_owned),
         })
     }
 
@@ -39,6 +42,11 @@ impl Slice {
         let seconds = self.ops as f64 * (by(1.0, self.rate()) + by(1.0, other.rate()));
         let (p50_us, p99_us) = (self.p50_us + other.p50_us, self.p99_us + other.p99_us);
         Self { seconds, p50_us, p99_us, ..self }
+    }
+
+    /// Each call counted as so many.
+    pub(super) fn times(self, each: u64) -> Self {
+        Self { ops: self.ops * each, ..self }
     }
 
     /// Calls a second.
@@ -91,6 +99,9 @@ mod tests {
         let of = |ops, seconds| Slice { ops, bytes: ops, seconds, ..Slice::default() };
         let both = of(30, 1.0).in_a_row(&of(120, 2.0));
         assert!((both.rate() - 20.0).abs() < 1e-9, "{both:?}");
+        let three = both.in_a_row(&of(20, 1.0));
+        assert!((three.rate() - 10.0).abs() < 1e-9, "{three:?}");
+        assert!((three.times(1024).rate() - 10_240.0).abs() < 1e-6);
     }
 
     #[test]

@@ -55,12 +55,12 @@ impl Usage {
     }
 }
 
-/// Resident memory of the largest of these, in MiB.
-pub(super) fn memory_mib(processes: &[u32]) -> Result<f64> {
-    let mut largest = 0;
+/// Resident memory of the largest of these, in MiB: now, or the most that it ever was.
+pub(super) fn memory_mib(processes: &[u32], at_most: bool) -> Result<f64> {
+    let (mut largest, key) = (0, if at_most { "VmHWM:" } else { "VmRSS:" });
     for process in processes {
         let status = read_to_string(format!("/proc/{process}/status"))?;
-        largest = largest.max(number(&status, "VmRSS:"));
+        largest = largest.max(number(&status, key));
     }
     Ok(largest as f64 / 1024.0)
 }
@@ -99,6 +99,6 @@ mod tests {
         let us = [std::process::id()];
         let usage = Usage::of(&us).expect("it runs");
         assert_eq!(usage.since(usage), Usage::default());
-        assert!(memory_mib(&us).expect("it runs") > 0.5);
+        assert!(memory_mib(&us, false).expect("it runs") > 0.5);
     }
 }

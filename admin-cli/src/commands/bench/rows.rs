@@ -1,6 +1,9 @@
 //! Which benchmarks there are: one table.
 
+use super::mounted::Through;
+use super::names::What;
 use super::slice::Slice;
+use super::small;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -37,10 +40,18 @@ pub(super) enum Load {
     RandomBatch { size: usize, depth: usize },
     /// So many calls under way, anywhere in a file that is there.
     Overwrite { depth: usize },
-    /// So many at a time create an empty file each, and close it.
-    Create { callers: usize },
-    /// So many at a time ask for the attributes of a file by its path.
-    Stat { callers: usize },
+    /// So many at a time do something with names.
+    Names { what: What, callers: usize },
+    /// So many at a time write a new small file each, whole.
+    SmallWrite { size: usize, callers: usize },
+    /// So many at a time read a small file each, whole.
+    SmallRead { callers: usize },
+    /// Large files written at once, synced and renamed.
+    Checkpoint,
+    /// The same read at once.
+    Restore,
+    /// By system calls, in a directory that is mounted.
+    Through(Through),
 }
 
 const fn bytes(id: &'static str, what: &'static str, load: Load) -> Row {
@@ -49,6 +60,14 @@ const fn bytes(id: &'static str, what: &'static str, load: Load) -> Row {
 
 const fn calls(id: &'static str, what: &'static str, load: Load) -> Row {
     Row { id, what, unit: Unit::Calls, load }
+}
+
+const fn names(id: &'static str, what: &'static str, name: What, callers: usize) -> Row {
+    calls(id, what, Load::Names { what: name, callers })
+}
+
+const fn through(id: &'static str, what: &'static str, load: Through) -> Row {
+    calls(id, what, Load::Through(load))
 }
 
 /// All of them.
@@ -105,18 +124,106 @@ pub(super) const ROWS: &[Row] = &[
         Load::Overwrite { depth: 32 },
     ),
     calls(
-        "create_c1",
-        "empty files created and closed, one at a time",
-        Load::Create { callers: 1 },
+        "native_rand_read_4k_d16",
+        "4 KiB random reads, 16 calls at once",
+        Load::RandomRead { size: 4 * KIB, depth: 16 },
     ),
-    calls("create_c32", "empty files created and closed, 32 at once", Load::Create { callers: 32 }),
-    calls("stat_c32", "attributes by path, 32 at once", Load::Stat { callers: 32 }),
+    calls(
+        "small_files_write_110k",
+        "up to 2,000 new files of 110 KiB, durable, 16 at once, in random order",
+        Load::SmallWrite { size: small::BYTES, callers: 16 },
+    ),
+    calls(
+        "small_files_read_110k",
+        "2,000 files of 110 KiB opened and read whole, 16 at once, in random order",
+        Load::SmallRead { callers: 16 },
+    ),
+    calls(
+        "small_files_write_4k",
+        "new files of 4 KiB, durable, one at a time",
+        Load::SmallWrite { size: 4 * KIB, callers: 1 },
+    ),
+    bytes(
+        "checkpoint_4x256m",
+        "4 new files of 256 MiB at once, synced and renamed",
+        Load::Checkpoint,
+    ),
+    bytes("restore_4x256m", "the 4 files of a checkpoint read at once", Load::Restore),
+    names("create_c1", "empty files created and closed, one at a time", What::Create, 1),
+    names("create_c4", "empty files created and closed, 4 at once", What::Create, 4),
+    names("create_c32", "empty files created and closed, 32 at once", What::Create, 32),
+    names("create_c32_apart", "the same, each in one of 32 directories", What::CreateApart, 32),
+    names("stat_c4", "attributes by path, 4 at once", What::Stat, 4),
+    names("stat_c32", "attributes by path, 32 at once", What::Stat, 32),
+    names("open_c32", "files opened for reading and closed, 32 at once", What::Open, 32),
+    names("list_100k", "entries of a directory of 100,000 files, with attributes", What::List, 1),
+    names("unlink_c32", "files removed, 32 at once", What::Unlink, 32),
+    names("rename_c32", "files renamed in their directory, 32 at once", What::Rename, 32),
+    names(
+        "rmtree_10k",
+        "entries of a tree of 10,000 files that is removed by one call",
+        What::RemoveTree,
+        1,
+    ),
+    bytes(
+        "fuse_seq_read_1m_s4",
+        "through a mount: 1 MiB reads in order, cold, 4 files at once",
+        Load::Through(Through::SequentialRead { threads: 4 }),
+    ),
+    bytes(
+        "fuse_seq_write_1m_s4",
+        "through a mount: 1 MiB writes in order, fsync behind each 16 MiB, 4 files at once",
+        Load::Through(Through::SequentialWrite { threads: 4 }),
+    ),
+    through(
+        "fuse_rand_read_4k_t16",
+        "through a mount: 4 KiB random reads by 16 threads, cold when a slice begins",
+        Through::RandomRead { threads: 16 },
+    ),
+    bytes(
+        "fuse_cached_read",
+        "through a mount: 1 MiB reads of a file that is in the page cache",
+        Load::Through(Through::CachedRead),
+    ),
+    through(
+        "fuse_overwrite_fsync_4k",
+        "through a mount: 4 KiB random overwrites, fsync behind each",
+        Through::Overwrite,
+    ),
+    through("fuse_stat_c4", "through a mount: stat by 4 threads", Through::Stat { threads: 4 }),
+    through(
+        "fuse_create_c4",
+        "through a mount: empty files created and closed by 4 threads",
+        Through::Create { threads: 4 },
+    ),
+    through(
+        "fuse_untar",
+        "through a mount: files of `tar x` of 2,400 files of 4 KiB",
+        Through::Untar,
+    ),
+    through(
+        "fuse_small_files_write_110k",
+        "through a mount: up to 2,000 new files of 110 KiB, synced, by 16 threads",
+        Through::SmallWrite { threads: 16 },
+    ),
+    through(
+        "fuse_small_files_read_110k",
+        "through a mount: 2,000 files of 110 KiB opened and read whole by 16 threads",
+        Through::SmallRead { threads: 16 },
+    ),
 ];
 
 /// How much one call of a sequential load moves.
 pub(super) const SEQUENTIAL_BYTES: usize = MIB;
 /// How much an overwrite moves.
 pub(super) const OVERWRITE_BYTES: usize = 4 * KIB;
+
+impl Row {
+    /// Whether it goes through a mount.
+    pub(super) fn is_mounted(&self) -> bool {
+        matches!(self.load, Load::Through(_))
+    }
+}
 
 impl Unit {
     /// What came of a slice.
@@ -150,9 +257,10 @@ pub(crate) fn help() -> String {
     let lines =
         ROWS.iter().map(|row| format!("  {:width$}  {} ({})\n", row.id, row.what, row.unit.word()));
     format!(
-        "Benchmarks:\n{}\nEach has 512 MiB to read and 512 MiB to write over, in files of a new directory \
-         /.emberfs-bench-NUMBER that is removed at the end. Values of other machines say nothing about this \
-         one: compare runs on one machine, one after the other.",
+        "Benchmarks:\n{}\nThere are 512 MiB to read and 512 MiB to write over, in files of a new directory \
+         /.emberfs-bench-NUMBER that is removed at the end. In slices of a second or less, checkpoints, trees and \
+         listings are smaller, which is noted. Those through a mount need --mount. Values of other machines say \
+         nothing about this one: compare runs on one machine, one after the other.",
         lines.collect::<String>()
     )
 }
@@ -177,7 +285,12 @@ mod tests {
 
     #[test]
     fn a_value_is_by_time() {
-        let slice = Slice { bytes: 4_000_000, time: Duration::from_secs(2), took_us: vec![1; 6] };
+        let slice = Slice {
+            bytes: 4_000_000,
+            time: Duration::from_secs(2),
+            took_us: vec![1; 6],
+            note: None,
+        };
         assert!((Unit::Bytes.value(&slice) - 2.0).abs() < 1e-9);
         assert!((Unit::Calls.value(&slice) - 3.0).abs() < 1e-9);
     }

@@ -11,6 +11,8 @@ pub(super) struct Slice {
     pub(super) time: Duration,
     /// Of each call, in microseconds; in order once it is a whole slice.
     pub(super) took_us: Vec<u32>,
+    /// What else is to be known of it.
+    pub(super) note: Option<String>,
 }
 
 impl Slice {
@@ -18,6 +20,13 @@ impl Slice {
     pub(super) fn count(&mut self, begin: Instant, from: Instant, calls: usize, bytes: usize) {
         let took = u32::try_from(from.elapsed().as_micros()).unwrap_or(u32::MAX);
         self.took_us.extend(std::iter::repeat_n(took, calls));
+        self.bytes += bytes;
+        self.time = begin.elapsed();
+    }
+
+    /// Counts a call that took so long, in a slice that began at `begin`.
+    pub(super) fn count_took(&mut self, begin: Instant, took: Duration, bytes: usize) {
+        self.took_us.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         self.bytes += bytes;
         self.time = begin.elapsed();
     }
@@ -53,6 +62,7 @@ impl Slice {
             "seconds": self.time.as_secs_f64(),
             "p50_us": self.percentile(50),
             "p99_us": self.percentile(99),
+            "note": self.note,
         })
     }
 }
@@ -67,6 +77,7 @@ mod tests {
             bytes: 10,
             time: Duration::from_secs(to.into()),
             took_us: (from..=to).rev().collect(),
+            note: None,
         };
         let whole = Slice::joined(vec![part(51, 100), part(1, 50)]);
         assert_eq!((whole.bytes, whole.time.as_secs(), whole.calls()), (20, 100, 100));
