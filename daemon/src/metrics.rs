@@ -31,7 +31,8 @@ const PATH: &str = "/metrics";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 /// Connections at once (a count): some Prometheus servers, and a person.
 const CONNECTIONS_MAX: usize = 16;
-/// How long one may last: longer than Prometheus waits, and nobody who says nothing holds a place.
+/// How long one may last: longer than Prometheus waits; nobody who says nothing holds a
+/// place for longer.
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// After a failed accept, which mostly means that descriptors are used up: some become free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -105,7 +106,14 @@ pub fn serve(address: Option<SocketAddr>, beyond: bool) -> Result<Option<Endpoin
         let _within = runtime.enter();
         listen::bind(&[address], beyond)
     };
-    let listener = bound.map_err(MetricsError::Listen)?.pop().expect("one address, one listener");
+    let listener = match bound {
+        Ok(mut listeners) => listeners.pop().expect("one address, one listener"),
+        Err(error) => {
+            // Whoever calls may be in a runtime of its own, which must not wait for the end of another.
+            runtime.shutdown_background();
+            return Err(MetricsError::Listen(error));
+        }
+    };
     let address = listener.local_addr().unwrap_or(address);
     let (stop, stopped) = oneshot::channel();
     let work = move || {

@@ -1,7 +1,8 @@
 //! What a process counts of itself: one table of metrics, their handles, and their text for Prometheus.
 //!
 //! It knows no message, no disk and no kernel: those who work count, by handles that they take once, and whoever
-//! listens sends [`text()`]. Counting is some additions to memory: no lock, no allocation.
+//! listens sends [`text()`]. Counting by a handle is some additions to memory: no
+//! lock, no allocation.
 //!
 //! ```text
 //!   table ── with(labels) ──► Counter, Gauge, Histogram ◄── add, set, observe: transport, engine, group, mount

@@ -12,15 +12,19 @@ pub(super) enum Pending {
     Death,
     /// To handle a signal by which somebody wants something of it. Also where nobody knows.
     Signal,
-    /// Nothing, or what programs are told all the time.
+    /// To handle another one: of a timer, of a child, of its own runtime.
+    Everyday,
+    /// Nothing; or to stop, and go on with its call later.
     Nothing,
 }
 
 /// The bit of SIGKILL in a set of signals; what else ends a process at once becomes one for each of its threads.
 const KILL: u64 = bit(9);
-/// SIGALRM, SIGCHLD, SIGCONT, SIGURG, SIGVTALRM, SIGPROF, SIGWINCH and SIGIO: timers, children, windows, and what
-/// runtimes tell their own threads. A program that has a handler for these rarely expects its calls to end by them.
-const EVERYDAY: u64 = bit(14) | bit(17) | bit(18) | bit(23) | bit(26) | bit(27) | bit(28) | bit(29);
+/// SIGHUP, SIGINT, SIGQUIT, SIGUSR1 and SIGTERM: by these somebody wants a program to end, or to look up. A program that
+/// has a handler for any other rarely expects its calls to end by it.
+const WANTED: u64 = bit(1) | bit(2) | bit(3) | bit(10) | bit(15);
+/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU.
+const STOPS: u64 = bit(19) | bit(20) | bit(21) | bit(22);
 /// `PF_EXITING`: the thread is closing its files, say.
 const EXITING: u64 = 1 << 2;
 /// The part of an exit status that tells a signal.
@@ -61,7 +65,8 @@ fn told_by(status: &str) -> Pending {
     let (Some(own), Some(shared), Some(blocked)) = sets else { return Pending::Signal };
     match (own | shared) & !blocked {
         waiting if waiting & KILL != 0 => Pending::Death,
-        waiting if waiting & !EVERYDAY != 0 => Pending::Signal,
+        waiting if waiting & WANTED != 0 => Pending::Signal,
+        waiting if waiting & !STOPS != 0 => Pending::Everyday,
         _ => Pending::Nothing,
     }
 }
@@ -89,11 +94,12 @@ mod tests {
             let sets = format!("SigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\n");
             told_by(&format!("Name:\tx\nSigQ:\t0/1\n{sets}SigBlk:\t{:016x}\n", bit(10)))
         };
-        let (user, other, alarm, child) = (bit(10), bit(12), bit(14), bit(17));
-        assert_eq!((told(KILL, 0), told(alarm, KILL | other)), (Pending::Death, Pending::Death));
-        assert_eq!((told(other, 0), told(alarm, bit(2))), (Pending::Signal, Pending::Signal));
-        assert_eq!((told(alarm, child), told(0, 0)), (Pending::Nothing, Pending::Nothing));
-        assert_eq!(told(user, user), Pending::Nothing, "it is blocked");
+        let (blocked, end, alarm, child, stop) = (bit(10), bit(15), bit(14), bit(17), bit(20));
+        assert_eq!((told(KILL, 0), told(alarm, KILL | end)), (Pending::Death, Pending::Death));
+        assert_eq!((told(end, 0), told(alarm, bit(2))), (Pending::Signal, Pending::Signal));
+        assert_eq!((told(alarm, child), told(0, bit(33))), (Pending::Everyday, Pending::Everyday));
+        assert_eq!((told(stop, 0), told(0, 0)), (Pending::Nothing, Pending::Nothing));
+        assert_eq!(told(blocked, blocked), Pending::Nothing, "it is blocked");
         assert_eq!((told_by(""), told_by("SigPnd:\tx\n")), (Pending::Signal, Pending::Signal));
     }
 

@@ -109,7 +109,7 @@ pub enum Refusal {
         /// Who may.
         leader: Option<MemberId>,
     },
-    /// It is not in the log: that has reached [`crate::LOG_BYTES_MAX`] and must be cut first.
+    /// It is not in the log: that is as long as [`crate::Limits`] allow now, and must be cut first.
     Full,
     /// It is in the log and may yet be committed, or never be: leadership was lost.
     Unknown,

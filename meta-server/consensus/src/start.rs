@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use crate::entry::{Entry, Vote};
 
-/// Most that the entries behind the cut may count for. They are kept in memory, and are read and applied
-/// again when the member starts.
+/// Most that the entries behind the cut may count for, but while a member is brought back ([`TRANSFER_BYTES`]). They are
+/// kept in memory, and read again when the member starts.
 pub const LOG_BYTES_MAX: usize = 256 << 20;
 
 /// About as much of the newest entries stays for other members when the log is cut: one that starts again has

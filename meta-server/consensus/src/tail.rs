@@ -6,7 +6,7 @@
 //!   state   │ of the last few the sync may still be under way
 //! ```
 //!
-//! The log is bounded ([`crate::LOG_BYTES_MAX`]), so it is kept whole and no read of it touches a disk.
+//! The log is bounded ([`crate::Limits`]), so it is kept whole and no read of it touches a disk.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

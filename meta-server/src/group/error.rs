@@ -17,6 +17,9 @@ pub enum GroupError {
         /// Who may.
         leader: Option<MemberId>,
     },
+    /// The log may hold less than a moment ago, as no member is brought back any more: nothing was done.
+    #[error("the log is full, and is being cut")]
+    Full,
     /// Leadership was lost: it may be done, or yet be done.
     #[error("leadership was lost: the order may have been carried out")]
     Unknown,

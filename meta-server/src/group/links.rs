@@ -122,7 +122,7 @@ async fn offer(
         }
         Err(wish) => wish,
     };
-    // It is not held meanwhile: another may be made.
+    // The files are not held open meanwhile.
     drop(snapshot);
     sleep(offer_pause(refused.fetch_add(1, Ordering::Relaxed), wish)).await;
     false

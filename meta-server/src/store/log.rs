@@ -343,7 +343,7 @@ fn db_options() -> Options {
     options.set_recycle_log_file_num(RECYCLED_FILES);
     options.set_write_buffer_size(MEMTABLE_BYTES);
     options.set_keep_log_file_num(REPORT_FILES);
-    // Most entries are cut before they ever reach a table.
+    // Entries are read again at a start alone, and most are cut soon.
     options.set_compression_type(DBCompressionType::None);
     options
 }

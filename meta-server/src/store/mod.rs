@@ -111,15 +111,16 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
         (found.cut, found.entries) = (at, Vec::new());
     }
     let (index, cut, last) = (applied.index, found.cut.index, found.last());
-    if index < cut || index > last {
-        if *members == 1 {
-            return Err(OpenError::Apart { path, applied: index, cut, last });
-        }
+    // How much a log had that ends before the state nobody knows, so what this member owes is not known either.
+    if index > last || (index < cut && *members == 1) {
+        return Err(OpenError::Apart { path, applied: index, cut, last });
+    }
+    if index < cut {
         tracing::warn!(
             state = %path.display(), applied = index.get(), cut = cut.get(), last = last.get(),
-            "the log does not reach what the state has taken in: it begins anew there, and the others have the rest"
+            "the log begins behind what the state has taken in: it begins anew there, and the others have the rest"
         );
-        must_reach = must_reach.max(last).max(index);
+        must_reach = must_reach.max(last);
         log.begin_anew(applied, must_reach).map_err(|error| damaged(error.to_string()))?;
         (found.cut, found.entries) = (applied, Vec::new());
     }

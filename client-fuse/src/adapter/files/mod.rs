@@ -63,7 +63,9 @@ impl Flags {
         self.0 & OFlags::RWMODE != OFlags::WRONLY
     }
 
-    fn writes(self) -> bool {
+    /// Whether it can be written to.
+    #[must_use]
+    pub fn writes(self) -> bool {
         self.0 & OFlags::RWMODE != OFlags::RDONLY
     }
 

@@ -29,7 +29,10 @@ pub(super) fn setattr(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let (size, mode) = (asked.size.map(ByteLen), asked.mode.map(mode));
     let change = Change { mode, uid, gid, size, atime, mtime, through };
     let adapter = calls.adapter.clone();
-    task(async move { adapter.setattr(caller, of, change).await.map(|changed| attr(&changed)) })
+    calls.change(async move {
+        let changed = adapter.setattr(caller, of, change).await?;
+        Ok(attr(&changed))
+    })
 }
 
 pub(super) fn access(calls: &Calls, request: &mut Request<'_>) -> Handled {

@@ -25,7 +25,9 @@ pub(super) fn open(calls: &Calls, request: &mut Request<'_>) -> Handled {
         let number = adapter.open(caller, of, flags).await?;
         Ok((opened(number, treatment), Opened::File(number)))
     };
-    Ok(Outcome::Task(Task::opening(work)))
+    let task = Task::opening(work);
+    // Whoever opens a file to write wants that which is there when all before is done.
+    Ok(Outcome::Task(if flags.writes() { task.changing(&calls.left) } else { task }))
 }
 
 pub(super) fn create(calls: &Calls, request: &mut Request<'_>) -> Handled {
@@ -37,7 +39,7 @@ pub(super) fn create(calls: &Calls, request: &mut Request<'_>) -> Handled {
         let (made, number) = adapter.create(caller, (parent, &name), mode, flags).await?;
         Ok((created(&attributes(&made), number, treatment), Opened::File(number)))
     };
-    Ok(Outcome::Task(Task::opening(work)))
+    Ok(Outcome::Task(Task::opening(work).changing(&calls.left)))
 }
 
 pub(super) fn read(calls: &Calls, request: &mut Request<'_>) -> Handled {
@@ -61,10 +63,12 @@ pub(super) fn write(calls: &Calls, request: &mut Request<'_>) -> Handled {
         return Ok(Outcome::Done(Bytes::from(written(asked.size))));
     }
     let (adapter, data) = (calls.adapter.clone(), data.keep());
-    super::task(async move {
+    let work = async move {
         adapter.write(file, offset, data, flags).await?;
         Ok(written(asked.size))
-    })
+    };
+    // A program that writes again at the same place, after EINTR, has written once; one that appends again, twice.
+    if flags.appends() { calls.change(work) } else { super::task(work) }
 }
 
 /// Each close of a descriptor.

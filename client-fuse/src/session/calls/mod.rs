@@ -10,6 +10,7 @@
 mod attributes;
 mod directories;
 mod files;
+mod left;
 mod names;
 mod task;
 
@@ -28,6 +29,7 @@ use crate::adapter::{Adapter, Flags};
 use crate::caller::Caller;
 use crate::errno::Errno;
 use crate::metered::Metered;
+use left::Left;
 use task::{Answered, Opened, Task};
 
 /// The calls of one mount.
@@ -37,6 +39,7 @@ pub(super) struct Calls {
     runtime: Handle,
     direct_io: bool,
     under_way: UnderWay,
+    left: Left,
 }
 
 /// What becomes of a request.
@@ -111,7 +114,8 @@ impl From<Malformed> for Errno {
 
 impl Calls {
     pub(super) fn new(adapter: Arc<Adapter>, runtime: Handle, direct_io: bool) -> Self {
-        Self { adapter, runtime, direct_io, under_way: UnderWay::default() }
+        let (under_way, left) = (UnderWay::default(), Left::default());
+        Self { adapter, runtime, direct_io, under_way, left }
     }
 
     /// Serves a request that was read from this descriptor: answers it, or starts the task that will.
@@ -166,6 +170,17 @@ async fn close(adapter: Arc<Adapter>, opened: Opened) {
 /// A task that answers with what `work` comes to.
 fn task(work: impl Future<Output = Result<Vec<u8>, Errno>> + Send + 'static) -> Handled {
     Ok(Outcome::Task(Task::new(async move { Ok(Answered::from(work.await?)) })))
+}
+
+impl Calls {
+    /// A task that changes something, and answers with what `work` comes to.
+    fn change(
+        &self,
+        work: impl Future<Output = Result<Vec<u8>, Errno>> + Send + 'static,
+    ) -> Handled {
+        let task = Task::new(async move { Ok(Answered::from(work.await?)) });
+        Ok(Outcome::Task(task.changing(&self.left)))
+    }
 }
 
 /// One whose answer is that it is done.

@@ -2,7 +2,7 @@
 
 use emberfs_client::{Device, InodeId};
 
-use super::{Calls, Handled, caller, done, position, task};
+use super::{Calls, Handled, caller, position, task};
 use crate::errno::Errno;
 use crate::session::convert::{entry, kind_of_mode, mode};
 use crate::session::incoming::Request;
@@ -26,7 +26,7 @@ pub(super) fn mknod(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let (mode, node) = (mode(made.mode), (kind, Device(made.device.into())));
     let adapter = calls.adapter.clone();
-    task(async move {
+    calls.change(async move {
         let made = adapter.mknod(caller, (parent, &name), mode, node).await?;
         Ok(entry(&made))
     })
@@ -36,7 +36,7 @@ pub(super) fn mkdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let made = MakeDirectory::parse(&mut request.fields)?;
     let ((parent, name), caller) = (position(request)?, caller(request));
     let (adapter, mode) = (calls.adapter.clone(), mode(made.mode));
-    task(async move {
+    calls.change(async move {
         let made = adapter.mkdir(caller, (parent, &name), mode).await?;
         Ok(entry(&made))
     })
@@ -46,7 +46,7 @@ pub(super) fn symlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let target = request.fields.name()?.to_vec();
     let adapter = calls.adapter.clone();
-    task(async move {
+    calls.change(async move {
         let made = adapter.symlink(caller, (parent, &name), &target).await?;
         Ok(entry(&made))
     })
@@ -56,7 +56,7 @@ pub(super) fn link(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let file = InodeId(Link::parse(&mut request.fields)?.file);
     let ((parent, name), caller) = (position(request)?, caller(request));
     let adapter = calls.adapter.clone();
-    task(async move {
+    calls.change(async move {
         let linked = adapter.link(caller, file, (parent, &name)).await?;
         Ok(entry(&linked))
     })
@@ -65,13 +65,19 @@ pub(super) fn link(calls: &Calls, request: &mut Request<'_>) -> Handled {
 pub(super) fn unlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let adapter = calls.adapter.clone();
-    done(async move { adapter.unlink(caller, parent, &name).await })
+    calls.change(async move {
+        adapter.unlink(caller, parent, &name).await?;
+        Ok(Vec::new())
+    })
 }
 
 pub(super) fn rmdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let adapter = calls.adapter.clone();
-    done(async move { adapter.rmdir(caller, parent, &name).await })
+    calls.change(async move {
+        adapter.rmdir(caller, parent, &name).await?;
+        Ok(Vec::new())
+    })
 }
 
 pub(super) fn rename(calls: &Calls, request: &mut Request<'_>) -> Handled {
@@ -88,7 +94,8 @@ fn renamed(calls: &Calls, request: &mut Request<'_>, new_parent: u64, flags: u32
     let ((parent, name), caller) = (position(request)?, caller(request));
     let (new_parent, new_name) = (InodeId(new_parent), request.fields.name()?.to_vec());
     let adapter = calls.adapter.clone();
-    done(
-        async move { adapter.rename(caller, (parent, &name), (new_parent, &new_name), flags).await },
-    )
+    calls.change(async move {
+        adapter.rename(caller, (parent, &name), (new_parent, &new_name), flags).await?;
+        Ok(Vec::new())
+    })
 }

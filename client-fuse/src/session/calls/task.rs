@@ -4,11 +4,15 @@
 //!   work ──────────────────────────────► done, refused: the answer
 //!     └─ a signal for who waits ─ 200 ms ─► EINTR; the work is dropped, or goes on without anybody
 //! ```
-//! To drop work does what a mount's deadline does: it ends the waiting. What was sent to servers goes on, in its order,
-//! and bytes that were gathered stay and are reported by the next sync; so do changes of attributes.
+//! To drop work does what a mount's deadline does: it ends the waiting. Bytes that were gathered stay and are reported
+//! by the next sync.
 //!
-//! Signals that come to programs all the time, those of timers say, end a call only when it has taken longer than it
-//! takes a cluster to do without a server: most programs that have a handler for these take EINTR for a failure.
+//! Changes, of names, lengths and attributes, and appends, end for callers that are killed alone: done or not, after
+//! EINTR a program does them again. Those that have begun go on then, and all that changes something later waits for
+//! them ([`Left`]): a removal whose caller was killed is done before the file is made anew, or never.
+//!
+//! Signals by which nobody wants a call to end, those of timers say, end one only when it has taken longer than it takes
+//! a cluster to do without a server: most programs that have a handler for these take EINTR for a failure.
 //!
 //! Some wait differently, see [`Patience`]. What a caller can never be told of again is its own end: a thread that
 //! has begun to close all of its files takes no signal any more. So `close` looks for itself whether its caller is
@@ -22,6 +26,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
+use super::left::{Left, Turn};
 use crate::errno::Errno;
 use crate::session::reply::Reply;
 use crate::session::signals::{Pending, pending};
@@ -30,7 +35,7 @@ use crate::session::under_way::Running;
 /// How long a call may take after a signal before it ends: no quick call ends without having been done, and whoever is
 /// killed is gone within a second. So often it is asked what signals wait.
 const GRACE: Duration = Duration::from_millis(200);
-/// The same where only such signals wait as come all the time: beyond a dead server and a dead leader at once.
+/// The same where only signals wait by which nobody wants it to end: beyond a dead server and a dead leader at once.
 const EVERYDAY_MAX: Duration = Duration::from_secs(10);
 
 /// Until when a task waits for its work.
@@ -38,8 +43,8 @@ const EVERYDAY_MAX: Duration = Duration::from_secs(10);
 pub(super) enum Patience {
     /// Until a signal for its caller.
     Signal,
-    /// Until its caller is killed: a page of a file is read, and a signal that the program survives would have it
-    /// killed by SIGBUS.
+    /// Until its caller is killed: something is changed; or a page of a file is read, and a signal that the program
+    /// survives would have it killed by SIGBUS.
     Death,
     /// Until either: the caller closes a file, perhaps as the last thing that it does.
     Close,
@@ -67,6 +72,8 @@ pub(super) struct Task {
     patience: Patience,
     /// Whether work that nobody waits for goes on to its end.
     goes_on: bool,
+    /// What changes something has its turn among those that do.
+    turn: Option<Turn>,
     /// The calling thread.
     thread: u32,
 }
@@ -88,7 +95,13 @@ impl Task {
     pub(super) fn new(
         work: impl Future<Output = Result<Answered, Errno>> + Send + 'static,
     ) -> Self {
-        Self { work: work.boxed(), patience: Patience::Signal, goes_on: false, thread: 0 }
+        Self {
+            work: work.boxed(),
+            patience: Patience::Signal,
+            goes_on: false,
+            turn: None,
+            thread: 0,
+        }
     }
 
     /// One that opens something. Its work goes on when it is interrupted, and what it opened is closed then.
@@ -100,6 +113,19 @@ impl Task {
             Ok(Answered { body: body.into(), opened: Some(opened) })
         };
         Self { goes_on: true, ..Self::new(work) }
+    }
+
+    /// The same, which changes something: it waits for what others have left, and once it has begun it goes on, also
+    /// when its caller is killed.
+    pub(super) fn changing(self, left: &Left) -> Self {
+        let turn = left.turn();
+        let (begins, work) = (turn.clone(), self.work);
+        let work = async move {
+            begins.take().await;
+            work.await
+        };
+        let (patience, turn) = (Patience::Death, Some(turn));
+        Self { work: work.boxed(), patience, goes_on: true, turn, ..self }
     }
 
     /// The same with another patience.
@@ -119,13 +145,14 @@ impl Task {
         reply: Reply,
         close: impl FnOnce(Opened) -> C,
     ) {
-        let Self { mut work, patience, goes_on, thread } = self;
+        let Self { mut work, patience, goes_on, turn, thread } = self;
         let answered = tokio::select! {
             biased;
             answered = &mut work => Some(answered),
             () = patience.end(&mut running, thread) => None,
         };
         drop(running);
+        let mut leaving = None;
         let unheard = match answered {
             Some(Ok(answered)) => {
                 let is_heard = reply.send(Ok(&answered.body));
@@ -136,7 +163,11 @@ impl Task {
                 None
             }
             None => {
+                // What has not begun is forgotten. What has is left before its caller is heard of again.
+                let is_change = turn.is_some();
+                leaving = turn.and_then(|turn| turn.leave());
                 reply.send(Err(Errno::INTR));
+                let goes_on = goes_on && (!is_change || leaving.is_some());
                 let answered = if goes_on { work.await.ok() } else { None };
                 answered.and_then(|answered| answered.opened)
             }
@@ -144,6 +175,7 @@ impl Task {
         if let Some(opened) = unheard {
             close(opened).await;
         }
+        drop(leaving);
     }
 }
 
@@ -181,8 +213,11 @@ async fn told(running: &mut Running, thread: u32) {
     let end = Instant::now() + EVERYDAY_MAX;
     loop {
         sleep(GRACE).await;
-        if Instant::now() >= end || pending(thread).await != Pending::Nothing {
-            return;
+        match pending(thread).await {
+            Pending::Death | Pending::Signal => return,
+            Pending::Everyday if Instant::now() >= end => return,
+            // It was woken by something else, or another thread took the signal.
+            Pending::Everyday | Pending::Nothing => {}
         }
     }
 }
@@ -274,9 +309,8 @@ mod tests {
         assert!(!ends(Patience::Signal, false, 0).await);
         assert!(ends(Patience::Close, true, 0).await && !ends(Patience::Close, false, 0).await);
         assert!(!ends(Patience::Endless, true, 0).await);
-        let (alive, begun) = (std::process::id(), Instant::now());
-        assert!(ends(Patience::Signal, true, alive).await, "a timer, say");
-        assert_eq!(begun.elapsed(), EVERYDAY_MAX);
+        let alive = std::process::id();
+        assert!(!ends(Patience::Signal, true, alive).await, "no signal waits");
         assert!(!ends(Patience::Death, true, alive).await, "it lives");
         assert!(!ends(Patience::Close, false, alive).await, "it lives");
     }

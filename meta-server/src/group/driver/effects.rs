@@ -33,7 +33,7 @@ impl<M: Machine> Driver<M> {
             Effect::Refused { id, why } => {
                 let why = match why {
                     Refusal::NotLeader { leader } => GroupError::NotLeader { leader },
-                    Refusal::Full => unreachable!("the driver looks before it proposes"),
+                    Refusal::Full => GroupError::Full,
                     Refusal::Unknown => GroupError::Unknown,
                 };
                 let answers = self.proposed.remove(&id).unwrap_or_default();

@@ -245,15 +245,14 @@ fn a_member_of_several_without_its_state_begins_anew_in_debt_for_its_log() {
     assert_eq!(open_unapplied(&options, 12).must_reach, Index::NONE, "it has as much again");
 }
 
+/// What it acknowledged behind that is in no log of its own, and its guard may not know of it.
 #[test]
-fn a_member_of_several_whose_log_ends_before_its_state_goes_on_from_that() {
+fn a_log_that_ends_before_the_state_is_refused_in_a_group_of_several_too() {
     let dir = TempDir::new().unwrap();
     let alone = written(dir.path(), 3);
     alone.state.commit(Changes::default(), applied_at(7)).unwrap();
     alone.state.flush().unwrap();
     drop(alone);
-    let options = of_three(dir.path());
-    // Whatever it had behind that, it had not acknowledged by what the guard knows.
-    assert_eq!(begun(&options), (Index(7), 0, Index(7), Index(7)));
-    assert_eq!(begun(&options), (Index(7), 0, Index(7), Index::NONE));
+    let error = open(&of_three(dir.path())).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Apart { .. }), "{error}");
 }
