@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
+use emberfs_tests::process::has_stopped;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,7 +26,7 @@ impl Hung {
         let hung = Self(cluster.servers().iter().map(|server| process(number(server))).collect());
         hung.signal(Signal::STOP);
         // Each thread for itself, and a busy machine may run one of them a while longer.
-        until("they hang", || hung.0.iter().all(|server| is_stopped(*server)));
+        until("they hang", || hung.0.iter().all(|server| has_stopped(*server)));
         hung
     }
 
@@ -43,13 +44,6 @@ impl Drop for Hung {
 
 fn process(number: u32) -> Pid {
     Pid::from_raw(number.try_into().expect("a process number")).expect("not 0")
-}
-
-/// Whether all threads of a process are stopped.
-fn is_stopped(process: Pid) -> bool {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
-    let mut threads = threads.map(|thread| thread.expect("Linux").path().join("status"));
-    threads.all(|status| fs::read_to_string(status).is_ok_and(|said| said.contains("\nState:\tT")))
 }
 
 /// A program in the mount that has prepared itself, and goes on when it is told so.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use emberfs_client::{ClientOptions, Cluster, Directory, PublicState};
 use emberfs_layout::BootNumber;
+use rustix::process::Pid;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::local::LocalCluster;
@@ -50,7 +51,8 @@ impl LocalCluster {
         }
         let sent = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
         assert!(sent.expect("there is a kill").success(), "{signal} to {server}");
-        while signal == "STOP" && !has_stopped(process) {
+        let stopped = Pid::from_raw(process.try_into().expect("a process")).expect("not 0");
+        while signal == "STOP" && !has_stopped(stopped) {
             std::thread::yield_now();
         }
     }
@@ -143,12 +145,11 @@ impl LocalCluster {
     }
 }
 
-/// Whether each thread of a process stands still by a signal.
-fn has_stopped(process: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it was sent no death");
-    threads.flatten().all(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // Behind its name, which may hold anything, stands its state.
-        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+/// Whether each thread of a process stands still by a signal: they do so one by one, on a busy machine some later.
+pub fn has_stopped(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let mut threads = threads.map(|thread| thread.expect("Linux").path().join("status"));
+    threads.all(|status| {
+        std::fs::read_to_string(status).is_ok_and(|said| said.contains("\nState:\tT"))
     })
 }

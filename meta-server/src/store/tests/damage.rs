@@ -85,14 +85,18 @@ fn an_older_log_beside_a_newer_guard_is_refused() {
     says_what_to_do(&error);
 }
 
-#[test]
-fn a_missing_part_is_refused() {
-    let dir = TempDir::new().unwrap();
-    let mut alone = written(dir.path(), 9);
+/// Nine entries, of which the state has six, and the log was cut there.
+fn written_and_cut(dir: &Path) {
+    let mut alone = written(dir, 9);
     alone.state.commit(Changes::default(), applied_at(6)).unwrap();
     alone.state.flush().unwrap();
     alone.step(Input::StateDurable(Index(6)));
-    drop(alone);
+}
+
+#[test]
+fn a_missing_part_is_refused() {
+    let dir = TempDir::new().unwrap();
+    written_and_cut(dir.path());
     let without = |part: &str| {
         let left = TempDir::new().unwrap();
         crash_image::take(dir.path(), left.path());
@@ -220,11 +224,7 @@ fn begun(options: &StoreOptions) -> (Index, usize, Index, Index) {
 #[test]
 fn a_member_of_several_without_its_state_begins_anew_in_debt_for_its_log() {
     let dir = TempDir::new().unwrap();
-    let mut alone = written(dir.path(), 9);
-    alone.state.commit(Changes::default(), applied_at(6)).unwrap();
-    alone.state.flush().unwrap();
-    alone.step(Input::StateDurable(Index(6)));
-    drop(alone);
+    written_and_cut(dir.path());
     let options = of_three(dir.path());
     drop(open(&options).unwrap());
     fs::remove_dir_all(dir.path().join("state")).unwrap();
