@@ -3,7 +3,6 @@
 //! It takes as long as it takes, unless the user said otherwise: a second signal, or no byte got on for as
 //! long as `-o deadline` allows. Then what is left is lost, and named.
 
-use std::io::{self, Write};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::adapter::{Adapter, Left};
+use crate::notice::tell;
 use crate::presence::Presence;
 
 /// Before this nobody wonders.
@@ -105,7 +105,7 @@ impl Closing<'_> {
                     left => format!("still writing {left}"),
                 };
                 let end = end.map_or_else(String::new, |end| format!("; {end}"));
-                self.tell(&format!("{what}{end}; a second signal gives it up at once"));
+                tell(&format!("{what}{end}; a second signal gives it up at once"), self.aloud);
                 next_line = now + pause;
                 pause = LAST_LINES.min(2 * pause);
             }
@@ -118,18 +118,12 @@ impl Closing<'_> {
             return Err(self.lost(format!("told to give up ({signal})")));
         }
         self.asked = true;
-        self.tell(&format!("{signal}: ends when all is written; a second signal gives it up"));
+        let words = format!("{signal}: ends when all is written; a second signal gives it up");
+        tell(&words, self.aloud);
         Ok(())
     }
 
     fn lost(&self, why: String) -> Lost {
         Lost { why, left: self.adapter.left() }
-    }
-
-    fn tell(&self, words: &str) {
-        tracing::warn!("{words}");
-        if self.aloud {
-            let _unheard = writeln!(io::stderr(), "emberfs-fuse: {words}");
-        }
     }
 }

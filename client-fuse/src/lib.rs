@@ -11,7 +11,8 @@
 //! What it shares with the commands about mounts lies below it, in `mounts/`.
 //!
 //! * [`session`]: the only place that knows the kernel's protocol. [`adapter`]: the file system, without it.
-//! * `metered.rs`: what is counted of the kernel's requests.
+//! * `metered.rs`: what is counted of the kernel's requests. `room.rs`: the memory that they have together.
+//! * `notice.rs`: what people are told meanwhile. `lock.rs`: how memory that threads share is locked.
 //! * [`errno`]: failures as errnos. [`write_gather`]: bytes that are not on their way yet.
 //!
 //! `unsafe` stands in `session/device/clone` alone.
@@ -23,9 +24,12 @@ pub mod caller;
 mod closing;
 pub mod errno;
 mod exit;
+mod lock;
 mod metered;
+mod notice;
 pub mod options;
 mod presence;
+mod room;
 mod serve;
 pub mod session;
 mod table;

@@ -34,13 +34,11 @@ impl Presence {
     /// Listens from now on. A mount that cannot be found works all the same, so that is only logged.
     pub(crate) fn start(cluster: &str, at: &MountPoint) -> Self {
         let presence = Self { said: watch::Sender::new(Said::Mounted) };
-        if let Some((device, path)) = at.listed() {
-            let name = format!("\0{}", socket(device, std::process::id()));
-            match bind(&name) {
-                Ok(listener) => presence.listen(listener, format!("{cluster} {path}\n")),
-                Err(error) => {
-                    tracing::warn!(%error, "`emberfs umount` will not find this mount's daemon");
-                }
+        let (device, path) = at.listed();
+        match bind(&format!("\0{}", socket(device, std::process::id()))) {
+            Ok(listener) => presence.listen(listener, format!("{cluster} {path}\n")),
+            Err(error) => {
+                tracing::warn!(%error, "`emberfs umount` will not find this mount's daemon");
             }
         }
         presence

@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | `umount` | writes what is left, closes, exits; says what that waits for |
 //! | SIGTERM, SIGINT | unmounts, lets open files be used for a moment more, then the same |
+//! | the kernel, as somebody aborts the connection | unmounts, then the same, and fails |
 //! | a second signal, `-o deadline` | exits at once: what could not be written is lost, and named |
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,14 +16,15 @@ use emberfs_daemon::logging::{self, LogConfig};
 use emberfs_daemon::metrics;
 use emberfs_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::adapter::Adapter;
 use crate::background::{self, ABANDONED};
 use crate::closing::{Closing, Lost};
+use crate::notice::tell;
 use crate::options::MountOptions;
 use crate::presence::Presence;
-use crate::session::Session;
+use crate::session::{MountError, Session};
 
 /// How long the cluster may take to answer before the mount fails: beyond an election.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
@@ -31,6 +32,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(30);
 const FIRST_LINE: Duration = Duration::from_secs(2);
 /// How long an unmounted session may go on where somebody has files open.
 const END_MAX: Duration = Duration::from_secs(2);
+/// How long `umount -f` may take from when it has ended the connection to when it takes the mount away.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// How often is looked whether it has.
+const LEAVE_LOOK: Duration = Duration::from_millis(20);
 /// How long the metadata servers may take to hear that the session ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
@@ -69,7 +74,10 @@ pub(crate) async fn serve(
     });
     let (served, asked) = match announced {
         Ok(()) => tokio::select! {
-            ended = session.ended() => (ended.context("reading the kernel's requests"), false),
+            ended = session.ended() => {
+                let ended = ended.inspect_err(|error| tracing::error!(%error, "the mount ends"));
+                (ended.context("reading the kernel's requests"), false)
+            }
             signal = shutdown.requested() => {
                 tracing::info!(signal, "stopping");
                 (Ok(()), true)
@@ -81,7 +89,7 @@ pub(crate) async fn serve(
             (Err(error).context(ABANDONED), true)
         }
     };
-    let unmounted = if session.is_mounted() { unmount(&mut session).await } else { Ok(()) };
+    let unmounted = unmount(&mut session).await;
     let closing = Closing {
         adapter: &adapter,
         presence: &presence,
@@ -131,21 +139,35 @@ async fn connect(options: &MountOptions, time: Option<Duration>, aloud: bool) ->
     connected.with_context(silent)?.with_context(|| options.cluster.clone())
 }
 
-fn tell(words: &str, aloud: bool) {
-    tracing::warn!("{words}");
-    if aloud {
-        // Whoever called may be gone.
-        let _unheard = writeln!(io::stderr(), "emberfs-fuse: {words}");
-    }
-}
-
-/// Unmounts; those who have files open may use them for a moment more.
+/// Unmounts, unless somebody has; those who have files open may use them for a moment more.
 async fn unmount(session: &mut Session) -> Result<()> {
-    if let Err(error) = session.unmount() {
+    let unmounted = match session.is_over() {
+        true => leave(session).await,
+        false => session.unmount(),
+    };
+    if let Err(error) = unmounted {
         tracing::error!(%error, "not unmounted: it stays there, without a daemon");
         return Err(error.into());
     }
-    let _open = timeout(END_MAX, session.ended()).await;
+    if !session.is_over() {
+        let _open = timeout(END_MAX, session.ended()).await;
+    }
+    Ok(())
+}
+
+/// Leaves nothing behind of a mount whose connection the kernel has ended: `umount -f` does that before it takes the
+/// mount away, which it does not do where somebody has a file open.
+async fn leave(session: &Session) -> Result<(), MountError> {
+    let end = Instant::now() + LEAVE_MAX;
+    while session.mount_point().place()?.is_some() {
+        if Instant::now() >= end {
+            tracing::warn!(
+                "the connection was ended by force, and the mount was left: unmounting it"
+            );
+            return session.unmount();
+        }
+        sleep(LEAVE_LOOK).await;
+    }
     Ok(())
 }
 

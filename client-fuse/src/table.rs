@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::errno::Errno;
+use crate::lock::lock;
 
 /// Open things of one kind. Numbers are never used again.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl<T> Table<T> {
     }
 
     fn entries(&self) -> MutexGuard<'_, Option<HashMap<u64, Arc<T>>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

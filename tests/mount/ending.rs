@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
 
+use emberfs_client_fuse_mounts::MountTable;
 use emberfs_tests::killed::leaves_nothing;
 use rustix::io::Errno;
 
@@ -106,6 +109,50 @@ fn a_killed_daemon_leaves_no_hung_mount() {
     cluster.down();
 }
 
+/// By root, in two ways: all bytes reach the servers, the path is free again, and it is said why.
+#[test]
+fn a_connection_that_is_ended_by_force_leaves_no_dead_mount() {
+    let test = "a_connection_that_is_ended_by_force_leaves_no_dead_mount";
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: {test}: only root ends connections");
+        return;
+    }
+    let Some(cluster) = cluster(test, &[]) else { return };
+    let control = tempfile::tempdir().expect("a temporary directory");
+    must(Command::new("mount").args(["-t", "fusectl", "none"]).arg(control.path()));
+    let mut mount = Mounted::start(&cluster, "");
+    let connection = connection(&mount.path());
+    let file = File::create_new(mount.at("aborted")).expect("made");
+    file.write_all_at(&[5; 1000], 0).expect("gathered");
+    fs::write(control.path().join(connection).join("abort"), "1").expect("root may");
+    unmount(control.path());
+    assert_eq!(mount.wait().code(), Some(32), "{}", mount.log());
+    assert!(mount.log().contains("somebody aborted the connection"), "{}", mount.log());
+    assert_eq!(fs::read_dir(mount.path()).expect("nothing is mounted there").count(), 0);
+    drop(file);
+    let mut mount = Mounted::start(&cluster, "");
+    assert_eq!(fs::read(mount.at("aborted")).expect("there"), [5; 1000]);
+    let file = File::create_new(mount.at("forced")).expect("made");
+    file.write_all_at(&[6; 1000], 0).expect("gathered");
+    let forced = Command::new("umount").arg("-f").arg(mount.path()).output().expect("it starts");
+    assert!(words(&forced).contains("busy"), "{}", words(&forced));
+    assert!(mount.wait().success(), "{}", mount.log());
+    assert!(mount.log().contains("ended by force"), "{}", mount.log());
+    assert_eq!(fs::read_dir(mount.path()).expect("nothing is mounted there").count(), 0);
+    drop(file);
+    let mount = Mounted::start(&cluster, "");
+    assert_eq!(fs::read(mount.at("forced")).expect("there"), [6; 1000]);
+    mount.leave();
+    cluster.down();
+}
+
+/// The number of a mount's connection.
+fn connection(path: &Path) -> String {
+    let table = MountTable::read().expect("Linux");
+    let mount = table.topmost(path).expect("it is mounted");
+    mount.device.split_once(':').expect("two numbers").1.to_owned()
+}
+
 #[test]
 fn read_only_is_read_only_until_it_is_remounted() {
     let Some(cluster) = cluster("read_only_is_read_only_until_it_is_remounted", &[]) else {
@@ -170,7 +217,7 @@ fn who_cannot_mount_says_why() {
 #[tokio::test]
 async fn the_mount_of_a_killed_test_goes_although_its_daemon_hangs() {
     let test = "the_mount_of_a_killed_test_goes_although_its_daemon_hangs";
-    if !std::path::Path::new("/dev/fuse").exists() {
+    if !Path::new("/dev/fuse").exists() {
         println!("skipped: {test}: no /dev/fuse");
         return;
     }

@@ -71,6 +71,32 @@ fn writing_takes_set_user_id_away() {
     );
 }
 
+/// Groups are a thread's, and are looked up where it waits in a call.
+#[test]
+fn a_directory_is_listed_when_the_thread_is_gone_that_opened_it() {
+    run(
+        "a_directory_is_listed_when_the_thread_is_gone_that_opened_it",
+        "install -d -o 1 -g 60 -m 0750 d; install -o 1 -g 60 /dev/null d/f
+         python3 -c \"
+import os, threading
+os.setgroups([60])
+os.setgid(9)
+os.setuid(9)
+opened = []
+def work():
+    opened.append((os.open('d', os.O_RDONLY), threading.get_native_id()))
+opener = threading.Thread(target=work)
+opener.start()
+opener.join()
+directory, thread = opened[0]
+while os.path.exists(f'/proc/self/task/{thread}'):
+    pass
+print(os.listdir(directory))
+\" > said
+         grep -q \"'f'\" said",
+    );
+}
+
 #[test]
 fn an_open_file_needs_no_permission_again() {
     run(

@@ -62,7 +62,7 @@ Options, with commas between them:
   allow_other            other users may use it too; root's mounts are always so
   deadline=SECONDS       a call that waits for longer fails, and what does not get on for so long when it is unmounted is
                          lost; without it both wait for as long as the cluster is away. A program that waits can be
-                         killed in any case, and Ctrl-C ends it
+                         killed; Ctrl-C ends it too, unless it changes a name, a length or attributes, or appends
   direct_io              no page cache
   noexec, noatime, …     as mount(8) has them; nosuid and nodev hold, unless root says `suid` or `dev`
   log=FILE               where the daemon logs; else root's in /var/log/emberfs, others' in ~/.local/state/emberfs

@@ -6,7 +6,7 @@
 //! who stops between them sees them twice rather than not at all.
 
 use emberfs_client::{
-    Access, Attributes, ClientError, Cursor, Entry, FsError, InodeId, InodeKind, Meta, Page, Place,
+    Access, Attributes, Credentials, Cursor, Entry, InodeId, InodeKind, Meta, Page, Place,
 };
 
 use super::{Adapter, ask};
@@ -21,6 +21,8 @@ const BEHIND_PARENT: u64 = 2;
 /// A directory that is open for reading.
 #[derive(Debug)]
 pub struct OpenDirectory {
+    /// It may do all, and lists this directory, which is what was permitted when it was opened: that is not asked
+    /// again, and who opened it may be gone, with its groups.
     meta: Meta,
     inode: InodeId,
 }
@@ -47,8 +49,8 @@ impl Adapter {
     /// An [`Errno`], as of all functions here.
     pub async fn opendir(&self, caller: Caller, inode: InodeId) -> Result<u64, Errno> {
         const READ: Access = Access(4);
-        let meta = self.meta(caller);
-        ask(meta.access(Place::inode(inode), READ)).await?;
+        ask(self.meta(caller).access(Place::inode(inode), READ)).await?;
+        let meta = self.client.meta(Credentials::root());
         self.directories.insert(OpenDirectory { meta, inode })
     }
 
@@ -83,13 +85,11 @@ impl Adapter {
     /// Asks for attributes that did not come with the page, or are older than what was written here.
     async fn complete(&self, meta: &Meta, listed: &mut Vec<Listed>) -> Result<(), Errno> {
         for entry in listed.iter_mut().filter(|entry| !entry.is_dot()) {
-            entry.attributes = match entry.attributes {
-                Some(found) => Some(self.settled(meta, found).await?),
-                None => match meta.attributes(Place::inode(entry.inode), false).await {
-                    Err(ClientError::Fs(FsError::NotFound)) => None, // removed meanwhile
-                    found => Some(ask(async { found }).await?),
-                },
+            let found = match entry.attributes {
+                Some(found) => self.settled(meta, found).await,
+                None => ask(meta.attributes(Place::inode(entry.inode), false)).await,
             };
+            entry.attributes = unless_gone(found)?;
         }
         listed.retain(|entry| entry.is_dot() || entry.attributes.is_some());
         Ok(())
@@ -101,6 +101,14 @@ impl Listed {
     #[must_use]
     pub fn is_dot(&self) -> bool {
         matches!(self.name.as_slice(), b"." | b"..")
+    }
+}
+
+/// What was found, if it is there still: what was listed and removed since is no failure of the listing.
+fn unless_gone(found: Result<Attributes, Errno>) -> Result<Option<Attributes>, Errno> {
+    match found {
+        Err(Errno::NOENT | Errno::STALE) => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -128,11 +136,11 @@ fn listed(page: Page, offset: u64) -> Vec<Listed> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use emberfs_client::{ByteLen, Device, Mode, Name, Time};
 
-    fn directory() -> Attributes {
+    pub(in crate::adapter) fn directory() -> Attributes {
         let (inode, kind, mode, time) =
             (InodeId(7), InodeKind::Directory, Mode(0o755), Time::default());
         let (size, device, change) = (ByteLen(0), Device::default(), Default::default());
@@ -179,6 +187,15 @@ mod tests {
         assert_eq!(offsets(page(&[10, 20]), 2), [10, 20]);
         let two = listed(page(&[]), 0);
         assert_eq!((two[0].inode, two[1].inode), (InodeId(7), InodeId(1)));
+    }
+
+    #[test]
+    fn what_was_removed_meanwhile_is_left_out_and_other_failures_are_told() {
+        assert_eq!(unless_gone(Ok(directory())), Ok(Some(directory())));
+        for gone in [Errno::NOENT, Errno::STALE] {
+            assert_eq!(unless_gone(Err(gone)), Ok(None));
+        }
+        assert_eq!(unless_gone(Err(Errno::TIMEDOUT)), Err(Errno::TIMEDOUT));
     }
 
     #[test]

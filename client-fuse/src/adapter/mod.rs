@@ -34,6 +34,7 @@ use tokio::runtime::Handle;
 use crate::caller::Caller;
 use crate::errno::{Errno, of_client, of_fs};
 use crate::metered::MountMeters;
+use crate::room::Room;
 use crate::table::Table;
 
 pub use attributes::Change;
@@ -45,6 +46,9 @@ use paths::Paths;
 
 /// How often is looked for bytes that have been gathered for too long.
 const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes that reads under way hold together: as many as the kernel reads ahead at once. More programs than these are
+/// for wait, and a machine that has a thousand of them keeps its memory.
+const READS_MAX: u32 = 256 << 20;
 
 /// A mount's file system.
 #[derive(Debug)]
@@ -55,6 +59,7 @@ pub struct Adapter {
     files: Table<OpenFile>,
     directories: Table<OpenDirectory>,
     paths: Paths,
+    reads: Room,
 }
 
 impl Adapter {
@@ -63,7 +68,8 @@ impl Adapter {
     pub fn new(client: Client, deadline: Option<Duration>) -> Arc<Self> {
         let inodes = Inodes::new(deadline);
         let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
-        Arc::new(Self { client, runtime: Handle::current(), inodes, files, directories, paths })
+        let (runtime, reads) = (Handle::current(), Room::new(READS_MAX));
+        Arc::new(Self { client, runtime, inodes, files, directories, paths, reads })
     }
 
     /// Writes what has been gathered for long enough, for ever.

@@ -1,7 +1,7 @@
 //! Names: finding, making, moving and removing them.
 
 use emberfs_client::{
-    Attributes, Device, InodeId, InodeKind, Meta, Mode, NewNode, OpenOptions, Place, RemoveKind,
+    Attributes, Device, InodeId, InodeKind, Mode, NewNode, OpenOptions, Place, RemoveKind,
     RenameFlags, SymlinkTarget,
 };
 
@@ -104,20 +104,17 @@ impl Adapter {
         self.settled(&meta, linked).await
     }
 
-    /// `unlink`.
+    /// `unlink` and `rmdir`.
     ///
     /// # Errors
     /// An [`Errno`].
-    pub async fn unlink(&self, caller: Caller, parent: InodeId, name: &[u8]) -> Result<(), Errno> {
-        remove(&self.meta(caller), parent, name, RemoveKind::File).await
-    }
-
-    /// `rmdir`.
-    ///
-    /// # Errors
-    /// An [`Errno`].
-    pub async fn rmdir(&self, caller: Caller, parent: InodeId, name: &[u8]) -> Result<(), Errno> {
-        remove(&self.meta(caller), parent, name, RemoveKind::Directory).await
+    pub async fn remove(
+        &self,
+        caller: Caller,
+        (parent, name): (InodeId, &[u8]),
+        kind: RemoveKind,
+    ) -> Result<(), Errno> {
+        ask(self.meta(caller).remove(position(parent, name)?, kind)).await
     }
 
     /// `rename`.
@@ -137,8 +134,4 @@ impl Adapter {
         self.paths.moved((parent, name), (new_parent, new_name), flags == RenameFlags::EXCHANGE);
         Ok(())
     }
-}
-
-async fn remove(meta: &Meta, parent: InodeId, name: &[u8], kind: RemoveKind) -> Result<(), Errno> {
-    ask(meta.remove(position(parent, name)?, kind)).await
 }

@@ -4,9 +4,11 @@
 //! told to people, and nothing goes by it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use emberfs_client::InodeId;
+
+use crate::lock::lock;
 
 /// Inodes remembered at most (a count): a few hundred KiB.
 const SEEN_MAX: usize = 4096;
@@ -59,7 +61,7 @@ impl Paths {
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<InodeId, Entry>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 

@@ -7,7 +7,9 @@
 //! Of other requests the second part has the end of their arguments, which is joined to the first.
 //!
 //! A write that is to be carried on takes its memory along, and another piece comes from the pool; where that is
-//! used up, or little was written, the bytes are copied.
+//! used up, or little was written, the bytes are copied. What is copied has a bound too, and more is refused: a thread
+//! that reads requests must not wait, or nobody could be killed. Pages that the kernel writes back are never refused, as
+//! they would be lost; it has no more of them under way than was agreed on with it.
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use rustix::io::Errno;
 
 use super::device::Device;
 use super::protocol::{Fields, Header, Malformed, Write};
+use crate::room::Room;
 
 /// Bytes before those of a write.
 const HEAD: usize = Header::LEN + Write::LEN;
@@ -28,8 +31,10 @@ const WRITE: u32 = 16;
 const REST_MIN: usize = 8192;
 /// Bytes from which on a write keeps its memory: a copy of fewer costs less than a buffer that is mostly empty.
 const KEPT_MIN: usize = 128 << 10;
-/// What the writes of one mount keep at most, in bytes, beyond one buffer for each thread.
+/// What the pool of one mount has, in bytes, beyond one buffer for each thread.
 const KEPT_MAX: u64 = 64 << 20;
+/// What writes are copied into at most, in bytes: those of a thousand programs, with the usual largest request.
+const COPIED_MAX: u32 = 1 << 30;
 
 /// The memory of one thread.
 #[derive(Debug)]
@@ -38,8 +43,19 @@ pub(super) struct Incoming {
     rest: AlignedBuf,
     /// Arguments that lie in both.
     joined: Vec<u8>,
-    pool: Pool,
+    memory: Memory,
 }
+
+/// Where the threads of a mount have their memory from; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    pool: Pool,
+    copies: Room,
+}
+
+/// No more is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
 
 /// A request.
 #[derive(Debug)]
@@ -53,15 +69,17 @@ pub(super) struct Request<'a> {
 /// The bytes of a write.
 #[derive(Debug)]
 pub(super) struct Data<'a> {
-    memory: &'a mut AlignedBuf,
+    rest: &'a mut AlignedBuf,
     len: usize,
-    pool: &'a Pool,
+    memory: &'a Memory,
 }
 
-/// What the threads of a mount take their memory from, where a write has so many bytes at most.
-pub(super) fn pool(threads: usize, write_max: usize) -> Pool {
-    let own = threads as u64 * rest_len(write_max).next_power_of_two() as u64;
-    Pool::new(ByteLen(own + KEPT_MAX))
+impl Memory {
+    /// For so many threads, where a write has so many bytes at most.
+    pub(super) fn new(threads: usize, write_max: usize) -> Self {
+        let own = threads as u64 * rest_len(write_max).next_power_of_two() as u64;
+        Self { pool: Pool::new(ByteLen(own + KEPT_MAX)), copies: Room::new(COPIED_MAX) }
+    }
 }
 
 /// Bytes of a request behind its head, where a write has so many at most.
@@ -74,9 +92,9 @@ impl Incoming {
     ///
     /// # Errors
     /// [`PoolError`].
-    pub(super) fn new(pool: &Pool, write_max: usize) -> Result<Self, PoolError> {
-        let rest = pool.take(rest_len(write_max))?;
-        Ok(Self { head: [0; HEAD], rest, joined: Vec::new(), pool: pool.clone() })
+    pub(super) fn new(memory: &Memory, write_max: usize) -> Result<Self, PoolError> {
+        let rest = memory.pool.take(rest_len(write_max))?;
+        Ok(Self { head: [0; HEAD], rest, joined: Vec::new(), memory: memory.clone() })
     }
 
     /// Waits for the next request. `None`: it is unmounted.
@@ -93,7 +111,7 @@ impl Incoming {
 
     /// The request of so many bytes that was read.
     fn request(&mut self, len: usize) -> Result<Request<'_>, Malformed> {
-        let Self { head, rest, joined, pool } = self;
+        let Self { head, rest, joined, memory } = self;
         let (first, behind) = (&head[..len.min(HEAD)], len.saturating_sub(HEAD));
         let mut fields = Fields::new(first);
         let header = Header::parse(&mut fields)?;
@@ -106,7 +124,7 @@ impl Incoming {
             joined.extend(&rest[..behind]);
             fields = Fields::new(joined);
         }
-        Ok(Request { header, fields, data: Data { memory: rest, len: behind, pool } })
+        Ok(Request { header, fields, data: Data { rest, len: behind, memory } })
     }
 }
 
@@ -119,22 +137,31 @@ impl<'a> Request<'a> {
 
 impl Data<'_> {
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[..self.len]
+        &self.rest[..self.len]
     }
 
-    /// The bytes, to be kept.
-    pub(super) fn keep(&mut self) -> Bytes {
+    /// The bytes, to be kept; always if the kernel writes them back.
+    pub(super) fn keep(&mut self, writes_back: bool) -> Result<Bytes, Full> {
         if self.len < KEPT_MIN {
-            return Bytes::copy_from_slice(self.bytes());
+            return self.copied(writes_back);
         }
-        match self.pool.take(self.memory.len()) {
+        match self.memory.pool.take(self.rest.len()) {
             Ok(next) => {
-                let mut kept = std::mem::replace(self.memory, next);
+                let mut kept = std::mem::replace(self.rest, next);
                 kept.set_len(self.len);
-                kept.freeze()
+                Ok(kept.freeze())
             }
-            Err(_) => Bytes::copy_from_slice(self.bytes()),
+            Err(_) => self.copied(writes_back),
         }
+    }
+
+    fn copied(&self, writes_back: bool) -> Result<Bytes, Full> {
+        if writes_back {
+            return Ok(Bytes::copy_from_slice(self.bytes()));
+        }
+        let len = u32::try_from(self.len).map_err(|_| Full)?;
+        let place = self.memory.copies.place_now(len).ok_or(Full)?;
+        Ok(place.hold(self.bytes().to_vec()))
     }
 }
 
@@ -162,13 +189,13 @@ mod tests {
         bytes
     }
 
-    fn incoming(pool: &Pool) -> Incoming {
-        Incoming::new(pool, MAX).expect("the pool is new")
+    fn incoming(memory: &Memory) -> Incoming {
+        Incoming::new(memory, MAX).expect("the pool is new")
     }
 
     #[test]
     fn arguments_that_lie_in_both_parts_are_whole() {
-        let mut incoming = incoming(&pool(1, MAX));
+        let mut incoming = incoming(&Memory::new(1, MAX));
         for len in [1, 39, 40, 41, 255] {
             let name = vec![b'n'; len];
             let bytes = bytes(1, &[&name[..], b"\0"].concat());
@@ -181,14 +208,14 @@ mod tests {
     /// As root may have it: requests of one page.
     #[test]
     fn other_requests_have_room_where_writes_are_small() {
-        let incoming = Incoming::new(&pool(1, 4096), 4096).expect("the pool is new");
+        let incoming = Incoming::new(&Memory::new(1, 4096), 4096).expect("the pool is new");
         assert!(incoming.head.len() + incoming.rest.len() >= 8192);
     }
 
     #[test]
     fn a_large_write_keeps_its_memory_while_there_is_some_and_a_small_one_none() {
-        let pool = pool(1, MAX);
-        let mut incoming = incoming(&pool);
+        let memory = Memory::new(1, MAX);
+        let mut incoming = incoming(&memory);
         let mut kept = Vec::new();
         for number in 0..100_u8 {
             let written = vec![number; KEPT_MIN];
@@ -198,18 +225,37 @@ mod tests {
             let mut request = incoming.request(bytes.len()).expect("whole");
             Write::parse(&mut request.fields).expect("long enough");
             let data = request.data(u32::try_from(KEPT_MIN).expect("small")).expect("as many");
-            kept.push(data.keep());
+            kept.push(data.keep(false).expect("there is room"));
             assert_eq!(kept.last().expect("one").as_ptr() == before, usize::from(number) < 64);
         }
         assert!((0..).zip(&kept).all(|(number, kept)| kept[..] == vec![number; KEPT_MIN]));
         let few = bytes(WRITE, &[0; Write::LEN + 10]);
         read(&mut incoming, &few);
-        let before = pool.usage();
+        let before = memory.pool.usage();
         let mut request = incoming.request(few.len()).expect("whole");
         assert!(request.data(11).is_err());
         let mut request = incoming.request(few.len()).expect("whole");
-        assert_eq!(request.data(10).expect("as many").keep().len(), 10);
-        assert_eq!(pool.usage(), before);
+        let kept = request.data(10).expect("as many").keep(false);
+        assert_eq!(kept.map(|kept| kept.len()), Ok(10));
+        assert_eq!(memory.pool.usage(), before);
+    }
+
+    #[test]
+    fn what_is_copied_has_a_bound_but_for_pages_that_are_written_back() {
+        let memory = Memory { copies: Room::new(25), ..Memory::new(1, 4096) };
+        let mut incoming = Incoming::new(&memory, 4096).expect("the pool is new");
+        let bytes = bytes(WRITE, &[0; Write::LEN + 10]);
+        read(&mut incoming, &bytes);
+        let mut keep = |writes_back| {
+            let mut request = incoming.request(bytes.len()).expect("whole");
+            Write::parse(&mut request.fields).expect("long enough");
+            request.data(10).expect("as many").keep(writes_back)
+        };
+        let first = keep(false);
+        let kept = (keep(false), keep(false), keep(true));
+        assert!(first.is_ok() && kept.0.is_ok() && kept.1 == Err(Full) && kept.2.is_ok());
+        drop(first);
+        assert!(keep(false).is_ok(), "another is done");
     }
 
     proptest! {
@@ -218,7 +264,7 @@ mod tests {
             mut bytes in prop::collection::vec(any::<u8>(), 0..400),
             tells_its_length: bool,
         ) {
-            let mut incoming = Incoming::new(&pool(1, 4096), 4096).expect("new");
+            let mut incoming = Incoming::new(&Memory::new(1, 4096), 4096).expect("new");
             if tells_its_length && bytes.len() >= 4 {
                 let len = u32::try_from(bytes.len()).expect("short");
                 bytes[..4].copy_from_slice(&len.to_ne_bytes());

@@ -4,12 +4,13 @@
 //! ```text
 //!            device ─ one descriptor each ─► reader ─ incoming ─► calls ─┬─► answered at once ─────► reply
 //!   kernel ◄────────────────────────────────── reply ◄── task ◄──────────┘         ▲
-//!                                                         └─ under_way: interrupts ─┘
+//!                                                         └────── interrupts ──────┘
 //! ```
 //! * `protocol`: the bytes. `convert`: our words and the kernel's. `handshake`: what both sides agree on.
 //! * `device`: descriptors. `reader`: a thread that reads requests, into the memory of `incoming`.
-//! * `calls`: each request handed to the adapter, by groups; `calls/task`: what takes time. `reply`: its answer.
-//! * `under_way`: which requests can be interrupted. `signals`: what a caller has to do meanwhile.
+//! * `calls`: each request handed to the adapter, by groups; `calls/task`: what takes
+//!   time, `calls/patience`: how long for. `reply`: its answer.
+//! * `interrupts`: which requests can be interrupted. `signals`: what a caller has to do meanwhile.
 //! * `mount_point`: mounting and unmounting. `vacancy`: where.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
@@ -23,12 +24,12 @@ mod convert;
 mod device;
 mod handshake;
 mod incoming;
+mod interrupts;
 mod mount_point;
 mod protocol;
 mod reader;
 mod reply;
 mod signals;
-mod under_way;
 mod vacancy;
 
 use std::io;
@@ -44,6 +45,7 @@ use crate::adapter::Adapter;
 use crate::options::MountOptions;
 use calls::Calls;
 use device::Device;
+use incoming::Memory;
 pub use mount_point::{MountError, MountPoint, check_vacant, remount};
 use reader::Reader;
 
@@ -80,10 +82,11 @@ impl Session {
         }
     }
 
-    /// Ends when somebody has unmounted and no request is to be read any more.
+    /// Ends when the kernel has ended the connection and no request is to be read any more: somebody has unmounted, or
+    /// tries to by force.
     ///
     /// # Errors
-    /// The system's, where requests cannot be read any more.
+    /// Where requests cannot be read any more, at the first thread that cannot: the connection was aborted, say.
     pub async fn ended(&mut self) -> io::Result<()> {
         while let Some(end) = self.ends.recv().await {
             end?;
@@ -92,10 +95,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether requests are still to be expected.
+    /// Whether the kernel has ended the connection.
     #[must_use]
-    pub fn is_mounted(&self) -> bool {
-        !self.is_over
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Where it is mounted.
@@ -119,7 +122,7 @@ fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<mpsc::Receiver<io::R
     let write_max = handshake::agree(&first)?.write_max() as usize;
     let [least, most] = THREADS;
     let threads = available_parallelism().map_or(least, NonZero::get).clamp(least, most);
-    let pool = incoming::pool(threads, write_max);
+    let memory = Memory::new(threads, write_max);
     let more = (1..threads).map(|_| match first.another() {
         Ok(device) => Arc::new(device),
         Err(error) => {
@@ -128,7 +131,7 @@ fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<mpsc::Receiver<io::R
         }
     });
     let devices = std::iter::once(first.clone()).chain(more);
-    let readers = devices.map(|device| Reader::new(device, &pool, write_max, calls));
+    let readers = devices.map(|device| Reader::new(device, &memory, write_max, calls));
     let readers = readers.collect::<io::Result<Vec<_>>>()?;
     let (end, ends) = mpsc::channel(threads);
     for (number, reader) in readers.into_iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Mounting and unmounting.
 //!
 //! Root mounts by itself; others through `fusermount3`, which hands over the device by a socket. Only what was mounted
-//! here is unmounted: another's later mount at the same path stays.
+//! here is unmounted, wherever it was moved to: another's later mount at the same path stays. So what the kernel does not
+//! list, and could not be found again, is not mounted.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -26,9 +27,8 @@ const HELPER: &str = "fusermount3";
 /// Where something of ours is mounted.
 #[derive(Debug)]
 pub struct MountPoint {
-    path: PathBuf,
     /// As the kernel lists it, so that no other is unmounted.
-    listed: Option<Mount>,
+    listed: Mount,
 }
 
 /// Why something was not mounted or unmounted.
@@ -63,6 +63,19 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// Where it is mounted could not be told later.
+    #[error("{}: mounted, but not in /proc/self/mountinfo, so it was unmounted again: is /proc there, and that of this \
+        namespace (`mount -t proc proc /proc`)?", path.display())]
+    Unlisted {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Another file system is mounted over it.
+    #[error("{0}: something else is mounted over it: unmount that, then `umount {0}` again", path.display())]
+    Covered {
+        /// Where.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("cannot {what} at {}: {source}", path.display())]
     Refused {
@@ -93,14 +106,33 @@ impl MountPoint {
         let Vacancy { path, mode } = Vacancy::at(&options.path)?;
         let device =
             if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
-        let listed = topmost(&path);
-        Ok((Self { path, listed }, device))
+        match topmost(&path).filter(Mount::is_ours) {
+            Some(listed) => Ok((Self { listed }, device)),
+            None => {
+                // A moment ago: what is there is this one.
+                detach(&path)?;
+                Err(MountError::Unlisted { path })
+            }
+        }
     }
 
-    /// The file system's device and the path, as the kernel lists them, as text.
+    /// The file system's device and the path, as the kernel listed them, as text.
     #[must_use]
-    pub fn listed(&self) -> Option<(&str, &str)> {
-        self.listed.as_ref().map(|listed| (listed.device.as_str(), listed.path.as_str()))
+    pub fn listed(&self) -> (&str, &str) {
+        (&self.listed.device, &self.listed.path)
+    }
+
+    /// Where it is now, if it is still there.
+    ///
+    /// # Errors
+    /// [`MountError`]: nobody knows.
+    pub fn place(&self) -> Result<Option<PathBuf>, MountError> {
+        let table = MountTable::read().map_err(|source| MountError::Refused {
+            what: "find what is mounted",
+            path: self.listed.place(),
+            source,
+        })?;
+        place_in(&table, &self.listed)
     }
 
     /// Unmounts, if it is still there.
@@ -108,19 +140,32 @@ impl MountPoint {
     /// # Errors
     /// [`MountError`].
     pub fn unmount(&self) -> Result<(), MountError> {
-        if self.listed.is_none() || topmost(&self.path) != self.listed {
-            return Ok(());
-        }
-        if !is_root() {
-            return helped(Command::new(HELPER).args(["-u", "-z", "--"]).arg(&self.path));
-        }
-        let refused = |error: rustix::io::Errno| MountError::Refused {
-            what: "unmount",
-            path: self.path.clone(),
-            source: error.into(),
-        };
-        rustix::mount::unmount(&self.path, UnmountFlags::DETACH).map_err(refused)
+        self.place()?.map_or(Ok(()), |place| detach(&place))
     }
+}
+
+/// Where a mount is by this table, if it is.
+fn place_in(table: &MountTable, mount: &Mount) -> Result<Option<PathBuf>, MountError> {
+    let is_it = |other: &&Mount| (other.id, &other.device) == (mount.id, &mount.device);
+    let Some(place) = table.mounts().iter().find(is_it).map(Mount::place) else { return Ok(None) };
+    match table.topmost(&place).filter(is_it) {
+        Some(_) => Ok(Some(place)),
+        None => Err(MountError::Covered { path: place }),
+    }
+}
+
+/// Takes what is mounted at a path out of the way to it: at once for those who look it up, and for those who have files
+/// open when they close them.
+fn detach(path: &Path) -> Result<(), MountError> {
+    if !is_root() {
+        return helped(Command::new(HELPER).args(["-u", "-z", "--"]).arg(path));
+    }
+    let refused = |error: rustix::io::Errno| MountError::Refused {
+        what: "unmount",
+        path: path.to_owned(),
+        source: error.into(),
+    };
+    rustix::mount::unmount(path, UnmountFlags::DETACH).map_err(refused)
 }
 
 /// Changes the flags of a mount that is there.
@@ -238,6 +283,26 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_mounted_is_found_wherever_it_is_and_no_other() {
+        let line =
+            |id, device, path| format!("{id} 21 {device} / {path} rw - {TYPE} a:1 rw,user_id=0\n");
+        let place = |lines: &[String]| {
+            let mount = MountTable::new(line(40, "0:57", "/m\\040t").as_bytes());
+            place_in(&MountTable::new(lines.concat().as_bytes()), &mount.mounts()[0])
+        };
+        let (at, other) = (line(40, "0:57", "/m\\040t"), line(39, "0:9", "/m\\040t"));
+        let found = place(&[other.clone(), at.clone()]).expect("known");
+        assert_eq!(found, Some("/m t".into()), "over another");
+        let found = place(&[line(40, "0:57", "/moved")]).expect("known");
+        assert_eq!(found, Some("/moved".into()));
+        for gone in [vec![], vec![other.clone()], vec![line(40, "0:9", "/m\\040t")]] {
+            assert_eq!(place(&gone).expect("known"), None, "it is another's");
+        }
+        let covered = place(&[at, line(41, "0:60", "/m\\040t")]).expect_err("it is below");
+        assert!(covered.to_string().starts_with("/m t: something else is mounted over it"));
+    }
 
     #[test]
     fn the_helper_is_named_once_and_a_device_that_is_closed_has_a_next_step() {

@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use emberfs_buffer::Pool;
 use tokio::sync::mpsc;
 
 use super::calls::Calls;
 use super::device::Device;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Memory};
+use crate::errno::Errno;
 
 /// One such thread.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl Reader {
     /// If there is no memory.
     pub(super) fn new(
         device: Arc<Device>,
-        pool: &Pool,
+        memory: &Memory,
         write_max: usize,
         calls: &Arc<Calls>,
     ) -> io::Result<Self> {
-        let incoming = Incoming::new(pool, write_max).map_err(io::Error::other)?;
+        let incoming = Incoming::new(memory, write_max).map_err(io::Error::other)?;
         Ok(Self { device, incoming, calls: calls.clone() })
     }
 
@@ -56,13 +56,24 @@ impl Reader {
 
     fn run(&mut self) -> io::Result<()> {
         let Self { device, incoming, calls } = self;
-        while let Some(request) = incoming.next(device)? {
+        while let Some(request) = incoming.next(device).map_err(in_words)? {
             match request {
                 Ok(request) => calls.serve(device, request),
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
         Ok(())
+    }
+}
+
+/// Why nothing can be read any more.
+fn in_words(error: Errno) -> io::Error {
+    match error {
+        Errno::CONNABORTED => io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "somebody aborted the connection (/sys/fs/fuse/connections/*/abort)",
+        ),
+        error => error.into(),
     }
 }
 

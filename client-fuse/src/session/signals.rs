@@ -10,8 +10,10 @@
 pub(super) enum Pending {
     /// To die.
     Death,
-    /// To handle a signal by which somebody wants something of it. Also where nobody knows.
+    /// To handle a signal by which somebody wants something of it.
     Signal,
+    /// What, nobody here knows: it is another container's, say, of whose processes this one sees none.
+    Unknown,
     /// To handle another one: of a timer, of a child, of its own runtime.
     Everyday,
     /// Nothing; or to stop, and go on with its call later.
@@ -41,11 +43,11 @@ const fn bit(signal: u32) -> u64 {
 pub(super) async fn pending(thread: u32) -> Pending {
     // The kernel itself, or a thread of which this namespace knows nothing.
     if thread == 0 {
-        return Pending::Signal;
+        return Pending::Unknown;
     }
     // Whatever the kernel waits for in other versions, no other call shall.
     let looked = tokio::task::spawn_blocking(move || pending_now(thread)).await;
-    looked.unwrap_or(Pending::Signal)
+    looked.unwrap_or(Pending::Unknown)
 }
 
 fn pending_now(thread: u32) -> Pending {
@@ -62,7 +64,7 @@ fn told_by(status: &str) -> Pending {
         u64::from_str_radix(set.trim(), 16).ok()
     };
     let sets = (set("SigPnd:"), set("ShdPnd:"), set("SigBlk:"));
-    let (Some(own), Some(shared), Some(blocked)) = sets else { return Pending::Signal };
+    let (Some(own), Some(shared), Some(blocked)) = sets else { return Pending::Unknown };
     match (own | shared) & !blocked {
         waiting if waiting & KILL != 0 => Pending::Death,
         waiting if waiting & WANTED != 0 => Pending::Signal,
@@ -100,7 +102,8 @@ mod tests {
         assert_eq!((told(alarm, child), told(0, bit(33))), (Pending::Everyday, Pending::Everyday));
         assert_eq!((told(stop, 0), told(0, 0)), (Pending::Nothing, Pending::Nothing));
         assert_eq!(told(blocked, blocked), Pending::Nothing, "it is blocked");
-        assert_eq!((told_by(""), told_by("SigPnd:\tx\n")), (Pending::Signal, Pending::Signal));
+        let unknown = Pending::Unknown;
+        assert_eq!((told_by(""), told_by("SigPnd:\tx\n")), (unknown, unknown));
     }
 
     #[test]
@@ -120,6 +123,6 @@ mod tests {
         let ours = std::fs::read_to_string("/proc/self/status").expect("Linux");
         assert!(!is_at_its_end(&ours));
         assert_eq!(pending(std::process::id()).await, Pending::Nothing);
-        assert_eq!(pending(0).await, Pending::Signal);
+        assert_eq!(pending(0).await, Pending::Unknown);
     }
 }

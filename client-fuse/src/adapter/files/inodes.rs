@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use emberfs_client::{ByteLen, File, InodeId, Meta};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::readers::{Readers, Reading};
 use super::writer::Writer;
-use super::written::{Inode, lock};
+use super::written::Inode;
+use crate::errno::Errno;
+use crate::lock::lock;
 
 /// Bytes that all files of a mount gather together: what a machine can spare, and 32 files at their most.
 const BYTES_MAX: usize = 256 << 20;
@@ -43,6 +45,14 @@ pub(super) struct OfMount {
     /// Bytes.
     pub(super) gathered: Arc<AtomicUsize>,
     pub(super) readers: Readers,
+}
+
+impl OfMount {
+    /// Waits for something that may be dropped, no longer than a call may.
+    pub(super) async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, Errno> {
+        let Some(deadline) = self.deadline else { return Ok(call.await) };
+        timeout(deadline, call).await.map_err(|_| Errno::TIMEDOUT)
+    }
 }
 
 /// Keeps a file known.
@@ -79,6 +89,14 @@ impl Inodes {
     /// Bytes that are gathered and that no server has.
     pub(in crate::adapter) fn gathered(&self) -> usize {
         self.of_mount.gathered.load(Ordering::Relaxed)
+    }
+
+    /// Waits for something that may be dropped, no longer than a call may.
+    pub(in crate::adapter) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Errno> {
+        self.of_mount.in_time(call).await
     }
 
     /// Whether a write may be gathered at all.
@@ -197,6 +215,7 @@ fn remove_same<T>(entries: &mut HashMap<InodeId, Arc<T>>, id: InodeId, same: &T)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::Room;
 
     /// Two descriptors are released together, and the file is opened again in between.
     #[test]
@@ -208,6 +227,15 @@ mod tests {
         entries.insert(id, new.clone());
         remove_same(&mut entries, id, &*old);
         assert_eq!(entries, HashMap::from([(id, new)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_waits_no_longer_than_a_call_may() {
+        let (inodes, room) = (Inodes::new(Some(Duration::from_secs(1))), Room::new(10));
+        let place = inodes.in_time(room.place(10)).await.expect("there is room");
+        assert_eq!(inodes.in_time(room.place(1)).await.err(), Some(Errno::TIMEDOUT));
+        drop(place);
+        assert!(inodes.in_time(room.place(1)).await.is_ok());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use emberfs_client::{
-    Access, Attributes, ByteLen, Credentials, File, FsError, InodeId, Meta, Mode, OpenOptions,
-    Place, Position,
+    Access, Attributes, ByteLen, Credentials, File, FsError, InodeId, InodeKind, Meta, Mode,
+    OpenOptions, Place, Position,
 };
 use futures_util::FutureExt;
 use rustix::fs::OFlags;
@@ -80,7 +80,7 @@ impl Adapter {
         }
     }
 
-    /// Somebody else made the file since the kernel looked.
+    /// Somebody else made something there since the kernel looked.
     async fn open_existing(
         &self,
         caller: Caller,
@@ -88,9 +88,10 @@ impl Adapter {
         at: Position,
         flags: Flags,
     ) -> Result<(Attributes, u64), Errno> {
-        let found = ask(meta.attributes(Place::entry(at.parent.start, &at.name), true)).await?;
-        let number = self.open(caller, found.inode, flags).await?;
-        match self.getattr(caller, found.inode).await {
+        let found = ask(meta.attributes(Place::entry(at.parent.start, &at.name), false)).await;
+        let inode = made_meanwhile(found)?;
+        let number = self.open(caller, inode, flags).await?;
+        match self.getattr(caller, inode).await {
             Ok(attributes) => Ok((attributes, number)),
             Err(error) => {
                 self.release(number).await;
@@ -137,4 +138,31 @@ impl Adapter {
 
 fn reading() -> OpenOptions {
     OpenOptions::new().read(true)
+}
+
+/// The file that is there. With `ESTALE` the kernel looks anew, and so follows a link by itself, which may lead out of
+/// this file system, opens a pipe, refuses a directory, or has what is gone again made.
+fn made_meanwhile(found: Result<Attributes, Errno>) -> Result<InodeId, Errno> {
+    match found {
+        Ok(Attributes { kind: InodeKind::File, inode, .. }) => Ok(inode),
+        Ok(_) | Err(Errno::NOENT) => Err(Errno::STALE),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::directories::tests::directory;
+
+    #[test]
+    fn only_a_file_is_opened_and_what_else_was_made_the_kernel_looks_at() {
+        let found = |kind| Ok(Attributes { kind, ..directory() });
+        assert_eq!(made_meanwhile(found(InodeKind::File)), Ok(directory().inode));
+        for kind in [InodeKind::Symlink, InodeKind::Directory, InodeKind::Fifo] {
+            assert_eq!(made_meanwhile(found(kind)), Err(Errno::STALE));
+        }
+        assert_eq!(made_meanwhile(Err(Errno::NOENT)), Err(Errno::STALE), "it is gone again");
+        assert_eq!(made_meanwhile(Err(Errno::ACCESS)), Err(Errno::ACCESS));
+    }
 }

@@ -1,9 +1,11 @@
 //! Which files are open here to be read only: what could not be written of them is theirs to hear of.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use emberfs_client::InodeId;
+
+use crate::lock::lock;
 
 /// How many descriptors each such file has; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +31,7 @@ impl Readers {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<InodeId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

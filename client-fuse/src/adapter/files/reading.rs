@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use emberfs_client::{ByteLen, FileOffset};
 
 use super::written::Inode;
@@ -19,11 +19,12 @@ struct Unwritten {
 impl Adapter {
     /// `read`: fewer bytes than `len` at the end of the file only.
     ///
-    /// What could not be written, as the disks are full say, is no reason not to read the rest of the file.
+    /// What could not be written, as the disks are full say, is no reason not to read the rest of the file. Where other
+    /// reads hold all the memory that there is for them, it waits until some are done with: their bytes handed over.
     ///
     /// # Errors
     /// An [`Errno`].
-    pub async fn read(&self, number: u64, offset: FileOffset, len: u32) -> Result<BytesMut, Errno> {
+    pub async fn read(&self, number: u64, offset: FileOffset, len: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(number)?;
         let dirty = self.inodes.get(file.inode).filter(|inode| inode.is_dirty());
         let unwritten = match dirty {
@@ -41,13 +42,14 @@ impl Adapter {
         if let Some(unwritten) = &unwritten {
             unwritten.check_range(offset, len)?;
         }
+        let place = self.inodes.in_time(self.reads.place(len)).await?;
         let buffer = BytesMut::zeroed(len as usize);
         let (read, mut buffer) = file.reader().read_at(offset, buffer).await;
         buffer.truncate(ask(async { read }).await?);
         if let Some(unwritten) = &unwritten {
             unwritten.check_end(offset, buffer.len(), len)?;
         }
-        Ok(buffer)
+        Ok(place.hold(buffer))
     }
 }
 

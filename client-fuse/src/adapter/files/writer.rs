@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use emberfs_client::{ByteLen, ClientError, File, FileOffset, FsError, Meta, OpenOptions, Place};
 
+use crate::lock::lock;
+
 /// One descriptor that writes.
 #[derive(Debug)]
 pub(in crate::adapter) struct Writer {
@@ -54,7 +56,7 @@ impl Writer {
     }
 
     pub(super) fn file(&self) -> Arc<File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.file).clone()
     }
 
     /// Its descriptor is closed. Told and asked under the lock of its inode.
@@ -143,7 +145,7 @@ impl Writer {
             opened => opened,
         };
         let opened = Arc::new(opened?);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         if Arc::ptr_eq(&file, lost) {
             *file = opened;
         }

@@ -14,19 +14,19 @@
 //! The mount's deadline is for those who wait for that: it ends the waiting, and nothing else.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
 use emberfs_client::{Attributes, ByteLen, ClientError, FileOffset, FsError, InodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
-use tokio::time::timeout;
 
 use super::inodes::{OfMount, Unsettled};
 use super::under_way::{self, Pieces, UnderWay};
 use super::writer::Writer;
 use crate::errno::{Errno, of_client};
+use crate::lock::lock;
 use crate::write_gather::{AGE_MAX, Gather, Taken, Which};
 
 /// One such file.
@@ -417,11 +417,10 @@ impl Inode {
         &self,
         call: impl Future<Output = Result<T, Errno>>,
     ) -> Result<T, Errno> {
-        let Some(deadline) = self.of_mount.deadline else { return call.await };
-        timeout(deadline, call).await.unwrap_or_else(|_| {
+        self.of_mount.in_time(call).await.unwrap_or_else(|late| {
             let waits_for = self.why().unwrap_or_else(|| "its turn".to_owned());
             tracing::warn!(inode = %self.id, waits_for, "a call waited in vain");
-            Err(Errno::TIMEDOUT)
+            Err(late)
         })
     }
 
@@ -446,8 +445,4 @@ impl Inode {
 /// Whether the file is gone, so that nothing can be written to it any more.
 pub(super) fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::Fs(FsError::Stale | FsError::NotFound))
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use emberfs_client::InodeId;
 
-use super::{Calls, Handled, Opened, Outcome, Task, caller, nothing, task};
+use super::{Calls, Handled, Numbered, Outcome, Task, caller, nothing, task};
 use crate::adapter::{Adapter, Listed};
 use crate::errno::Errno;
 use crate::session::convert::{attributes, bare, type_bits};
@@ -19,7 +19,7 @@ pub(super) fn opendir(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let adapter = calls.adapter.clone();
     let work = async move {
         let number = adapter.opendir(caller, of).await?;
-        Ok((opened(number, OpenFlags::default()), Opened::Directory(number)))
+        Ok((opened(number, OpenFlags::default()), Numbered::Directory(number)))
     };
     Ok(Outcome::Task(Task::opening(work)))
 }

@@ -3,14 +3,12 @@
 use bytes::Bytes;
 use emberfs_client::{FileOffset, InodeId};
 
-use super::task::Patience;
-use super::{Answered, Calls, Handled, Opened, Outcome, Task, caller, done_task, position};
+use super::patience::Patience;
+use super::{Answered, Calls, Handled, Numbered, Outcome, Task, caller, done_task, position};
 use crate::adapter::Flags;
 use crate::session::convert::{attributes, mode};
 use crate::session::incoming::Request;
-use crate::session::protocol::{
-    Create, Open, OpenFile, OpenFlags, Read, Write, created, opened, written,
-};
+use crate::session::protocol::{Create, Open, OpenFile, Read, Write, created, opened, written};
 
 /// What the kernel calls the flags of an open file.
 fn flags(bits: u32) -> Flags {
@@ -23,7 +21,7 @@ pub(super) fn open(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let (adapter, treatment) = (calls.adapter.clone(), calls.treatment(flags));
     let work = async move {
         let number = adapter.open(caller, of, flags).await?;
-        Ok((opened(number, treatment), Opened::File(number)))
+        Ok((opened(number, treatment), Numbered::File(number)))
     };
     let task = Task::opening(work);
     // Whoever opens a file to write wants that which is there when all before is done.
@@ -37,7 +35,7 @@ pub(super) fn create(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let (adapter, treatment) = (calls.adapter.clone(), calls.treatment(flags));
     let work = async move {
         let (made, number) = adapter.create(caller, (parent, &name), mode, flags).await?;
-        Ok((created(&attributes(&made), number, treatment), Opened::File(number)))
+        Ok((created(&attributes(&made), number, treatment), Numbered::File(number)))
     };
     Ok(Outcome::Task(Task::opening(work).changing(&calls.left)))
 }
@@ -45,13 +43,10 @@ pub(super) fn create(calls: &Calls, request: &mut Request<'_>) -> Handled {
 pub(super) fn read(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let asked = Read::parse(&mut request.fields)?;
     let (adapter, offset) = (calls.adapter.clone(), FileOffset(asked.offset));
-    let work = async move {
-        let read = adapter.read(asked.file, offset, asked.size).await?;
-        Ok(Answered::from(read.freeze()))
-    };
-    // What bypasses the page cache, a program waits for itself.
-    let is_page = calls.treatment(flags(asked.flags)) == OpenFlags::default();
-    let patience = if is_page { Patience::Death } else { Patience::Signal };
+    let work =
+        async move { adapter.read(asked.file, offset, asked.size).await.map(Answered::from) };
+    // A page is read for a map of the file too, whose program would die of a failure.
+    let patience = if asked.fills_pages() { Patience::Death } else { Patience::Signal };
     Ok(Outcome::Task(Task::new(work).with(patience)))
 }
 
@@ -62,7 +57,7 @@ pub(super) fn write(calls: &Calls, request: &mut Request<'_>) -> Handled {
     if calls.adapter.write_now(file, offset, data.bytes(), flags) {
         return Ok(Outcome::Done(Bytes::from(written(asked.size))));
     }
-    let (adapter, data) = (calls.adapter.clone(), data.keep());
+    let (adapter, data) = (calls.adapter.clone(), data.keep(asked.writes_back())?);
     let work = async move {
         adapter.write(file, offset, data, flags).await?;
         Ok(written(asked.size))

@@ -9,28 +9,32 @@
 
 mod attributes;
 mod directories;
+mod dying;
 mod files;
 mod left;
 mod names;
+mod patience;
 mod task;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use emberfs_client::InodeId;
 use tokio::runtime::Handle;
 
 use super::device::Device;
-use super::incoming::Request;
+use super::incoming::{Full, Request};
+use super::interrupts::Interrupts;
 use super::protocol::{Interrupt, Malformed, OpenFlags};
 use super::reply::Reply;
-use super::under_way::UnderWay;
 use crate::adapter::{Adapter, Flags};
 use crate::caller::Caller;
 use crate::errno::Errno;
-use crate::metered::Metered;
+use crate::metered::{CallMeters, Metered};
+use dying::Dying;
 use left::Left;
-use task::{Answered, Opened, Task};
+use patience::Waiter;
+use task::{Answered, Numbered, Task};
 
 /// The calls of one mount.
 #[derive(Debug)]
@@ -38,8 +42,9 @@ pub(super) struct Calls {
     adapter: Arc<Adapter>,
     runtime: Handle,
     direct_io: bool,
-    under_way: UnderWay,
+    interrupts: Interrupts,
     left: Left,
+    dying: Dying,
 }
 
 /// What becomes of a request.
@@ -105,6 +110,9 @@ const TABLE: &[Row] = &[
     row(45, "rename2", names::rename2),
 ];
 
+/// What is counted of each, in the same order.
+static METERS: [OnceLock<CallMeters>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
+
 impl From<Malformed> for Errno {
     fn from(error: Malformed) -> Self {
         tracing::error!(%error, "refused");
@@ -112,21 +120,30 @@ impl From<Malformed> for Errno {
     }
 }
 
+/// What POSIX has for a write for which the system has no memory.
+impl From<Full> for Errno {
+    fn from(_: Full) -> Self {
+        Self::NOBUFS
+    }
+}
+
 impl Calls {
     pub(super) fn new(adapter: Arc<Adapter>, runtime: Handle, direct_io: bool) -> Self {
-        let (under_way, left) = (UnderWay::default(), Left::default());
-        Self { adapter, runtime, direct_io, under_way, left }
+        let (interrupts, left, dying) = (Interrupts::default(), Left::default(), Dying::default());
+        Self { adapter, runtime, direct_io, interrupts, left, dying }
     }
 
     /// Serves a request that was read from this descriptor: answers it, or starts the task that will.
     pub(super) fn serve(&self, device: &Arc<Device>, mut request: Request<'_>) {
         let header = request.header;
         let reply = Reply::new(device, header.unique);
-        let Some(row) = TABLE.iter().find(|row| row.opcode == header.opcode) else {
+        let Some(place) = TABLE.iter().position(|row| row.opcode == header.opcode) else {
             reply.send(Err(Errno::NOSYS));
             return;
         };
-        let reply = reply.counted(Metered::begin(row.name));
+        let row = &TABLE[place];
+        let meters = METERS[place].get_or_init(|| CallMeters::new(row.name));
+        let reply = reply.counted(Metered::begin(meters));
         match (row.handler)(self, &mut request) {
             Ok(Outcome::Unanswered) => reply.withhold(),
             Ok(Outcome::Done(body)) => {
@@ -134,9 +151,10 @@ impl Calls {
             }
             Ok(Outcome::Task(task)) => {
                 let (running, adapter) =
-                    (self.under_way.begin(header.unique), self.adapter.clone());
+                    (self.interrupts.begin(header.unique), self.adapter.clone());
                 let close = |opened| close(adapter, opened);
-                let task = task.of(header.pid);
+                let waiter = Waiter { thread: header.pid, dying: self.dying.clone() };
+                let task = task.of(waiter);
                 self.runtime.spawn(task.run(running, reply, close));
             }
             Err(errno) => {
@@ -160,10 +178,10 @@ impl Calls {
 }
 
 /// Closes what the kernel knows nothing of, and so will never close.
-async fn close(adapter: Arc<Adapter>, opened: Opened) {
+async fn close(adapter: Arc<Adapter>, opened: Numbered) {
     match opened {
-        Opened::File(number) => adapter.release(number).await,
-        Opened::Directory(number) => adapter.releasedir(number),
+        Numbered::File(number) => adapter.release(number).await,
+        Numbered::Directory(number) => adapter.releasedir(number),
     }
 }
 
@@ -215,7 +233,7 @@ fn nothing(_: &Calls, _: &mut Request<'_>) -> Handled {
 
 fn interrupt(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let Interrupt { unique } = Interrupt::parse(&mut request.fields)?;
-    calls.under_way.interrupt(unique);
+    calls.interrupts.interrupt(unique);
     Ok(Outcome::Unanswered)
 }
 

@@ -1,6 +1,6 @@
 //! Names: finding, making, moving and removing them.
 
-use emberfs_client::{Device, InodeId};
+use emberfs_client::{Device, InodeId, RemoveKind};
 
 use super::{Calls, Handled, caller, position, task};
 use crate::errno::Errno;
@@ -63,19 +63,18 @@ pub(super) fn link(calls: &Calls, request: &mut Request<'_>) -> Handled {
 }
 
 pub(super) fn unlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
-    let ((parent, name), caller) = (position(request)?, caller(request));
-    let adapter = calls.adapter.clone();
-    calls.change(async move {
-        adapter.unlink(caller, parent, &name).await?;
-        Ok(Vec::new())
-    })
+    removed(calls, request, RemoveKind::File)
 }
 
 pub(super) fn rmdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
+    removed(calls, request, RemoveKind::Directory)
+}
+
+fn removed(calls: &Calls, request: &mut Request<'_>, kind: RemoveKind) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let adapter = calls.adapter.clone();
     calls.change(async move {
-        adapter.rmdir(caller, parent, &name).await?;
+        adapter.remove(caller, (parent, &name), kind).await?;
         Ok(Vec::new())
     })
 }

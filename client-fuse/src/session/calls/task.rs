@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   work ──────────────────────────────► done, refused: the answer
-//!     └─ a signal for who waits ─ 200 ms ─► EINTR; the work is dropped, or goes on without anybody
+//!     └─ its caller waits no longer ───► EINTR; the work is dropped, or goes on without anybody
 //! ```
 //! To drop work does what a mount's deadline does: it ends the waiting. Bytes that were gathered stay and are reported
 //! by the next sync.
@@ -11,57 +11,30 @@
 //! EINTR a program does them again. Those that have begun go on then, and all that changes something later waits for
 //! them ([`Left`]): a removal whose caller was killed is done before the file is made anew, or never.
 //!
-//! Signals by which nobody wants a call to end, those of timers say, end one only when it has taken longer than it takes
-//! a cluster to do without a server: most programs that have a handler for these take EINTR for a failure.
-//!
-//! Some wait differently, see [`Patience`]. What a caller can never be told of again is its own end: a thread that
-//! has begun to close all of its files takes no signal any more. So `close` looks for itself whether its caller is
-//! being killed. Whoever *exits by itself* with bytes that no server has waits for the servers, as in `close`.
+//! Until when callers wait says their [`Patience`].
 
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep};
 
-use super::left::{Left, Turn};
+use super::left::{Leaving, Left, Turn};
+use super::patience::{Patience, Waiter};
 use crate::errno::Errno;
+use crate::session::interrupts::Running;
 use crate::session::reply::Reply;
-use crate::session::signals::{Pending, pending};
-use crate::session::under_way::Running;
-
-/// How long a call may take after a signal before it ends: no quick call ends without having been done, and whoever is
-/// killed is gone within a second. So often it is asked what signals wait.
-const GRACE: Duration = Duration::from_millis(200);
-/// The same where only signals wait by which nobody wants it to end: beyond a dead server and a dead leader at once.
-const EVERYDAY_MAX: Duration = Duration::from_secs(10);
-
-/// Until when a task waits for its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Until a signal for its caller.
-    Signal,
-    /// Until its caller is killed: something is changed; or a page of a file is read, and a signal that the program
-    /// survives would have it killed by SIGBUS.
-    Death,
-    /// Until either: the caller closes a file, perhaps as the last thing that it does.
-    Close,
-    /// For ever: nobody waits for it.
-    Endless,
-}
 
 /// What a task answers with.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     body: Bytes,
-    opened: Option<Opened>,
+    opened: Option<Numbered>,
 }
 
 /// Something that the kernel has open from the answer on, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opened {
+pub(super) enum Numbered {
     File(u64),
     Directory(u64),
 }
@@ -70,12 +43,19 @@ pub(super) enum Opened {
 pub(super) struct Task {
     work: BoxFuture<'static, Result<Answered, Errno>>,
     patience: Patience,
-    /// Whether work that nobody waits for goes on to its end.
-    goes_on: bool,
-    /// What changes something has its turn among those that do.
-    turn: Option<Turn>,
-    /// The calling thread.
-    thread: u32,
+    unattended: Unattended,
+    waiter: Waiter,
+}
+
+/// What becomes of work for which its caller waits no longer.
+#[derive(Debug)]
+enum Unattended {
+    /// It is dropped.
+    Dropped,
+    /// It goes on: what it opens is closed.
+    GoesOn,
+    /// If it has begun it goes on, in its turn: what changes something later waits for it. Else it is dropped.
+    Left(Turn),
 }
 
 impl<T: Into<Bytes>> From<T> for Answered {
@@ -98,21 +78,20 @@ impl Task {
         Self {
             work: work.boxed(),
             patience: Patience::Signal,
-            goes_on: false,
-            turn: None,
-            thread: 0,
+            unattended: Unattended::Dropped,
+            waiter: Waiter::default(),
         }
     }
 
     /// One that opens something. Its work goes on when it is interrupted, and what it opened is closed then.
     pub(super) fn opening(
-        work: impl Future<Output = Result<(Vec<u8>, Opened), Errno>> + Send + 'static,
+        work: impl Future<Output = Result<(Vec<u8>, Numbered), Errno>> + Send + 'static,
     ) -> Self {
         let work = async move {
             let (body, opened) = work.await?;
             Ok(Answered { body: body.into(), opened: Some(opened) })
         };
-        Self { goes_on: true, ..Self::new(work) }
+        Self { unattended: Unattended::GoesOn, ..Self::new(work) }
     }
 
     /// The same, which changes something: it waits for what others have left, and once it has begun it goes on, also
@@ -124,8 +103,8 @@ impl Task {
             begins.take().await;
             work.await
         };
-        let (patience, turn) = (Patience::Death, Some(turn));
-        Self { work: work.boxed(), patience, goes_on: true, turn, ..self }
+        let (patience, unattended) = (Patience::Death, Unattended::Left(turn));
+        Self { work: work.boxed(), patience, unattended, ..self }
     }
 
     /// The same with another patience.
@@ -133,9 +112,9 @@ impl Task {
         Self { patience, ..self }
     }
 
-    /// The same for this thread.
-    pub(super) fn of(self, thread: u32) -> Self {
-        Self { thread, ..self }
+    /// The same for whom it is done.
+    pub(super) fn of(self, waiter: Waiter) -> Self {
+        Self { waiter, ..self }
     }
 
     /// Runs it, and answers. What it opened and the kernel does not know of is handed to `close`.
@@ -143,13 +122,13 @@ impl Task {
         self,
         mut running: Running,
         reply: Reply,
-        close: impl FnOnce(Opened) -> C,
+        close: impl FnOnce(Numbered) -> C,
     ) {
-        let Self { mut work, patience, goes_on, turn, thread } = self;
+        let Self { mut work, patience, unattended, waiter } = self;
         let answered = tokio::select! {
             biased;
             answered = &mut work => Some(answered),
-            () = patience.end(&mut running, thread) => None,
+            () = patience.end(&mut running, &waiter) => None,
         };
         drop(running);
         let mut leaving = None;
@@ -163,11 +142,10 @@ impl Task {
                 None
             }
             None => {
-                // What has not begun is forgotten. What has is left before its caller is heard of again.
-                let is_change = turn.is_some();
-                leaving = turn.and_then(|turn| turn.leave());
+                // Before its caller is heard of again.
+                let (goes_on, left) = unattended.begins();
+                leaving = left;
                 reply.send(Err(Errno::INTR));
-                let goes_on = goes_on && (!is_change || leaving.is_some());
                 let answered = if goes_on { work.await.ok() } else { None };
                 answered.and_then(|answered| answered.opened)
             }
@@ -179,45 +157,16 @@ impl Task {
     }
 }
 
-impl Patience {
-    /// Returns when it is at its end.
-    async fn end(self, running: &mut Running, thread: u32) {
+impl Unattended {
+    /// Whether the work goes on; and for how long others wait for it, where they do.
+    fn begins(self) -> (bool, Option<Leaving>) {
         match self {
-            Self::Signal => told(running, thread).await,
-            Self::Death => {
-                running.interrupted().await;
-                loop {
-                    sleep(GRACE).await;
-                    if pending(thread).await == Pending::Death {
-                        return;
-                    }
-                }
+            Self::Dropped => (false, None),
+            Self::GoesOn => (true, None),
+            Self::Left(turn) => {
+                let leaving = turn.leave();
+                (leaving.is_some(), leaving)
             }
-            Self::Close => {
-                let dies = async {
-                    sleep(GRACE).await;
-                    if pending(thread).await != Pending::Death {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                tokio::select! { () = dies => {}, () = told(running, thread) => {} }
-            }
-            Self::Endless => std::future::pending().await,
-        }
-    }
-}
-
-/// Returns when a signal has come by which the call is to end.
-async fn told(running: &mut Running, thread: u32) {
-    running.interrupted().await;
-    let end = Instant::now() + EVERYDAY_MAX;
-    loop {
-        sleep(GRACE).await;
-        match pending(thread).await {
-            Pending::Death | Pending::Signal => return,
-            Pending::Everyday if Instant::now() >= end => return,
-            // It was woken by something else, or another thread took the signal.
-            Pending::Everyday | Pending::Nothing => {}
         }
     }
 }
@@ -225,15 +174,17 @@ async fn told(running: &mut Running, thread: u32) {
 #[cfg(test)]
 mod tests {
     use std::future;
-
+    use std::pin::pin;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::sync::oneshot;
     use tokio::time::timeout;
 
+    use super::super::patience::{EVERYDAY_MAX, GRACE};
     use super::*;
     use crate::session::device::scripted::{Answer, Kernel};
-    use crate::session::under_way::UnderWay;
+    use crate::session::interrupts::Interrupts;
 
     const FOUND: &[u8] = b"found";
 
@@ -245,13 +196,13 @@ mod tests {
     fn opening(after: Duration) -> Task {
         Task::opening(async move {
             let _later = timeout(after, future::pending::<()>()).await;
-            Ok((FOUND.to_vec(), Opened::File(7)))
+            Ok((FOUND.to_vec(), Numbered::File(7)))
         })
     }
 
     /// Runs it with a signal for its caller before, or none; what is closed behind it.
-    async fn closed(task: Task, is_interrupted: bool, reply: Reply) -> Option<Opened> {
-        let all = UnderWay::default();
+    async fn closed(task: Task, is_interrupted: bool, reply: Reply) -> Option<Numbered> {
+        let all = Interrupts::default();
         if is_interrupted {
             all.interrupt(2);
         }
@@ -267,15 +218,15 @@ mod tests {
         let reply = || Reply::new(&device, 2);
         assert_eq!(closed(opening(GRACE / 2), true, reply()).await, None, "it was quick");
         assert_eq!(kernel.answer(), answer(0, FOUND));
-        let late = opening(2 * GRACE);
-        assert_eq!(closed(late, true, reply()).await, Some(Opened::File(7)));
+        let late = opening(2 * EVERYDAY_MAX);
+        assert_eq!(closed(late, true, reply()).await, Some(Numbered::File(7)));
         assert_eq!(kernel.answer(), answer(Errno::INTR.raw_os_error(), b""));
         let refused = Task::opening(async { Err(Errno::ACCESS) });
         assert_eq!(closed(refused, false, reply()).await, None);
         assert_eq!(kernel.answer(), answer(Errno::ACCESS.raw_os_error(), b""));
         drop(kernel);
         let unheard = opening(GRACE);
-        assert_eq!(closed(unheard, false, reply()).await, Some(Opened::File(7)));
+        assert_eq!(closed(unheard, false, reply()).await, Some(Numbered::File(7)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,31 +243,23 @@ mod tests {
         is_over.try_recv().expect_err("it was dropped");
     }
 
-    async fn ends(patience: Patience, interrupted: bool, thread: u32) -> bool {
-        let all = UnderWay::default();
-        let mut running = all.begin(2);
-        if interrupted {
-            all.interrupt(2);
-        }
-        timeout(Duration::from_secs(60), patience.end(&mut running, thread)).await.is_ok()
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn a_signal_ends_a_call_after_a_while_and_nothing_else_does() {
-        let begun = Instant::now();
-        assert!(ends(Patience::Signal, true, 0).await);
-        assert_eq!(begun.elapsed(), GRACE);
-        assert!(!ends(Patience::Signal, false, 0).await);
-        assert!(ends(Patience::Close, true, 0).await && !ends(Patience::Close, false, 0).await);
-        assert!(!ends(Patience::Endless, true, 0).await);
-        let alive = std::process::id();
-        assert!(!ends(Patience::Signal, true, alive).await, "no signal waits");
-        assert!(!ends(Patience::Death, true, alive).await, "it lives");
-        assert!(!ends(Patience::Close, false, alive).await, "it lives");
-    }
-
-    #[test]
-    fn only_what_opens_goes_on() {
-        assert!(!Task::new(future::pending()).goes_on && Task::opening(future::pending()).goes_on);
+    async fn a_change_goes_on_once_it_has_begun_and_others_wait_for_it() {
+        let (kernel, device) = Kernel::new();
+        let device = Arc::new(device);
+        let left = Left::default();
+        let (done, is_done) = oneshot::channel::<()>();
+        let work = async { is_done.await.map(|()| Answered::default()).map_err(|_| Errno::IO) };
+        let change = Task::new(work).changing(&left).with(Patience::Signal);
+        let mut task = pin!(closed(change, true, Reply::new(&device, 2)));
+        assert!(timeout(2 * EVERYDAY_MAX, &mut task).await.is_err(), "it goes on");
+        assert_eq!(kernel.answer(), answer(Errno::INTR.raw_os_error(), b""));
+        let later = left.turn();
+        assert!(later.take().now_or_never().is_none(), "the change is not done");
+        done.send(()).expect("it goes on");
+        assert_eq!(task.await, None);
+        let unbegun = Unattended::Left(left.turn()).begins();
+        assert!(!unbegun.0 && !Unattended::Dropped.begins().0);
+        assert!(later.take().now_or_never().is_some());
     }
 }

@@ -53,11 +53,11 @@ arguments! {
     /// The beginning of `fuse_flush_in`, `fuse_fsync_in` and `fuse_release_in`: of which open file.
     OpenFile, 8 { 0 u64 file }
 
-    /// `fuse_read_in`, also of directories. `flags` are those of the descriptor now.
-    Read, 40 { 0 u64 file, 8 u64 offset, 16 u32 size, 32 u32 flags }
+    /// `fuse_read_in`, also of directories.
+    Read, 40 { 0 u64 file, 8 u64 offset, 16 u32 size, 20 u32 about }
 
-    /// `fuse_write_in`, behind which the bytes are.
-    Write, 40 { 0 u64 file, 8 u64 offset, 16 u32 size, 32 u32 flags }
+    /// `fuse_write_in`, behind which the bytes are. `flags` are those of the descriptor now.
+    Write, 40 { 0 u64 file, 8 u64 offset, 16 u32 size, 20 u32 about, 32 u32 flags }
 
     /// `fuse_interrupt_in`: of which request.
     Interrupt, 8 { 0 u64 unique }
@@ -66,6 +66,26 @@ arguments! {
     SetAttrFields, 88 {
         0 u32 counts, 8 u64 file, 16 u64 size, 32 u64 atime, 40 u64 mtime, 56 u32 atime_nanos,
         60 u32 mtime_nanos, 68 u32 mode, 76 u32 uid, 80 u32 gid,
+    }
+}
+
+/// `FUSE_READ_LOCKOWNER`: on behalf of an owner of locks, a program that calls.
+const READ_LOCKOWNER: u32 = 1 << 1;
+/// `FUSE_WRITE_CACHE`: of pages that the kernel writes back, in the background.
+const WRITE_CACHE: u32 = 1 << 0;
+
+impl Read {
+    /// Whether pages of the kernel's are filled. A program that bypasses them is named by the kernel as an owner of locks;
+    /// pages of a file that is opened without a cache are filled too, for maps of it.
+    pub(in crate::session) fn fills_pages(&self) -> bool {
+        self.about & READ_LOCKOWNER == 0
+    }
+}
+
+impl Write {
+    /// Whether the kernel writes pages back: no program waits for this one.
+    pub(in crate::session) fn writes_back(&self) -> bool {
+        self.about & WRITE_CACHE != 0
     }
 }
 

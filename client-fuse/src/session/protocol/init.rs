@@ -7,16 +7,18 @@ use thiserror::Error;
 
 use super::fields::{Add, Fields, Malformed};
 
-/// The protocol's number. Another one never came.
+/// The protocol's number. A later one has not come yet.
 const MAJOR: u32 = 7;
 /// What we speak at most: `FUSE_DIRECT_IO_ALLOW_MMAP` is the last that we use.
 const MINOR: u32 = 40;
 /// What we need at least: Linux 5.4.
 const MINOR_MIN: u32 = 31;
-/// Requests that the kernel has under way of its own accord, such as read-ahead (a count).
+/// Requests that the kernel has under way of its own accord (a count): read-ahead, and pages that it writes back.
 const BACKGROUND_MAX: u16 = 256;
-/// From so many of them on the kernel begins no more read-ahead (a count).
-const CONGESTED: u16 = BACKGROUND_MAX / 4 * 3;
+/// What they have together, in bytes: the same with requests of the usual largest size, of 1 MiB.
+const BACKGROUND_BYTES_MAX: u32 = 256 << 20;
+/// However large they are: fewer would wait for each other (a count).
+const BACKGROUND_MIN: u16 = 4;
 /// In nanoseconds.
 const TIME_UNIT: u32 = 1;
 /// Pages of a request where nothing else was agreed on (a count).
@@ -37,6 +39,7 @@ const CAPABILITIES: &[(&str, u64)] = &[
     ("asynchronous direct I/O", 1 << 15),
     ("calls beside each other in a directory", 1 << 18),
     ("the server takes set-user-id and set-group-id off", 1 << 19),
+    ("an aborted connection is told from one that was unmounted", 1 << 21),
     ("requests of many pages", MAX_PAGES),
     ("more than 32 capabilities", INIT_EXT),
     ("shared maps of files without the page cache", 1 << 36),
@@ -121,6 +124,14 @@ impl Agreement {
         u32::from(self.pages) * self.page
     }
 
+    /// How many requests the kernel has under way of its own accord; and from how many on it begins no more read-ahead.
+    fn background(&self) -> [u16; 2] {
+        let fit = BACKGROUND_BYTES_MAX / self.write_max().max(1);
+        let fit = u16::try_from(fit).unwrap_or(u16::MAX);
+        let most = fit.clamp(BACKGROUND_MIN, BACKGROUND_MAX);
+        [most, most / 4 * 3]
+    }
+
     /// What is not used because the kernel cannot.
     pub(in crate::session) fn lacking(&self) -> impl Iterator<Item = &'static str> {
         let flags = self.flags;
@@ -135,7 +146,8 @@ impl Agreement {
         let half = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("half of eight"));
         let mut body = Vec::with_capacity(64);
         body.u32(MAJOR).u32(self.minor).u32(self.readahead).u32(half(low));
-        body.u16(BACKGROUND_MAX).u16(CONGESTED).u32(self.write_max()).u32(TIME_UNIT);
+        let [most, congested] = self.background();
+        body.u16(most).u16(congested).u32(self.write_max()).u32(TIME_UNIT);
         // Nothing is mapped.
         body.u16(self.pages).u16(0).u32(half(high)).zeros(28);
         body
@@ -180,6 +192,18 @@ mod tests {
         assert!(old.to_string().starts_with("protocol 7.30, and we speak 7.31"), "{old}");
         assert_eq!(init(&[8, 1]).agree(256, 4096), Ok(None));
         assert_eq!(Agreement::ours_only().len(), 64);
+    }
+
+    #[test]
+    fn the_kernel_has_no_more_bytes_under_way_by_itself_however_large_its_requests_are() {
+        let background = |pages| {
+            let agreed = init(&[7, 44, 0, u32::MAX, u32::MAX]).agree(pages, 4096);
+            agreed.expect("new enough").expect("one we know").background()
+        };
+        assert_eq!(background(256), [256, 192]);
+        assert_eq!(background(4096), [16, 12], "of 16 MiB");
+        assert_eq!(background(1), [256, 192], "of one page");
+        assert_eq!(background(u16::MAX), [4, 3]);
     }
 
     proptest! {

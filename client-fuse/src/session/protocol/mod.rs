@@ -10,12 +10,14 @@
 //! * `init`: the first request, by which both sides agree on what they can.
 //! * `arguments`: what the other requests carry. `answers`: what is answered. `entries`: directories.
 //!
-//! Decoders take any bytes, and refuse what is too short with [`Malformed`].
+//! Decoders take any bytes, and refuse what is too short with [`Malformed`]. What a kernel sent is read in `golden`.
 
 mod answers;
 mod arguments;
 mod entries;
 mod fields;
+#[cfg(test)]
+mod golden;
 mod header;
 mod init;
 

@@ -5,9 +5,11 @@
 //! for the request only among those of the descriptor by which that answer comes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
+
+use crate::lock::lock;
 
 /// Interrupts kept without their request (a count): far more than threads that have read one and not entered it
 /// yet. The others are of requests that were answered meanwhile.
@@ -15,7 +17,7 @@ const EARLY_MAX: usize = 64;
 
 /// The requests of one mount; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct UnderWay(Arc<Mutex<State>>);
+pub(super) struct Interrupts(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -26,12 +28,12 @@ struct State {
 /// One of them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Running {
-    of: UnderWay,
+    of: Interrupts,
     unique: u64,
     interrupted: oneshot::Receiver<()>,
 }
 
-impl UnderWay {
+impl Interrupts {
     /// A task is about to answer this request.
     pub(super) fn begin(&self, unique: u64) -> Running {
         let (interrupt, interrupted) = oneshot::channel();
@@ -60,7 +62,7 @@ impl UnderWay {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -90,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_interrupt_finds_its_request_whichever_comes_first() {
-        let all = UnderWay::default();
+        let all = Interrupts::default();
         let (mut one, mut two) = (all.begin(2), all.begin(4));
         all.interrupt(4);
         assert!(is_interrupted(&mut two) && !is_interrupted(&mut one));
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_was_answered_leaves_nothing_and_late_interrupts_little() {
-        let all = UnderWay::default();
+        let all = Interrupts::default();
         drop(all.begin(2));
         assert!(all.state().running.is_empty());
         (0..1000).for_each(|number| all.interrupt(2 * number));
