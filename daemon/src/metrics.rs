@@ -1,12 +1,13 @@
 //! The address at which a process tells its metrics, to whoever asks by HTTP: `GET /metrics`.
 //!
-//! It has a thread and an event loop of its own, so that it answers also while all others are busy, and a bound on
-//! connections, so that who asks too much is the only one that waits. Whoever reaches it can read, and change nothing;
+//! It has a thread and an event loop of its own, so that it answers also while all others are busy. Connections have a
+//! bound: where one more comes, the oldest gives way, which has had its answer or said nothing yet, so that whoever
+//! keeps connections open keeps nobody out. Whoever reaches it can read, and change nothing;
 //! as with [`listen`] it is on loopback unless the operator names the danger.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::LocalSet;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use crate::listen::{self, ListenError};
@@ -31,8 +32,7 @@ const PATH: &str = "/metrics";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 /// Connections at once (a count): some Prometheus servers, and a person.
 const CONNECTIONS_MAX: usize = 16;
-/// How long one may last: longer than Prometheus waits; nobody who says nothing holds a
-/// place for longer.
+/// How long one may last: longer than Prometheus waits.
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// After a failed accept, which mostly means that descriptors are used up: some become free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -147,15 +147,19 @@ impl Drop for Endpoint {
 }
 
 async fn accept(listener: TcpListener) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // The oldest first.
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::task::spawn_local(async move {
+                connections.retain(|connection| !connection.is_finished());
+                while connections.len() >= CONNECTIONS_MAX {
+                    connections.pop_front().expect("there is one").abort();
+                }
+                let conversation = tokio::task::spawn_local(async move {
                     let _slow = timeout(CONNECTION_MAX, converse(stream)).await;
-                    drop(permit);
                 });
+                connections.push_back(conversation.abort_handle());
             }
             Err(error) => {
                 tracing::debug!(%error, "no connection for metrics");
@@ -226,6 +230,18 @@ mod tests {
         drop(endpoint);
         assert!(TcpStream::connect(at).is_err(), "it has ended");
         assert!(serve(None, false).expect("nothing is done").is_none());
+    }
+
+    #[test]
+    fn connections_that_say_nothing_keep_nobody_out() {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let endpoint = serve(Some(any), false).expect("a free port").expect("an address was said");
+        let at = endpoint.address();
+        let silent: Vec<TcpStream> =
+            (0..CONNECTIONS_MAX + 2).map(|_| TcpStream::connect(at).expect("it listens")).collect();
+        assert!(asked(at, "GET /metrics").starts_with("HTTP/1.1 200 OK\r\n"));
+        let mut oldest = &silent[0];
+        assert_eq!(oldest.read(&mut [0]).expect("it was closed in order"), 0, "it gave way");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use emberfs_tests::{load, local, names, process, replicas, told, tree};
 
 mod all_killed;
 mod bad_blocks;
+mod bench;
 mod by_hand;
 mod bytes;
 mod chaos;

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use emberfs_metrics::{ClientCounter, Counter, Gauge, Histogram, client, table};
+use emberfs_metrics::{ClientCounter, Counter, Gauge, Histogram, Metric, client, table};
 use emberfs_wire::handshake::{Identity, Role};
 use emberfs_wire::method::METHODS;
 use emberfs_wire::{FrameHeader, Method, WireError};
@@ -74,13 +74,29 @@ fn name(place: usize) -> &'static str {
     METHODS.get(place).map_or(UNKNOWN, |row| row.name)
 }
 
+/// What is counted of a method's requests on either side: how many are open, how long they took, and what failed.
+struct Requests {
+    method: &'static str,
+    open: Gauge,
+    seconds: Histogram,
+    failures: &'static Metric<Counter, 2>,
+    errors: [OnceLock<Counter>; KINDS.len()],
+}
+
+impl Requests {
+    /// One has ended, with a failure of this kind or none.
+    fn ended(&self, began: Instant, failure: Option<usize>) {
+        self.seconds.observe(began.elapsed().as_secs_f64());
+        if let Some(kind) = failure {
+            self.errors[kind].get_or_init(|| self.failures.with([self.method, KINDS[kind]])).inc();
+        }
+    }
+}
+
 /// What is counted of one method that is served.
 struct Served {
-    method: &'static str,
+    requests: Requests,
     by_peer: [OnceLock<ByPeer>; PEERS.len()],
-    errors: [OnceLock<Counter>; KINDS.len()],
-    seconds: Histogram,
-    open: Gauge,
 }
 
 /// What is counted of a method for each kind of peer.
@@ -96,19 +112,20 @@ impl Served {
         let place = place(method);
         ALL[place].get_or_init(|| {
             let method = name(place);
-            Self {
+            let requests = Requests {
                 method,
-                by_peer: Default::default(),
-                errors: Default::default(),
-                seconds: table::RPC_SECONDS.with([method]),
                 open: table::RPC_OPEN.with([]),
-            }
+                seconds: table::RPC_SECONDS.with([method]),
+                failures: &table::RPC_ERRORS,
+                errors: Default::default(),
+            };
+            Self { requests, by_peer: Default::default() }
         })
     }
 
     fn of_peer(&self, peer: usize) -> &ByPeer {
         self.by_peer[peer].get_or_init(|| {
-            let labels = [self.method, PEERS[peer]];
+            let labels = [self.requests.method, PEERS[peer]];
             ByPeer {
                 requests: table::RPC_REQUESTS.with(labels),
                 received: table::RPC_RECEIVED_BYTES.with(labels),
@@ -149,7 +166,7 @@ impl Meter {
         let by_peer = of.of_peer(self.peer);
         by_peer.requests.inc();
         by_peer.received.inc_by(u64::from(header.message_len) + u64::from(header.payload_len));
-        of.open.inc();
+        of.requests.open.inc();
         if let Some(client) = &self.client {
             client.add();
         }
@@ -166,35 +183,25 @@ impl Drop for Meter {
 impl Answering {
     /// It is answered. One that is dropped without was given up.
     pub(crate) fn answered(&self, answer: &Answer) {
-        let Self { of, sent, began } = self;
-        of.seconds.observe(began.elapsed().as_secs_f64());
-        match answer {
-            Ok((message, payload)) => sent.inc_by((message.len() + payload.len()) as u64),
-            Err(error) => {
-                let kind = kind(error);
-                of.errors[kind]
-                    .get_or_init(|| table::RPC_ERRORS.with([of.method, KINDS[kind]]))
-                    .inc();
-            }
+        self.of.requests.ended(self.began, answer.as_ref().err().map(kind));
+        if let Ok((message, payload)) = answer {
+            self.sent.inc_by((message.len() + payload.len()) as u64);
         }
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.of.open.dec();
+        self.of.requests.open.dec();
     }
 }
 
 /// What is counted of one method that is called.
 struct Called {
-    method: &'static str,
-    requests: Counter,
-    errors: [OnceLock<Counter>; KINDS.len()],
-    seconds: Histogram,
+    requests: Requests,
+    began: Counter,
     received: Counter,
     sent: Counter,
-    open: Gauge,
 }
 
 impl Called {
@@ -203,14 +210,18 @@ impl Called {
         let place = place(method);
         ALL[place].get_or_init(|| {
             let method = name(place);
-            Self {
+            let requests = Requests {
                 method,
-                requests: table::CALLS.with([method]),
-                errors: Default::default(),
+                open: table::CALLS_OPEN.with([]),
                 seconds: table::CALL_SECONDS.with([method]),
+                failures: &table::CALL_ERRORS,
+                errors: Default::default(),
+            };
+            Self {
+                requests,
+                began: table::CALLS.with([method]),
                 received: table::CALL_RECEIVED_BYTES.with([method]),
                 sent: table::CALL_SENT_BYTES.with([method]),
-                open: table::CALLS_OPEN.with([]),
             }
         })
     }
@@ -226,8 +237,8 @@ impl Calling {
     /// Somebody asks.
     pub(crate) fn begin(method: Method) -> Self {
         let of = Called::of(method);
-        of.requests.inc();
-        of.open.inc();
+        of.began.inc();
+        of.requests.open.inc();
         Self { of, began: Instant::now() }
     }
 
@@ -244,18 +255,13 @@ impl Calling {
 
     /// It has ended. One that is dropped without was given up by whoever asked.
     pub(crate) fn ended<T>(&self, outcome: &Result<T, CallError>) {
-        let Self { of, began } = self;
-        of.seconds.observe(began.elapsed().as_secs_f64());
-        if let Err(error) = outcome {
-            let kind = call_kind(error);
-            of.errors[kind].get_or_init(|| table::CALL_ERRORS.with([of.method, KINDS[kind]])).inc();
-        }
+        self.of.requests.ended(self.began, outcome.as_ref().err().map(call_kind));
     }
 }
 
 impl Drop for Calling {
     fn drop(&mut self) {
-        self.of.open.dec();
+        self.of.requests.open.dec();
     }
 }
 

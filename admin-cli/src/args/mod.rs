@@ -289,6 +289,10 @@ pub(crate) struct BenchArgs {
     /// Also measure through this mount of the cluster, in a new directory there
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) mount: Option<PathBuf>,
+    /// Also measure what this machine could do at best: the same hops, bytes and flushes by three bare servers that
+    /// keep no file system, in a new directory there, on the disk whose limit is wanted; it takes 2 GiB
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) limits: Option<PathBuf>,
     /// Carry out what standard input says, for `cargo xtask bench`
     #[arg(long, hide = true)]
     pub(crate) slices: bool,

@@ -91,6 +91,12 @@ impl Pool {
         self.0.get_mut(&payload).and_then(Vec::pop).unwrap_or_else(|| Block::new(payload))
     }
 
+    /// How many nobody uses.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
     /// Takes one back.
     pub(crate) fn give(&mut self, block: Block) {
         self.0.entry(block.payload).or_default().push(block);

@@ -56,7 +56,7 @@ impl Client {
             self.begin(load, flags, stream, &mut places[stream], &mut calls);
         }
         while !calls.is_empty() {
-            self.peers.iter_mut().for_each(|peer| peer.flush(&mut self.ring));
+            self.peers.iter_mut().for_each(|peer| peer.flush(&mut self.ring, &mut self.pool));
             self.ring.wait(&mut answers)?;
             for done in answers.drain(..) {
                 match done.whose {
@@ -111,7 +111,7 @@ impl Client {
             _ => header,
         };
         block.set_header(&header);
-        self.peers[0].say_block(Rc::new(block));
+        self.peers[0].say_block(Rc::new(block), &mut self.pool);
     }
 
     /// Takes in an answer: to which call.

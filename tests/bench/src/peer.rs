@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use crate::block::{Block, PAYLOAD, Pool};
+use crate::block::{ALIGNMENT, Block, PAYLOAD, Pool};
 use crate::message::{HEADER_BYTES, Header};
 use crate::ring::{Done, Held, Piece, Ring};
 
@@ -148,29 +148,31 @@ impl Peer {
     }
 
     /// Queues a block with the header that is in it.
-    pub(crate) fn say_block(&mut self, block: Rc<Block>) {
-        self.close_headers();
+    pub(crate) fn say_block(&mut self, block: Rc<Block>, pool: &mut Pool) {
+        self.close_headers(pool);
         let range = block.message_range();
         self.outbox.push_back(Piece { block, range });
     }
 
-    fn close_headers(&mut self) {
+    /// They go in memory of few sizes, which comes back to the pool when it is sent.
+    fn close_headers(&mut self, pool: &mut Pool) {
         if self.headers.is_empty() {
             return;
         }
-        let mut block = Block::new(self.headers.len());
-        block.payload_mut().copy_from_slice(&self.headers);
+        let len = self.headers.len();
+        let mut block = pool.take(len.next_power_of_two().max(ALIGNMENT));
+        block.payload_mut()[..len].copy_from_slice(&self.headers);
         self.headers.clear();
-        let range = block.payload_range();
+        let range = PAYLOAD..PAYLOAD + len;
         self.outbox.push_back(Piece { block: Rc::new(block), range });
     }
 
     /// Sends what is queued, unless it is being sent.
-    pub(crate) fn flush<T: From<PeerEvent>>(&mut self, ring: &mut Ring<T>) {
+    pub(crate) fn flush<T: From<PeerEvent>>(&mut self, ring: &mut Ring<T>, pool: &mut Pool) {
         if self.is_sending {
             return;
         }
-        self.close_headers();
+        self.close_headers(pool);
         if self.outbox.is_empty() {
             return;
         }
@@ -199,5 +201,36 @@ impl Peer {
         rest.append(&mut self.outbox);
         self.outbox = rest;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+    use crate::message::Kind;
+
+    #[test]
+    fn memory_of_headers_comes_back_however_many_are_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let at = listener.local_addr().expect("it listens");
+        let stream = TcpStream::connect(at).expect("it listens");
+        let _other = listener.accept().expect("somebody connects");
+        let Ok(mut ring) = Ring::<PeerEvent>::new() else {
+            return println!(
+                "skipped: memory_of_headers_comes_back_however_many_are_sent: no io_uring"
+            );
+        };
+        let (mut peer, mut pool) = (Peer::new(0, stream).expect("a socket"), Pool::default());
+        let header = Header { kind: Kind::Stored, flags: 0, len: 0, at: 0, id: 1, crc: 0 };
+        let mut done = Vec::new();
+        for count in 1..100 {
+            (0..count).for_each(|_| peer.say(&header));
+            peer.flush(&mut ring, &mut pool);
+            ring.wait(&mut done).expect("sent");
+            done.drain(..).for_each(|done| peer.sent(done, &mut pool).expect("sent"));
+        }
+        assert_eq!(pool.len(), 1, "one is used again and again");
     }
 }

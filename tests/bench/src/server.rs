@@ -120,7 +120,7 @@ impl Server {
                 }
             }
             for peer in &mut self.peers {
-                peer.flush(&mut self.ring);
+                peer.flush(&mut self.ring, &mut self.pool);
             }
         }
     }
@@ -200,7 +200,7 @@ impl Server {
     fn answer_read(&mut self, peer: usize, asked: Header, mut block: Block) {
         let crc = if asked.has(CRC) { crc32c::crc32c(block.payload()) } else { 0 };
         block.set_header(&Header { kind: Kind::Data, crc, ..asked });
-        self.peers[peer].say_block(Rc::new(block));
+        self.peers[peer].say_block(Rc::new(block), &mut self.pool);
     }
 
     fn write(&mut self, peer: usize, header: Header, mut block: Block) -> Result<()> {
@@ -216,7 +216,7 @@ impl Server {
         let missing = usize::from(header.has(DISK)) + usize::from(forwards);
         self.pending.insert(header.id, Pending { peer, header, missing });
         if forwards {
-            self.peers[0].say_block(block.clone());
+            self.peers[0].say_block(block.clone(), &mut self.pool);
         }
         if header.has(DISK) {
             self.store.write(&mut self.ring, block, header.at, header.id);
@@ -237,7 +237,7 @@ impl Server {
             block.set_header(&Header { flags: header.flags & !SPREAD, ..header });
             let block = Rc::new(block);
             for other in &mut self.peers[..self.next] {
-                other.say_block(block.clone());
+                other.say_block(block.clone(), &mut self.pool);
             }
         } else {
             self.pool.give(block);

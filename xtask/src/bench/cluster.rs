@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::medium::{Medium, Scratch};
+use super::medium::Scratch;
+use super::usage;
 
-/// What is asked of `emberfs up`.
-const SHAPE: &[&str] = &["--storage", "3", "--disks", "1", "--replicas", "3"];
+/// What is asked of `emberfs up` for what is measured beside limits.
+pub(super) const THREE: &[&str] = &["--storage", "3", "--disks", "1", "--replicas", "3"];
+/// For what one storage server does alone.
+pub(super) const ONE: &[&str] = &["--storage", "1", "--disks", "1", "--replicas", "1"];
 
 /// A running cluster.
 pub(super) struct Cluster {
@@ -17,9 +20,14 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts it.
-    pub(super) fn start(scratch: &Scratch, directory: &Path, medium: Medium) -> Result<Self> {
-        let cluster = Self { name: medium.word(), directory: directory.to_owned() };
-        cluster.order(scratch, "up", &[&["--name", cluster.name], SHAPE].concat())?;
+    pub(super) fn start(
+        scratch: &Scratch,
+        directory: &Path,
+        name: &'static str,
+        shape: &[&str],
+    ) -> Result<Self> {
+        let cluster = Self { name, directory: directory.to_owned() };
+        cluster.order(scratch, "up", &[&["--name", cluster.name], shape].concat())?;
         Ok(cluster)
     }
 
@@ -46,14 +54,21 @@ impl Cluster {
 
     /// The processes of its servers: those whose command line names a file in its directory.
     pub(super) fn processes(&self) -> Vec<u32> {
-        let mark = self.directory.join("").to_string_lossy().into_owned();
-        let listed = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-        let numbers = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let is_ours = |process: &u32| {
-            let of = |file| std::fs::read(format!("/proc/{process}/{file}")).unwrap_or_default();
-            let is_server = [&b"emberfs-storage\n"[..], b"emberfs-meta\n"].contains(&&*of("comm"));
-            is_server && String::from_utf8_lossy(&of("cmdline")).contains(&mark)
-        };
-        numbers.filter(is_ours).collect()
+        usage::processes(&["emberfs-storage", "emberfs-meta"], &self.directory.join(""))
+    }
+
+    /// Those of its storage servers.
+    pub(super) fn storage(&self) -> Vec<u32> {
+        usage::processes(&["emberfs-storage"], &self.directory.join(""))
+    }
+
+    /// Brings up what does not run, and waits until all is well.
+    pub(super) fn again(&self, scratch: &Scratch) -> Result<()> {
+        self.order(scratch, "up", &[])
+    }
+
+    /// Where the disk of its first storage server is.
+    pub(super) fn disk(&self) -> PathBuf {
+        self.directory.join("storage-1/disk-1")
     }
 }

@@ -3,19 +3,26 @@
 //! ```text
 //!   rows.rs ── which rows, of which loads ──┐
 //!   medium.rs  a scratch directory, on the disk or in memory (`_ram`)
+//!     start.rs     how long a server with very many chunks takes to start
 //!     cluster.rs   a cluster of its own: three storage servers with a disk each, three replicas
-//!     sides.rs     value and limit: programs that are told what to do line by line (driven.rs)
+//!     sides.rs     value and limit: `emberfs bench`, told what to do line by line (driven.rs, benchmarks.rs)
 //!       pairs.rs   limit, value, value, limit, again and again ──► slice.rs, usage.rs (/proc)
+//!       kernel.rs  system calls and flushes, in slices of their own (perf)
 //!   plan.rs    how long all of that takes
 //!   report.rs ◄── statistics.rs: medians and quartiles
 //! ```
+//! What a row does and what its limit is `emberfs bench` says; here is how long it is measured and what is wanted of it.
+//! All loads with slices of 3 s would take an hour: those have them whose floors are judged, others 0.75 s.
+//!
 //! A disk of a shared machine swings by factors within a minute, so that only ratios mean anything, of slices that were
 //! taken side by side, and floors are judged on `_ram` rows, where the CPU is the limit. Both sides have 512 MiB to
 //! read and 512 MiB to write over, for each replica. Both read and write by O_DIRECT: no page cache has part in it.
 //! What lies in caches below, a hypervisor's say, does so for both.
 
+mod benchmarks;
 mod cluster;
 mod driven;
+mod kernel;
 mod medium;
 mod pairs;
 mod plan;
@@ -23,6 +30,7 @@ mod report;
 mod rows;
 mod sides;
 mod slice;
+mod start;
 mod statistics;
 mod usage;
 
@@ -33,12 +41,12 @@ use anyhow::{Context, Result, ensure};
 use cargo_metadata::MetadataCommand;
 use clap::Args;
 
-use self::cluster::Cluster;
+use self::cluster::{Cluster, THREE};
 use self::medium::{Medium, Scratch};
 use self::pairs::{Allowance, Effort};
 use self::plan::Plan;
 use self::report::Line;
-use self::rows::{LOADS, Measure, ROWS, Row};
+use self::rows::{LOADS, Measure, Row};
 use self::sides::Sides;
 use crate::step;
 
@@ -64,10 +72,10 @@ pub(crate) fn run(args: &Bench) -> Result<()> {
     let programs = programs(args.no_build)?;
     let scratch = Scratch::make(&programs)?;
     let begin = Instant::now();
-    let wanted = |medium: Medium| -> Vec<&'static Row> {
+    let wanted = |medium: Medium| -> Vec<Row> {
         let is_asked = |id: &String| args.rows.is_empty() || args.rows.contains(id);
-        let is_wanted = |row: &&Row| row.is_on(medium) && is_asked(&medium.id_of(row.id));
-        ROWS.iter().filter(is_wanted).collect()
+        let is_wanted = |row: &Row| row.is_on(medium) && is_asked(&medium.id_of(row.id));
+        rows::rows().filter(is_wanted).collect()
     };
     let media = [Medium::Disk, Medium::Ram].map(|medium| (medium, wanted(medium)));
     let plan = Plan::of(&media, args.quick);
@@ -106,36 +114,55 @@ fn programs(are_built: bool) -> Result<PathBuf> {
 fn on(
     medium: Medium,
     scratch: &Scratch,
-    rows: &[&Row],
+    rows: &[Row],
     is_quick: bool,
     again: f64,
 ) -> Result<(Vec<Line>, f64)> {
     let place = scratch.place(medium)?;
-    let cluster = Cluster::start(scratch, &place.join("cluster"), medium)?;
-    let memory = |measure: Measure, at_most: bool| -> Result<Vec<Line>> {
+    let of = |measure: Measure| rows.iter().find(move |row| row.measure == measure);
+    let mut lines = Vec::new();
+    if let Some(row) = of(Measure::Start) {
+        let chunks = if is_quick { start::CHUNKS_QUICK } else { start::CHUNKS };
+        let found = start::measure(scratch, &place, chunks)?;
+        push(&mut lines, Line::start(medium.id_of(row.id), row, &found));
+    }
+    if rows.iter().all(|row| row.measure == Measure::Start) {
+        return Ok((lines, again));
+    }
+    let cluster = Cluster::start(scratch, &place.join("cluster"), medium.word(), THREE)?;
+    let memory = |row: &Row, at_most: bool| {
         let mib = usage::memory_mib(&cluster.processes(), at_most)?;
-        let wanted = rows.iter().filter(|row| row.measure == measure);
-        Ok(wanted.map(|row| Line::memory(medium.id_of(row.id), mib, at_most)).collect())
+        anyhow::Ok(Line::memory(medium.id_of(row.id), row, mib, at_most))
     };
-    let mut lines = memory(Measure::Memory, false)?;
+    if let Some(row) = of(Measure::Memory) {
+        push(&mut lines, memory(row, false)?);
+    }
     let mut sides = Sides::start(scratch, &place, &cluster, Allowance(again))?;
+    if let Some(why) = sides.why_not_counted() {
+        println!("system calls and flushes are not measured: {why}");
+    }
     for load in LOADS {
-        let mine: Vec<_> = rows.iter().filter(|row| row.load == load.name).collect();
+        let mine: Vec<_> = rows.iter().filter(|row| row.is_of(load)).collect();
         if !mine.is_empty() {
-            let run = sides.run(scratch, load, Effort::of(load.pace, medium, is_quick))?;
+            let run = sides.run(scratch, load, Effort::of(load.pace, medium, is_quick));
+            let run = run.with_context(|| medium.id_of(load.name))?;
             for row in mine {
-                let line = Line::of(medium.id_of(row.id), row, &run);
-                println!("{}", line.summary());
-                lines.push(line);
+                push(&mut lines, Line::of(medium.id_of(row.id), row, &run));
             }
         }
     }
-    if rows.iter().any(|row| row.measure == Measure::BusyMemory) {
+    if let Some(row) = of(Measure::BusyMemory) {
         sides.be_busy()?;
-        lines.extend(memory(Measure::BusyMemory, true)?);
+        push(&mut lines, memory(row, true)?);
     }
     let left = sides.allowance();
     sides.end(scratch)?;
     cluster.stop(scratch)?;
     Ok((lines, left))
+}
+
+/// Keeps a line, and says it to who waits.
+fn push(lines: &mut Vec<Line>, line: Line) {
+    println!("{}", line.summary());
+    lines.push(line);
 }

@@ -76,17 +76,23 @@ impl Pair {
     }
 }
 
-/// Takes pairs.
+/// Which side of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Limit,
+    Value,
+}
+
+/// Takes pairs of slices of so many seconds.
 pub(super) fn take(
     effort: Effort,
     allowance: &mut Allowance,
-    mut limit: impl FnMut(f64) -> Result<Slice>,
-    mut value: impl FnMut(f64) -> Result<Slice>,
+    mut slice: impl FnMut(Which, f64) -> Result<Slice>,
 ) -> Result<Vec<Pair>> {
     let mut one = || {
-        let seconds = effort.seconds;
-        let (first, values) = (limit(seconds)?, [value(seconds)?, value(seconds)?]);
-        let limits = [first, limit(seconds)?];
+        let mut slice = |which| slice(which, effort.seconds);
+        let (first, values) = (slice(Which::Limit)?, [slice(Which::Value)?, slice(Which::Value)?]);
+        let limits = [first, slice(Which::Limit)?];
         let is_noisy = differ(limits[0].rate(), limits[1].rate());
         Ok::<_, anyhow::Error>(Pair { limits, values, is_noisy })
     };
@@ -106,27 +112,21 @@ pub(super) fn take(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use super::*;
 
     /// Takes pairs whose limits have these rates, one after the other; which slices were taken, and the pairs.
     fn taken(pairs: usize, limits: &[u64], seconds: f64) -> (String, Vec<Pair>) {
-        let (order, next) = (RefCell::new(String::new()), RefCell::new(limits.iter()));
-        let slice = |ops| Slice { ops, seconds: 1.0, ..Slice::default() };
-        let found = take(
-            Effort { seconds: 1.0, pairs },
-            &mut Allowance(seconds),
-            |_| {
-                order.borrow_mut().push('L');
-                Ok(slice(*next.borrow_mut().next().expect("one was expected")))
-            },
-            |_| {
-                order.borrow_mut().push('V');
-                Ok(slice(50))
-            },
-        );
-        (order.into_inner(), found.expect("nothing failed"))
+        let (mut order, mut next) = (String::new(), limits.iter());
+        let effort = Effort { seconds: 1.0, pairs };
+        let found = take(effort, &mut Allowance(seconds), |which, _| {
+            order.push_str(&format!("{which:?}")[..1]);
+            let ops = match which {
+                Which::Limit => *next.next().expect("one was expected"),
+                Which::Value => 50,
+            };
+            Ok(Slice { ops, seconds: 1.0, ..Slice::default() })
+        });
+        (order, found.expect("nothing failed"))
     }
 
     #[test]

@@ -4,15 +4,17 @@ use std::fmt;
 
 use super::medium::Medium;
 use super::pairs::Effort;
-use super::rows::{LOADS, Pace, Row};
+use super::rows::{LOADS, Measure, Pace, Row};
 
-/// Beside its slices, each load has trials, parts alone and what it needs written.
+/// Beside its slices, each load has trials, parts alone, what it needs written, and slices in which is counted.
 const LOAD_SECONDS: f64 = 3.0;
 /// What is whole in any time takes so much longer for each value.
 const WHOLE_SECONDS: f64 = 4.0;
 const LONG_SECONDS: f64 = 25.0;
 /// Starting a cluster and its limit, what is written ahead, and stopping all.
 const MEDIUM_SECONDS: f64 = 40.0;
+/// Making very many chunks, and starting a server with them.
+const START_SECONDS: f64 = 50.0;
 /// For taking noisy pairs again, as a part of all slices.
 const AGAIN: f64 = 0.08;
 
@@ -28,11 +30,12 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Of these rows.
-    pub(super) fn of(media: &[(Medium, Vec<&Row>)], is_quick: bool) -> Self {
+    pub(super) fn of(media: &[(Medium, Vec<Row>)], is_quick: bool) -> Self {
         let mut plan = Self::default();
         for (medium, rows) in media.iter().filter(|(_, rows)| !rows.is_empty()) {
-            plan.beside += MEDIUM_SECONDS;
-            for load in LOADS.iter().filter(|load| rows.iter().any(|row| row.load == load.name)) {
+            let starts = rows.iter().any(|row| row.measure == Measure::Start);
+            plan.beside += MEDIUM_SECONDS + if starts { START_SECONDS } else { 0.0 };
+            for load in LOADS.iter().filter(|load| rows.iter().any(|row| row.is_of(load))) {
                 let effort = Effort::of(load.pace, *medium, is_quick);
                 plan.loads += 1;
                 plan.slices += effort.takes();
@@ -69,13 +72,13 @@ impl fmt::Display for Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::ROWS;
+    use super::super::rows::rows;
     use super::*;
 
     #[test]
     fn the_whole_table_ends_within_half_an_hour_and_a_first_look_sooner() {
         let media = [Medium::Disk, Medium::Ram]
-            .map(|medium| (medium, ROWS.iter().filter(|row| row.is_on(medium)).collect()));
+            .map(|medium| (medium, rows().filter(|row| row.is_on(medium)).collect()));
         let (whole, quick) = (Plan::of(&media, false), Plan::of(&media, true));
         assert!(whole.seconds() < 1800.0, "{whole}");
         assert!(quick.seconds() < whole.seconds() * 0.7, "{quick}");

@@ -1,33 +1,37 @@
 //! Both sides of the comparison, ready to carry out slices, and what came of a load.
 //!
-//! | who | does what |
-//! | --- | --- |
-//! | `emberfs bench --slices` | value, by the client library |
-//! | `bare-pipeline drive` | its limit |
-//! | the same with `--mount`, in a mount of the cluster | value, through the mount |
-//! | the same in `bare-pipeline memory-mount` | what passing through the kernel costs |
-//! | the same in a directory beside | what the page cache gives |
+//! `emberfs bench --slices --limits` does all of it, told line by line; here it is known whose processes work meanwhile:
 //!
-//! All stay between slices, so that a slice costs nothing but its time. Mounts are made when they are needed first.
+//! | what | who does it | whose cost it is |
+//! | --- | --- | --- |
+//! | value, by the client library | `emberfs bench` | the cluster's servers |
+//! | value, through a mount | the same, by system calls | theirs and the mount's |
+//! | its limit, piece by piece | `bare-pipeline`, the cluster, a mount in memory | whoever of them does it |
+//!
+//! All stay between slices, so that a slice costs nothing but its time. The cluster is mounted when it is needed first.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::benchmarks::{Benchmark, By};
 use super::cluster::Cluster;
 use super::driven::Driven;
+use super::kernel::Kernel;
 use super::medium::Scratch;
-use super::pairs::{self, Allowance, Effort, Pair};
-use super::rows::{By, Limit, Load, Pace};
-use super::slice::Slice;
+use super::pairs::{self, Allowance, Effort, Pair, Which};
+use super::rows::{Load, Pace};
+use super::slice::{Slice, by};
 use super::statistics::{WEAK, median};
-use super::usage::Usage;
+use super::usage::{self, Usage};
 
 /// How long the ways to do the same are compared, after what is needed was written.
 const TRIAL_SECONDS: f64 = 0.5;
 /// How long each part of a limit is measured alone.
 const PART_SECONDS: f64 = 0.5;
+/// For how long is counted what servers ask of the kernel.
+const COUNT_SECONDS: f64 = 0.25;
 /// What a server has to do before it is called busy, for so long each.
 const BUSY: &[&str] = &[
     "native_seq_write_1m_s4",
@@ -39,8 +43,10 @@ const BUSY_SECONDS: f64 = 1.0;
 
 /// What came of a load.
 pub(super) struct Run {
-    pub(super) load: &'static Load,
+    pub(super) benchmark: Benchmark,
     pub(super) pairs: Vec<Pair>,
+    /// What was counted once more: value and limit; nothing, where nothing can be.
+    pub(super) counted: Option<(Slice, Slice)>,
     /// What the limit's parts do alone, in calls a second.
     pub(super) parts: Value,
     /// Whether the limit is too low by what its parts alone can do.
@@ -51,28 +57,23 @@ pub(super) struct Run {
 
 /// Both sides.
 pub(super) struct Sides {
-    place: PathBuf,
+    program: Driven,
+    benchmarks: Value,
+    processes: Processes,
+    kernel: Kernel,
     cluster: String,
-    value: Side,
-    limit: Side,
-    mounts: Option<Mounts>,
+    mount: PathBuf,
+    is_mounted: bool,
     allowance: Allowance,
 }
 
-/// A program, with the processes of its servers.
-struct Side {
-    program: Driven,
+/// Whose cost is measured.
+struct Processes {
     servers: Vec<u32>,
-}
-
-/// What goes through the kernel.
-struct Mounts {
-    value: Side,
-    bare: Side,
-    /// A directory of this machine.
-    local: Side,
-    memory: Driven,
-    at: PathBuf,
+    /// Of the mount, once there is one.
+    mount: Vec<u32>,
+    bare: Vec<u32>,
+    memory: Vec<u32>,
 }
 
 impl Sides {
@@ -83,18 +84,42 @@ impl Sides {
         cluster: &Cluster,
         allowance: Allowance,
     ) -> Result<Self> {
-        let mut limit = scratch.command("bare-pipeline");
-        limit.arg("drive").arg("--directory").arg(place.join("limit"));
-        let (program, ready) = Driven::start(limit)?;
-        let servers = ready["servers"].as_array().context("bare-pipeline names its servers")?;
-        let numbers = servers.iter().filter_map(|pid| u32::try_from(pid.as_u64()?).ok());
-        let limit = Side { program, servers: numbers.collect() };
-        let mut value = scratch.command("emberfs");
-        value.args(["--cluster", cluster.name(), "bench", "--slices"]);
-        let (program, _) = Driven::start(value)?;
-        let value = Side { program, servers: cluster.processes() };
-        let (place, cluster) = (place.to_owned(), cluster.name().to_owned());
-        Ok(Self { place, cluster, value, limit, mounts: None, allowance })
+        let mount = place.join("mount");
+        let mut program = scratch.command("emberfs");
+        program.args(["--cluster", cluster.name(), "bench", "--slices", "--limits"]).arg(place);
+        program.arg("--mount").arg(&mount);
+        let (program, said) = Driven::start(program)?;
+        let numbers = |of: &str| {
+            let listed = said["processes"][of].as_array().context("it says processes")?;
+            let numbers = listed.iter().filter_map(|pid| u32::try_from(pid.as_u64()?).ok());
+            anyhow::Ok(numbers.collect())
+        };
+        let processes = Processes {
+            servers: cluster.processes(),
+            mount: Vec::new(),
+            bare: numbers("bare")?,
+            memory: numbers("memory")?,
+        };
+        Ok(Self {
+            program,
+            benchmarks: said["benchmarks"].clone(),
+            processes,
+            kernel: Kernel::find(),
+            cluster: cluster.name().to_owned(),
+            mount,
+            is_mounted: false,
+            allowance,
+        })
+    }
+
+    /// Why system calls and flushes are not counted.
+    pub(super) fn why_not_counted(&self) -> Option<&str> {
+        self.kernel.why_not()
+    }
+
+    /// For how long noisy pairs may still be taken again.
+    pub(super) fn allowance(&self) -> f64 {
+        self.allowance.0
     }
 
     /// Runs one load on both.
@@ -104,180 +129,144 @@ impl Sides {
         load: &'static Load,
         effort: Effort,
     ) -> Result<Run> {
-        match load.by {
-            By::Client(ways, limit) => self.by_client(load, ways, limit, effort),
-            By::Mount(native) => self.through_mount(scratch, load, Some(native), effort),
-            By::Cache => self.through_mount(scratch, load, None, effort),
+        let benchmark = Benchmark::find(&self.benchmarks, load.name)?;
+        if benchmark.is_mounted() {
+            self.mount(scratch)?;
         }
+        let ways = self.ways(load, &benchmark)?;
+        let best = ways.first().context("each load is done in some way")?.0;
+        let (parts, sum) = self.parts(load.name, &benchmark)?;
+        let mut allowance = std::mem::replace(&mut self.allowance, Allowance(0.0));
+        let pairs = pairs::take(effort, &mut allowance, |which, seconds| match which {
+            Which::Limit => self.limit(load.name, &benchmark, seconds, false),
+            Which::Value => self.value(best, &benchmark, seconds, false),
+        });
+        self.allowance = allowance;
+        let pairs = pairs?;
+        let seconds = match load.pace {
+            // In a shorter one less is done.
+            Pace::Whole => effort.seconds,
+            Pace::Floor | Pace::Usual | Pace::Long => COUNT_SECONDS,
+        };
+        let counted = match self.kernel.why_not() {
+            Some(_) => None,
+            None => Some((
+                self.value(best, &benchmark, seconds, true)?,
+                self.limit(load.name, &benchmark, seconds, true)?,
+            )),
+        };
+        let rates: Vec<f64> = pairs.iter().flat_map(|pair| &pair.limits).map(Slice::rate).collect();
+        let is_weak = median(&rates) < WEAK * sum;
+        Ok(Run { benchmark, pairs, counted, parts, is_weak, ways })
     }
 
     /// Has the servers do much, so that it is seen how much memory they take.
     pub(super) fn be_busy(&mut self) -> Result<()> {
-        for row in BUSY {
-            self.value.slice(row, BUSY_SECONDS)?;
+        for name in BUSY {
+            self.program.ask(&format!("value {name} {BUSY_SECONDS}"))?;
         }
         Ok(())
     }
 
-    /// For how long noisy pairs may still be taken again.
-    pub(super) fn allowance(&self) -> f64 {
-        self.allowance.0
-    }
-
-    fn by_client(
+    /// The ways to do it, the fastest first.
+    fn ways(
         &mut self,
         load: &'static Load,
-        ways: &[&'static str],
-        of: Limit,
-        effort: Effort,
-    ) -> Result<Run> {
-        let Self { value, limit, allowance, .. } = self;
+        benchmark: &Benchmark,
+    ) -> Result<Vec<(&'static str, f64)>> {
         let mut tried = Vec::new();
-        for way in ways {
-            // What is whole in any time needs no trial.
-            let rate = match load.pace {
-                Pace::Whole | Pace::Long => 0.0,
-                Pace::Floor | Pace::Usual => value.slice(way, TRIAL_SECONDS)?.rate(),
+        for way in [Some(load.name), load.other].into_iter().flatten() {
+            // What is whole in any time needs no trial, nor does what has its own files behind a mount.
+            let rate = match (load.pace, benchmark.is_mounted()) {
+                (Pace::Whole | Pace::Long, _) | (_, true) => 0.0,
+                _ => self.value(way, benchmark, TRIAL_SECONDS, false)?.rate(),
             };
-            tried.push((*way, rate));
+            tried.push((way, rate));
         }
         tried.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let best = tried.first().context("each load is done in some way")?.0;
-        let parts = limit.parts(of)?;
-        let pairs = pairs::take(
-            effort,
-            allowance,
-            |seconds| limit.limit(of, seconds),
-            |seconds| value.slice(best, seconds),
-        )?;
-        let rates: Vec<f64> = pairs.iter().flat_map(|pair| &pair.limits).map(Slice::rate).collect();
-        let is_weak = median(&rates) < WEAK * parts["sum"].as_f64().unwrap_or(0.0);
-        Ok(Run { load, pairs, parts, is_weak, ways: tried })
+        Ok(tried)
     }
 
-    /// Through a mount; without a native load the limit is the page cache.
-    fn through_mount(
-        &mut self,
-        scratch: &Scratch,
-        load: &'static Load,
-        native: Option<&'static str>,
-        effort: Effort,
-    ) -> Result<Run> {
-        let mut mounts = match self.mounts.take() {
-            Some(mounts) => mounts,
-            None => Mounts::make(scratch, &self.place, &self.cluster, &self.value.servers)?,
-        };
-        let (by_client, allowance) = (&mut self.value, &mut self.allowance);
-        let Mounts { value, bare, local, .. } = &mut mounts;
-        let pairs = pairs::take(
-            effort,
-            allowance,
-            |seconds| match native {
-                Some(native) => {
-                    let native = by_client.slice(native, seconds)?;
-                    Ok(native.in_a_row(&bare.slice(load.name, seconds)?))
-                }
-                None => local.slice(load.name, seconds),
-            },
-            |seconds| value.slice(load.name, seconds),
-        )?;
-        self.mounts = Some(mounts);
-        Ok(Run { load, pairs, parts: Value::Null, is_weak: false, ways: Vec::new() })
+    /// One slice of the value.
+    fn value(&mut self, name: &str, of: &Benchmark, seconds: f64, counts: bool) -> Result<Slice> {
+        let Processes { servers, mount, .. } = &self.processes;
+        let of_mount = if of.is_mounted() { mount.as_slice() } else { &[] };
+        let whose = [servers, of_mount].concat();
+        self.slice(&whose, &format!("value {name} {seconds}"), counts)
     }
 
-    /// Has all end, and remove what they made in the cluster.
-    pub(super) fn end(self, scratch: &Scratch) -> Result<()> {
-        if let Some(mounts) = self.mounts {
-            mounts.end(scratch, &self.cluster)?;
-        }
-        self.limit.program.end()?;
-        self.value.program.end()
-    }
-}
-
-impl Mounts {
-    fn make(scratch: &Scratch, place: &Path, cluster: &str, servers: &[u32]) -> Result<Self> {
-        let (at, empty) = (place.join("mount"), place.join("memory"));
-        std::fs::create_dir_all(&empty)?;
-        let mut memory = scratch.command("bare-pipeline");
-        memory.arg("memory-mount").arg("--at").arg(&empty);
-        let (memory, _) = Driven::start(memory)?;
-        let mut mount = scratch.command("emberfs");
-        let mounted = mount.args(["--cluster", cluster, "mount"]).arg(&at).status()?.success();
-        ensure!(mounted, "`emberfs mount {}` failed", at.display());
-        let local = place.join("local");
-        std::fs::create_dir_all(&local)?;
-        let files = |directory: &Path, servers: &[u32]| {
-            let mut files = scratch.command("emberfs");
-            files.args(["bench", "--slices", "--mount"]).arg(directory);
-            let (program, _) = Driven::start(files)?;
-            anyhow::Ok(Side { program, servers: servers.to_owned() })
-        };
-        let (value, bare) = (files(&at, servers)?, files(&empty, &[])?);
-        Ok(Self { value, bare, local: files(&local, &[])?, memory, at })
-    }
-
-    fn end(self, scratch: &Scratch, cluster: &str) -> Result<()> {
-        self.value.program.end()?;
-        self.bare.program.end()?;
-        self.local.program.end()?;
-        self.memory.end()?;
-        let mut umount = scratch.command("emberfs");
-        let gone = umount.args(["--cluster", cluster, "umount"]).arg(&self.at).status()?.success();
-        ensure!(gone, "`emberfs umount {}` failed", self.at.display());
-        Ok(())
-    }
-}
-
-impl Side {
-    /// One slice, with what it cost the servers.
-    fn slice(&mut self, what: &str, seconds: f64) -> Result<Slice> {
-        let before = Usage::of(&self.servers)?;
-        let said = self.program.ask(&format!("{what} {seconds}"))?;
-        Slice::read(&said, Usage::of(&self.servers)?.since(before))
-    }
-
-    /// One slice of a limit: of several lines each has a part of the time.
-    fn limit(&mut self, of: Limit, seconds: f64) -> Result<Slice> {
-        let each = seconds / of.lines.len() as f64;
+    /// One slice of a limit: each of its pieces has a part of the time.
+    fn limit(&mut self, name: &str, of: &Benchmark, seconds: f64, counts: bool) -> Result<Slice> {
+        let each = seconds / of.pieces.len() as f64;
         let mut whole: Option<Slice> = None;
-        for line in of.lines {
-            let slice = self.slice(line, each)?;
+        for (number, by) in of.pieces.iter().enumerate() {
+            let whose = match by {
+                By::Bare => self.processes.bare.clone(),
+                By::Native => self.processes.servers.clone(),
+                By::Memory => self.processes.memory.clone(),
+                By::Local => Vec::new(),
+            };
+            let slice = self.slice(&whose, &format!("piece {name} {number} {each}"), counts)?;
             whole = Some(match whole {
                 Some(whole) => whole.in_a_row(&slice),
                 None => slice,
             });
         }
-        Ok(whole.context("a limit has a line")?.times(of.each))
+        Ok(whole.context("a limit has a piece")?.times(of.each))
     }
 
-    /// What the parts of a limit's lines do alone; `sum` is what they do all one after the other.
-    fn parts(&mut self, of: Limit) -> Result<Value> {
-        let (mut parts, mut sums) = (serde_json::Map::new(), Vec::new());
-        for line in of.lines {
-            let seconds = PART_SECONDS / of.lines.len() as f64;
-            let found = self.program.ask(&format!("parts {line} {seconds}"))?;
-            sums.push(found["sum"].as_f64().context("parts have a sum")?);
-            parts.insert((*line).to_owned(), found);
+    /// One slice, with what it cost these processes.
+    fn slice(&mut self, whose: &[u32], line: &str, counts: bool) -> Result<Slice> {
+        let Self { program, kernel, .. } = self;
+        let before = Usage::of(whose)?;
+        let (said, asked) = match counts {
+            true => kernel.count(whose, || program.ask(line))?,
+            false => (program.ask(line)?, Default::default()),
+        };
+        let slice = Slice::read(&said, Usage::of(whose)?.since(before))?;
+        Ok(Slice { asked, ..slice })
+    }
+
+    /// What the parts of a limit's pieces do alone, and what all do one after the other; other pieces have no parts.
+    fn parts(&mut self, name: &str, of: &Benchmark) -> Result<(Value, f64)> {
+        let (mut parts, mut seconds) = (Vec::new(), 0.0);
+        let each = PART_SECONDS / of.pieces.len() as f64;
+        for (number, by_what) in of.pieces.iter().enumerate() {
+            if *by_what != By::Bare {
+                return Ok((Value::Null, 0.0));
+            }
+            let found = self.program.ask(&format!("parts {name} {number} {each}"))?;
+            seconds += by(1.0, found["sum"].as_f64().context("parts have a sum")?);
+            parts.push(found);
         }
-        parts.insert("sum".to_owned(), (in_a_row(&sums) * of.each as f64).into());
-        Ok(Value::Object(parts))
+        Ok((parts.into(), by(of.each as f64, seconds)))
+    }
+
+    fn mount(&mut self, scratch: &Scratch) -> Result<()> {
+        if self.is_mounted {
+            return Ok(());
+        }
+        order(scratch, &self.cluster, "mount", &self.mount)?;
+        self.is_mounted = true;
+        self.processes.mount = usage::processes(&["emberfs-fuse"], &self.mount);
+        ensure!(!self.processes.mount.is_empty(), "nobody serves {}", self.mount.display());
+        Ok(())
+    }
+
+    /// Has all end, and remove what they made in the cluster.
+    pub(super) fn end(self, scratch: &Scratch) -> Result<()> {
+        let Self { program, cluster, mount, is_mounted, .. } = self;
+        program.end()?;
+        if is_mounted {
+            order(scratch, &cluster, "umount", &mount)?;
+        }
+        Ok(())
     }
 }
 
-/// The rate of what needs one of each, one after the other.
-fn in_a_row(rates: &[f64]) -> f64 {
-    1.0 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_of_parts_are_added() {
-        assert!((in_a_row(&[30.0, 60.0]) - 20.0).abs() < 1e-9);
-        assert!((in_a_row(&[30.0, 60.0, 20.0]) - 10.0).abs() < 1e-9);
-        assert!((in_a_row(&[7.0]) - 7.0).abs() < 1e-9);
-    }
+fn order(scratch: &Scratch, cluster: &str, verb: &str, mount: &Path) -> Result<()> {
+    let mut command = scratch.command("emberfs");
+    command.args(["--cluster", cluster, verb]).arg(mount);
+    ensure!(command.status()?.success(), "`emberfs {verb} {}` failed", mount.display());
+    Ok(())
 }

@@ -3,8 +3,32 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::rows::Unit;
+use super::kernel::Asked;
 use super::usage::Usage;
+
+/// What is counted in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// 10^6 bytes.
+    Bytes,
+    Calls,
+}
+
+impl Unit {
+    /// By the word that `emberfs bench` has for it.
+    pub(super) fn named(word: &str) -> Result<Self> {
+        let units = [Self::Bytes, Self::Calls];
+        let unit = units.into_iter().find(|unit| unit.word() == word);
+        unit.with_context(|| format!("there is no unit `{word}`"))
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Bytes => "MB/s",
+            Self::Calls => "calls/s",
+        }
+    }
+}
 
 /// A slice.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +40,8 @@ pub(super) struct Slice {
     pub(super) p99_us: f64,
     /// What it cost the servers.
     pub(super) usage: Usage,
+    /// What they asked of the kernel, if that was counted.
+    pub(super) asked: Asked,
     /// What else the program says of it.
     pub(super) note: Option<String>,
 }
@@ -33,15 +59,19 @@ impl Slice {
             p50_us: number("p50_us")?,
             p99_us: number("p99_us")?,
             usage,
+            asked: Asked::default(),
             note: said["note"].as_str().map(str::to_owned),
         })
     }
 
-    /// What two that come one after the other for each call would do: `1 / (1/one + 1/other)`.
+    /// What two that come one after the other for each call would do: `1 / (1/one + 1/other)`, at the cost of both.
     pub(super) fn in_a_row(self, other: &Self) -> Self {
         let seconds = self.ops as f64 * (by(1.0, self.rate()) + by(1.0, other.rate()));
         let (p50_us, p99_us) = (self.p50_us + other.p50_us, self.p99_us + other.p99_us);
-        Self { seconds, p50_us, p99_us, ..self }
+        let times = by(self.ops as f64, other.ops as f64);
+        let usage = self.usage.and(other.usage, times);
+        let asked = self.asked.and(other.asked, times);
+        Self { seconds, p50_us, p99_us, usage, asked, ..self }
     }
 
     /// Each call counted as so many.
@@ -72,6 +102,16 @@ impl Slice {
         by(self.usage.switches as f64, self.ops as f64)
     }
 
+    /// System calls of the servers for each call.
+    pub(super) fn system_calls_by_call(&self) -> f64 {
+        by(self.asked.calls, self.ops as f64)
+    }
+
+    /// Flushes of the servers for each call.
+    pub(super) fn flushes_by_call(&self) -> f64 {
+        by(self.asked.flushes, self.ops as f64)
+    }
+
     /// Bytes that the servers wrote to disks for each byte of the calls.
     pub(super) fn written_by_byte(&self) -> f64 {
         by(self.usage.written as f64, self.bytes as f64)
@@ -84,7 +124,7 @@ impl Slice {
 }
 
 /// A quotient; of nothing, zero.
-fn by(amount: f64, of: f64) -> f64 {
+pub(super) fn by(amount: f64, of: f64) -> f64 {
     if of > 0.0 { amount / of } else { 0.0 }
 }
 
@@ -99,6 +139,9 @@ mod tests {
         let of = |ops, seconds| Slice { ops, bytes: ops, seconds, ..Slice::default() };
         let both = of(30, 1.0).in_a_row(&of(120, 2.0));
         assert!((both.rate() - 20.0).abs() < 1e-9, "{both:?}");
+        let asking = |ops, flushes| Slice { asked: Asked { calls: 0.0, flushes }, ..of(ops, 1.0) };
+        let asked = asking(10, 10.0).in_a_row(&asking(20, 40.0));
+        assert!((asked.flushes_by_call() - 3.0).abs() < 1e-9, "{asked:?}");
         let three = both.in_a_row(&of(20, 1.0));
         assert!((three.rate() - 10.0).abs() < 1e-9, "{three:?}");
         assert!((three.times(1024).rate() - 10_240.0).abs() < 1e-6);

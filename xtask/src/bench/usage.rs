@@ -1,8 +1,9 @@
 //! What processes cost, from /proc: CPU time, context switches, bytes from and to disks, memory.
 //!
-//! System calls are not counted: /proc does not, and what does, tracing, costs more than what is measured.
+//! System calls are not among it, nor flushes: `kernel.rs` counts those, in slices of their own.
 
 use std::fs::{read_dir, read_to_string};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -44,6 +45,18 @@ impl Usage {
         Ok(all)
     }
 
+    /// With what others used for so many times as much.
+    #[expect(clippy::cast_possible_truncation, reason = "counts of a slice")]
+    pub(super) fn and(self, other: Self, times: f64) -> Self {
+        let sum = |one: u64, other: u64| one + (other as f64 * times).round() as u64;
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds * times,
+            switches: sum(self.switches, other.switches),
+            written: sum(self.written, other.written),
+            read: sum(self.read, other.read),
+        }
+    }
+
     /// What came to it since.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
@@ -53,6 +66,20 @@ impl Usage {
             read: self.read.saturating_sub(before.read),
         }
     }
+}
+
+/// The processes whose program has one of these names, and that this path is said to.
+pub(super) fn processes(programs: &[&str], path: &Path) -> Vec<u32> {
+    let mark = path.to_string_lossy();
+    let listed = read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let numbers = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_meant = |process: &u32| {
+        let of = |file| std::fs::read(format!("/proc/{process}/{file}")).unwrap_or_default();
+        let name = of("comm");
+        let is_program = programs.iter().any(|program| program.as_bytes() == name.trim_ascii_end());
+        is_program && String::from_utf8_lossy(&of("cmdline")).contains(&*mark)
+    };
+    numbers.filter(is_meant).collect()
 }
 
 /// Resident memory of the largest of these, in MiB: now, or the most that it ever was.
@@ -99,6 +126,9 @@ mod tests {
         let us = [std::process::id()];
         let usage = Usage::of(&us).expect("it runs");
         assert_eq!(usage.since(usage), Usage::default());
+        let half =
+            Usage { switches: 4, ..Usage::default() }.and(Usage { switches: 6, ..usage }, 0.5);
+        assert_eq!(half.switches, 7);
         assert!(memory_mib(&us, false).expect("it runs") > 0.5);
     }
 }

@@ -12,9 +12,9 @@ use super::names::SHORT;
 use super::slice::Slice;
 
 /// How many files, each by a writer of its own.
-const WRITERS: u64 = 4;
+pub(super) const WRITERS: u64 = 4;
 /// Size of each.
-const FILE_BYTES: u64 = 256 << 20;
+pub(super) const FILE_BYTES: u64 = 256 << 20;
 /// The least that it is scaled down to, where room or time is short.
 const FILE_BYTES_MIN: u64 = 16 << 20;
 /// How much one call moves.

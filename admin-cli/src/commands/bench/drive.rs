@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::clock::Clock;
 use super::files::{FILE_BYTES, FILES, Files, noise};
 use super::places::Places;
-use super::rows::{Load, OVERWRITE_BYTES, SEQUENTIAL_BYTES};
+use super::row::{Load, OVERWRITE_BYTES, SEQUENTIAL_BYTES};
 use super::slice::Slice;
 use super::{checkpoint, names, small};
 

@@ -1,7 +1,7 @@
 //! The files that are read and written: in a directory of their own, made when they are needed first.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use emberfs_client::{Bytes, Client, ClientError, File, FileOffset, Fs, FsError, OpenOptions};
@@ -31,7 +31,7 @@ pub(super) struct Files {
     reads: OnceCell<Vec<File>>,
     writes: OnceCell<Vec<File>>,
     /// Directories of which it is known how many names they have.
-    known: RefCell<BTreeSet<(String, u64)>>,
+    known: RefCell<BTreeMap<String, u64>>,
     /// How many of the small files there are, in the order in which they are made.
     pub(super) small: Cell<u64>,
     /// Size of each file of the checkpoint that is there; none: zero.
@@ -84,11 +84,10 @@ impl Files {
 
     /// A directory with so many empty files, which stays: their numbers are their names.
     pub(super) async fn names(&self, name: &str, count: u64) -> Result<String> {
-        let known = (name.to_owned(), count);
-        if !self.known.borrow().contains(&known) {
+        if self.known.borrow().get(name) != Some(&count) {
             let path = self.fresh(name).await?;
             self.make_names(&path, count).await?;
-            self.known.borrow_mut().insert(known);
+            self.known.borrow_mut().insert(name.to_owned(), count);
         }
         Ok(self.path(name))
     }

@@ -3,37 +3,47 @@
 //! ```text
 //!   rows.rs ── which there are: one table
 //!   mod.rs ──► files.rs: a directory of its own ──► drive.rs, names.rs, small.rs, checkpoint.rs: calls ──► slice.rs
-//!       └────► mounted/: the same of a directory that is mounted, by system calls
+//!       ├────► mounted/: the same of a directory that is mounted, by system calls
+//!       └────► limits.rs ──► driven.rs: what the machine could do at best, by `bare-pipeline`; limit.rs: by what
 //! ```
-//! It says values; what the machine could do at best, `cargo xtask bench` measures beside them, for which it drives
-//! this command slice by slice. What it has made it removes, also when somebody stops it.
+//! It says values, and with `--limits` also limits, side by side (`compared.rs`). `cargo xtask bench` starts a cluster
+//! for it, and drives this command slice by slice (`slices.rs`), so that it can count what each slice costs. What it has
+//! made it removes, also when somebody stops it.
 
 mod checkpoint;
 mod clock;
+mod compared;
 mod drive;
+mod driven;
 mod files;
+mod limit;
+mod limits;
 mod mounted;
 mod names;
 mod places;
+mod row;
 mod rows;
 mod slice;
+mod slices;
 mod small;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::clock::Stop;
 use self::files::Files;
+use self::limits::Limits;
 use self::mounted::Mounted;
-use self::rows::{Load, ROWS, Row};
-use self::slice::Slice;
+use self::row::{Load, Row};
+use self::rows::ROWS;
+use self::slice::{Outcome, Slice};
 use crate::args::BenchArgs;
 use crate::connection::Connection;
-use crate::exit::{self, End, Usage};
+use crate::exit::{End, Usage};
 use crate::listing::Listing;
 use crate::spinner::Spinner;
 
@@ -45,6 +55,7 @@ struct Bench<'a> {
     stop: Stop,
     files: Option<Files>,
     mounted: Option<Mounted>,
+    limits: Option<Limits>,
 }
 
 /// Measures what was asked for.
@@ -53,7 +64,7 @@ pub(super) async fn run(connection: &Connection, json: bool, args: &BenchArgs) -
         [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let (wanted, stop) = Stop::new();
     let mounted = args.mount.as_ref().map(|at| Mounted::at(at, &stop));
-    let mut bench = Bench { connection, stop: stop.clone(), files: None, mounted };
+    let mut bench = Bench { connection, stop: stop.clone(), files: None, mounted, limits: None };
     let whole = async {
         let measured = measure(&mut bench, json, args).await;
         // What failed first is said, and what is left beside.
@@ -83,32 +94,63 @@ pub(super) async fn run(connection: &Connection, json: bool, args: &BenchArgs) -
 }
 
 async fn measure(bench: &mut Bench<'_>, json: bool, args: &BenchArgs) -> Result<()> {
-    if args.slices {
-        return slices(bench).await;
-    }
     let rows = asked(args)?;
+    if let Some(parent) = &args.limits {
+        bench.start_limits(parent.clone()).await?;
+    }
+    if args.slices {
+        return slices::run(bench).await;
+    }
     let bar = Spinner::steps(rows.len());
-    let columns = &["id", "value", "unit", "p50 us", "p99 us", "calls", "seconds", "what", "note"];
-    let mut listing = Listing::new("benchmarks", columns);
+    let mut listing = Listing::new("benchmarks", columns(args.limits.is_some()));
     for row in rows {
         bar.say(format!("{}: {}", row.id, row.what));
-        let slice = bench.measured(row, args.seconds).await?;
+        let (outcome, limit) = match args.limits {
+            Some(_) => bench.compared(row, args.seconds).await?,
+            None => (bench.measured(row, args.seconds).await?, None),
+        };
         bench.stop.check()?;
         bar.step();
-        listing.push(vec![
-            json!(row.id),
-            json!((row.unit.value(&slice) * 10.0).round() / 10.0),
-            json!(row.unit.word()),
-            json!(slice.percentile(50)),
-            json!(slice.percentile(99)),
-            json!(slice.calls()),
-            json!((slice.time.as_secs_f64() * 1000.0).round() / 1000.0),
-            json!(row.what),
-            json!(slice.note),
-        ]);
+        listing.push(cells(row, &outcome, limit, args.limits.is_some()));
     }
     drop(bar);
     Ok(listing.print(json)?)
+}
+
+/// What is said of each row.
+fn columns(with_limits: bool) -> &'static [&'static str] {
+    match with_limits {
+        true => &[
+            "id", "value", "limit", "ratio", "unit", "p50 us", "p99 us", "calls", "seconds",
+            "data", "cache", "what", "note",
+        ],
+        false => &[
+            "id", "value", "unit", "p50 us", "p99 us", "calls", "seconds", "data", "cache", "what",
+            "note",
+        ],
+    }
+}
+
+fn cells(row: &Row, outcome: &Outcome, limit: Option<f64>, with_limits: bool) -> Vec<Value> {
+    let to = |number: f64, parts: f64| (number * parts).round() / parts;
+    let value = row.unit.value(outcome);
+    let mut cells = vec![json!(row.id), json!(to(value, 10.0))];
+    if with_limits {
+        cells.push(json!(limit.map(|limit| to(limit, 10.0))));
+        cells.push(json!(limit.map(|limit| to(value / limit, 100.0))));
+    }
+    cells.extend([
+        json!(row.unit.word()),
+        json!(outcome.p50_us),
+        json!(outcome.p99_us),
+        json!(outcome.ops),
+        json!(to(outcome.seconds, 1000.0)),
+        json!(row.load.data()),
+        json!(row.load.cache()),
+        json!(row.what),
+        json!(outcome.note),
+    ]);
+    cells
 }
 
 /// Which rows are wanted: those that were said, else all that can be measured.
@@ -128,8 +170,13 @@ fn asked(args: &BenchArgs) -> Result<Vec<&'static Row>> {
 
 impl Bench<'_> {
     /// One slice of a row.
-    async fn measured(&mut self, row: &Row, time: Duration) -> Result<Slice> {
-        let slice = match row.load {
+    async fn measured(&mut self, row: &Row, time: Duration) -> Result<Outcome> {
+        let slice = self.carried_out(&row.load, time).await;
+        slice.map(|slice| slice.outcome()).with_context(|| row.id.to_owned())
+    }
+
+    async fn carried_out(&mut self, load: &Load, time: Duration) -> Result<Slice> {
+        match *load {
             Load::Through(load) => {
                 let mut mounted = self.mounted.take().context("there is no --mount")?;
                 // System calls wait in a thread that may.
@@ -150,8 +197,30 @@ impl Bench<'_> {
                 self.files = Some(files);
                 slice
             }
+        }
+    }
+
+    /// Starts what limits are measured by: it writes its disks first.
+    async fn start_limits(&mut self, parent: PathBuf) -> Result<()> {
+        let (stop, with_mount) = (self.stop.clone(), self.mounted.is_some());
+        let limits = move || Limits::start(&parent, with_mount, &stop);
+        self.limits = Some(tokio::task::spawn_blocking(limits).await??);
+        Ok(())
+    }
+
+    /// Does something with the limits, in a thread that may wait.
+    async fn limited<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Limits) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut limits = self.limits.take().context("there is no --limits")?;
+        let working = move || {
+            let done = work(&mut limits);
+            (limits, done)
         };
-        slice.with_context(|| row.id.to_owned())
+        let (limits, done) = tokio::task::spawn_blocking(working).await?;
+        self.limits = Some(limits);
+        done
     }
 
     async fn connect(&self) -> Result<Files> {
@@ -164,35 +233,14 @@ impl Bench<'_> {
 
     /// Removes what was made.
     async fn remove(self) -> Result<()> {
-        let mounted = self.mounted.map(|mounted| tokio::task::spawn_blocking(|| mounted.remove()));
-        if let Some(files) = self.files {
+        let Self { files, mounted, limits, .. } = self;
+        let beside = tokio::task::spawn_blocking(move || {
+            let mounted = mounted.map_or(Ok(()), Mounted::remove);
+            mounted.and(limits.map_or(Ok(()), Limits::remove))
+        });
+        if let Some(files) = files {
             files.remove().await?;
         }
-        match mounted {
-            Some(removing) => removing.await?,
-            None => Ok(()),
-        }
-    }
-}
-
-/// Carries out what standard input says, line by line: `ROW SECONDS`, answered by a line of JSON. The first line,
-/// before any, says that it can begin.
-async fn slices(bench: &mut Bench<'_>) -> Result<()> {
-    exit::print("{}")?;
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            () = bench.stop.clone().wanted() => None,
-        };
-        let Some(line) = line else { return Ok(()) };
-        let Some((id, seconds)) = line.split_once(' ') else {
-            bail!("expected ROW SECONDS, not `{line}`")
-        };
-        let row = ROWS.iter().find(|row| row.id == id);
-        let row = row.with_context(|| format!("there is no benchmark `{id}`"))?;
-        let seconds = Duration::try_from_secs_f64(seconds.parse()?)?;
-        let slice = bench.measured(row, seconds).await?;
-        exit::print(&slice.json().to_string())?;
+        beside.await?
     }
 }

@@ -14,12 +14,12 @@ use super::places::Places;
 use super::slice::Slice;
 
 /// How many entries a directory has that is listed; in a slice below [`SHORT`] a tenth.
-const LISTED: u64 = 100_000;
-/// How many files a tree has that is removed, and how many each of its directories; in a short slice a tenth.
-const TREE: u64 = 10_000;
+pub(super) const LISTED: u64 = 100_000;
+/// How many files a tree has that is removed, and how many each of its directories.
+pub(super) const TREE: u64 = 10_000;
 const TREE_DIRECTORY: u64 = 100;
 /// How many names are removed in a slice, at most.
-const REMOVED: u64 = 2000;
+pub(super) const REMOVED: u64 = 2000;
 /// A slice that is only to show that it works, and prepares less.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,7 @@ pub(super) async fn carry_out(
         What::List => list(files, callers, time).await,
         What::Unlink => unlink(files, callers, time).await,
         What::Rename => rename(files, callers, time).await,
-        What::RemoveTree => remove_tree(files, time).await,
+        What::RemoveTree => remove_tree(files).await,
     }
 }
 
@@ -140,7 +140,7 @@ async fn list(files: &Files, callers: usize, time: Duration) -> Result<Slice> {
 }
 
 /// As many entries as the library asks for at once.
-const PAGE: usize = 1024;
+pub(super) const PAGE: usize = 1024;
 
 async fn unlink(files: &Files, callers: usize, time: Duration) -> Result<Slice> {
     let directory = files.fresh("unlinked").await?;
@@ -177,16 +177,15 @@ async fn rename(files: &Files, callers: usize, time: Duration) -> Result<Slice> 
     .await
 }
 
-async fn remove_tree(files: &Files, time: Duration) -> Result<Slice> {
-    let (count, note) = scaled(TREE, time);
+async fn remove_tree(files: &Files) -> Result<Slice> {
     let root = files.fresh("tree").await?;
-    for number in 0..count / TREE_DIRECTORY {
+    for number in 0..TREE / TREE_DIRECTORY {
         let directory = format!("{root}/{number}");
         files.fs.mkdir(&directory).await?;
         files.make_names(&directory, TREE_DIRECTORY).await?;
     }
-    let (begin, mut slice) = (Instant::now(), Slice { note, ..Slice::default() });
+    let (begin, mut slice) = (Instant::now(), Slice::default());
     files.fs.remove_all(&root).await?;
-    slice.count(begin, begin, usize::try_from(count)?, 0);
+    slice.count(begin, begin, usize::try_from(TREE)?, 0);
     Ok(slice)
 }

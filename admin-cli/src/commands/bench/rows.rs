@@ -2,57 +2,8 @@
 
 use super::mounted::Through;
 use super::names::What;
-use super::slice::Slice;
+use super::row::{KIB, Load, Row, Unit};
 use super::small;
-
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
-
-/// One benchmark.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    /// What it is called, here and in the table of `cargo xtask bench`.
-    pub(super) id: &'static str,
-    pub(super) what: &'static str,
-    pub(super) unit: Unit,
-    pub(super) load: Load,
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// 10^6 bytes a second.
-    Bytes,
-    /// Calls a second.
-    Calls,
-}
-
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
-    /// Each stream reads a file of its own in order, one call at a time.
-    SequentialRead { streams: usize },
-    /// Each stream writes a file of its own in order, one call at a time.
-    SequentialWrite { streams: usize },
-    /// So many calls under way, anywhere in the files.
-    RandomRead { size: usize, depth: usize },
-    /// One `read_batch` of so many ranges after the other.
-    RandomBatch { size: usize, depth: usize },
-    /// So many calls under way, anywhere in a file that is there.
-    Overwrite { depth: usize },
-    /// So many at a time do something with names.
-    Names { what: What, callers: usize },
-    /// So many at a time write a new small file each, whole.
-    SmallWrite { size: usize, callers: usize },
-    /// So many at a time read a small file each, whole.
-    SmallRead { callers: usize },
-    /// Large files written at once, synced and renamed.
-    Checkpoint,
-    /// The same read at once.
-    Restore,
-    /// By system calls, in a directory that is mounted.
-    Through(Through),
-}
 
 const fn bytes(id: &'static str, what: &'static str, load: Load) -> Row {
     Row { id, what, unit: Unit::Bytes, load }
@@ -161,7 +112,7 @@ pub(super) const ROWS: &[Row] = &[
     names("rename_c32", "files renamed in their directory, 32 at once", What::Rename, 32),
     names(
         "rmtree_10k",
-        "entries of a tree of 10,000 files that is removed by one call",
+        "entries of a tree of 10,000 files that one call takes away; their space is free later",
         What::RemoveTree,
         1,
     ),
@@ -213,36 +164,6 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// How much one call of a sequential load moves.
-pub(super) const SEQUENTIAL_BYTES: usize = MIB;
-/// How much an overwrite moves.
-pub(super) const OVERWRITE_BYTES: usize = 4 * KIB;
-
-impl Row {
-    /// Whether it goes through a mount.
-    pub(super) fn is_mounted(&self) -> bool {
-        matches!(self.load, Load::Through(_))
-    }
-}
-
-impl Unit {
-    /// What came of a slice.
-    pub(super) fn value(self, slice: &Slice) -> f64 {
-        let count = match self {
-            Self::Bytes => slice.bytes as f64 / 1e6,
-            Self::Calls => slice.calls() as f64,
-        };
-        count / slice.time.as_secs_f64()
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Bytes => "MB/s",
-            Self::Calls => "calls/s",
-        }
-    }
-}
-
 /// Whether there is one of this id.
 pub(crate) fn is_row(id: &str) -> Result<String, String> {
     match ROWS.iter().any(|row| row.id == id) {
@@ -258,9 +179,13 @@ pub(crate) fn help() -> String {
         ROWS.iter().map(|row| format!("  {:width$}  {} ({})\n", row.id, row.what, row.unit.word()));
     format!(
         "Benchmarks:\n{}\nThere are 512 MiB to read and 512 MiB to write over, in files of a new directory \
-         /.emberfs-bench-NUMBER that is removed at the end. In slices of a second or less, checkpoints, trees and \
-         listings are smaller, which is noted. Those through a mount need --mount. Values of other machines say \
-         nothing about this one: compare runs on one machine, one after the other.",
+         /.emberfs-bench-NUMBER that is removed at the end. In slices of a second or less, checkpoints and listings \
+         are smaller, which is noted. Those through a mount need --mount.\n\nCACHE: `cold` is read from disks, `warm` \
+         from the memory of servers, `none` is durable before it counts.\n\nValues of other machines say nothing about \
+         this one, whose disks may swing by factors within a minute. With --limits each row is measured beside what \
+         this machine could do at best in the same seconds: limit, value, value, limit. Where both limits differ by \
+         more than 15 % that is done again, up to three times, and then noted as noisy. A cluster on other machines \
+         has a network between, which this limit has not; but their disks and CPUs as well.",
         lines.collect::<String>()
     )
 }
@@ -268,7 +193,6 @@ pub(crate) fn help() -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use super::*;
 
@@ -281,17 +205,5 @@ mod tests {
             assert!(is_row(row.id).is_ok());
         }
         assert!(is_row("native").is_err());
-    }
-
-    #[test]
-    fn a_value_is_by_time() {
-        let slice = Slice {
-            bytes: 4_000_000,
-            time: Duration::from_secs(2),
-            took_us: vec![1; 6],
-            note: None,
-        };
-        assert!((Unit::Bytes.value(&slice) - 2.0).abs() < 1e-9);
-        assert!((Unit::Calls.value(&slice) - 3.0).abs() < 1e-9);
     }
 }

@@ -27,53 +27,36 @@ pub(super) struct Order {
 
 impl From<NewVersion> for Order {
     fn from(new: NewVersion) -> Self {
-        let NewVersion {
-            version,
-            written_in,
-            chunk_size,
-            changes,
-            kept_tags,
-            commit,
-            keep_damage,
-            sure_of_room,
-        } = new;
-        let names = changes.iter().map(|one| (one.client, one.sequence)).collect();
-        let changes = changes.into_iter().map(|one| one.change).collect();
-        let (sure_of_room, expected) = (Some(sure_of_room), None);
         Self {
-            version,
-            written_in,
-            chunk_size,
-            changes,
-            names,
-            kept_tags,
-            commit,
-            keep_damage,
-            sure_of_room,
-            expected,
+            version: new.version,
+            written_in: new.written_in,
+            chunk_size: new.chunk_size,
+            names: new.changes.iter().map(|one| (one.client, one.sequence)).collect(),
+            changes: new.changes.into_iter().map(|one| one.change).collect(),
+            kept_tags: new.kept_tags,
+            commit: new.commit,
+            keep_damage: new.keep_damage,
+            sure_of_room: Some(new.sure_of_room),
+            expected: None,
         }
     }
 }
 
 impl From<Installed> for Order {
     fn from(installed: Installed) -> Self {
-        let Installed { state, chunk_size, tags: kept_tags, data } = installed;
-        let VersionState { version, written_in, removed, .. } = state;
-        let bytes = data.or_else(|| (!removed).then(|| no_bytes(chunk_size)));
-        let changes = [Change::Remove].into_iter().chain(bytes.map(Change::Write)).collect();
-        let (names, commit, keep_damage) = (Vec::new(), true, false);
-        let (sure_of_room, expected) = (None, Some(state));
+        let Installed { state, chunk_size, tags, data } = installed;
+        let bytes = data.or_else(|| (!state.removed).then(|| no_bytes(chunk_size)));
         Self {
-            version,
-            written_in,
+            version: state.version,
+            written_in: state.written_in,
             chunk_size,
-            changes,
-            names,
-            kept_tags,
-            commit,
-            keep_damage,
-            sure_of_room,
-            expected,
+            changes: [Change::Remove].into_iter().chain(bytes.map(Change::Write)).collect(),
+            names: Vec::new(),
+            kept_tags: tags,
+            commit: true,
+            keep_damage: false,
+            sure_of_room: None,
+            expected: Some(state),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{Mounted, repeat, threads};
 use crate::commands::bench::clock::Clock;
 use crate::commands::bench::files::{FILE_BYTES, FILES, noise};
 use crate::commands::bench::places::Places;
-use crate::commands::bench::rows::{OVERWRITE_BYTES, SEQUENTIAL_BYTES};
+use crate::commands::bench::row::{OVERWRITE_BYTES, SEQUENTIAL_BYTES};
 use crate::commands::bench::slice::Slice;
 
 /// After how many bytes an fsync follows.

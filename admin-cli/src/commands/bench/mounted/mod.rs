@@ -20,7 +20,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::clock::{Clock, Stop};
+use super::names::What;
+use super::row::{KIB, Load};
 use super::slice::Slice;
+use super::small;
+
+pub(super) use self::names::{ARCHIVED, ARCHIVED_BYTES};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,26 @@ pub(super) enum Through {
     SmallWrite { threads: usize },
     /// Each reads small files, whole.
     SmallRead { threads: usize },
+}
+
+impl Through {
+    /// What does the same by the client library; nothing does what the page cache does.
+    pub(super) fn native(self) -> Option<Load> {
+        Some(match self {
+            Self::SequentialRead { threads } => Load::SequentialRead { streams: threads },
+            Self::SequentialWrite { threads } => Load::SequentialWrite { streams: threads },
+            Self::RandomRead { threads } => Load::RandomRead { size: 4 * KIB, depth: threads },
+            Self::CachedRead => return None,
+            Self::Overwrite => Load::Overwrite { depth: 1 },
+            Self::Stat { threads } => Load::Names { what: What::Stat, callers: threads },
+            Self::Create { threads } => Load::Names { what: What::Create, callers: threads },
+            Self::Untar => Load::SmallWrite { size: ARCHIVED_BYTES, callers: 1 },
+            Self::SmallWrite { threads } => {
+                Load::SmallWrite { size: small::BYTES, callers: threads }
+            }
+            Self::SmallRead { threads } => Load::SmallRead { callers: threads },
+        })
+    }
 }
 
 /// A directory of its own in a mounted file system.

@@ -17,8 +17,8 @@ use crate::commands::bench::slice::Slice;
 use crate::commands::bench::small::{self, BYTES, COUNT};
 
 /// How many files an archive has, each of so many bytes, in so many directories; in a short slice a quarter.
-const ARCHIVED: usize = 2400;
-const ARCHIVED_BYTES: usize = 4 << 10;
+pub(in super::super) const ARCHIVED: usize = 2400;
+pub(in super::super) const ARCHIVED_BYTES: usize = 4 << 10;
 const ARCHIVED_DIRECTORIES: usize = 24;
 /// How many write the small files that are read.
 const MAKERS: usize = 16;
