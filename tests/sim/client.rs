@@ -20,6 +20,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::checker::{Action, Answered};
+use crate::metadata::MEMBERS;
 use crate::network::{Address, Message, node_of, target_of};
 use crate::planted::Planted;
 
@@ -204,7 +205,8 @@ impl Client {
     fn messages(&self, slot: usize, rng: &mut StdRng) -> Vec<(Address, Message)> {
         let request = self.slots[slot].as_ref().expect("a slot with a request");
         let (chain, client, attempt) = (request.chain, self.at, request.attempt);
-        let route = (Address::Metadata, Message::Route { client, chain });
+        let member = Address::Member(rng.random_range(0..MEMBERS));
+        let route = (member, Message::Route { client, chain });
         let Some(view) = self.views.get(&chain) else { return vec![route] };
         let serving = view.members.iter().filter(|member| member.state == PublicState::Serving);
         let serving: Vec<usize> = serving.map(|member| node_of(member.target)).collect();

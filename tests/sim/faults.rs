@@ -4,6 +4,8 @@ use emberfs_wire::cluster::PublicState;
 use rand::RngExt;
 
 use crate::client;
+use crate::group_faults::{Who, group};
+use crate::metadata::MEMBERS;
 use crate::network::{Address, node_of};
 use crate::scenario::Fault;
 use crate::world::{Event, World};
@@ -47,19 +49,33 @@ impl World {
                 self.nodes[*node].store.blocks_max = self.scenario.blocks_max[*node];
             }
             Fault::LateLeases { server, ms } => {
-                let (from, to) = (Address::Metadata, Address::Server(*server));
-                self.network.delay(from, to, self.now + ms, LATE_MS);
-            }
-            Fault::LeaderFails { ms } => {
-                let errand = self.metadata.fail(*ms);
-                self.run_errands(vec![errand]);
-            }
-            Fault::LeaderHangs { ms, replaced_after } => {
-                let errand = self.metadata.pause(self.now, *ms, *replaced_after);
-                if errand.is_some() {
-                    self.coverage.count("the leader hangs, and another is elected");
+                for member in 0..MEMBERS {
+                    let (from, to) = (Address::Member(member), Address::Server(*server));
+                    self.network.delay(from, to, self.now + ms, LATE_MS);
                 }
-                self.run_errands(errand.into_iter().collect());
+            }
+            Fault::MemberCrashes { who, down_ms } => {
+                let member = self.metadata.member(*who);
+                let errands = self.metadata.crash(member, *down_ms);
+                self.run_errands(errands);
+            }
+            Fault::GroupCrashes { down_ms } => {
+                let errands = self.metadata.crash_all(*down_ms);
+                self.run_errands(errands);
+            }
+            Fault::MemberHangs { who, ms } => {
+                let member = self.metadata.member(*who);
+                self.metadata.pause(member, self.now + ms);
+            }
+            Fault::MemberCut { who } => {
+                let member = self.metadata.member(*who);
+                for other in (0..MEMBERS).filter(|other| *other != member) {
+                    self.network.cut(Address::Member(member), Address::Member(other));
+                }
+            }
+            Fault::LeaderHandsOver => {
+                let errands = self.metadata.hand_over(self.now);
+                self.run_errands(errands);
             }
             Fault::SessionEnds { client } => self.end_session(*client),
         }
@@ -131,8 +147,8 @@ impl World {
             }
             self.restart(server);
         }
-        let errand = self.metadata.heal(self.now);
-        self.run_errands(errand.into_iter().collect());
+        let errands = self.metadata.heal(self.now);
+        self.run_errands(errands);
         self.clients.iter_mut().for_each(|client| client.patient = true);
     }
 
@@ -155,19 +171,27 @@ fn name(fault: &Fault) -> Option<&'static str> {
             "all servers crash, and a tail stays away for longer than it is waited for"
         }
         Fault::Pause { .. } => "a server hangs",
-        Fault::Cut { from, .. } if *from == [Address::Metadata] => {
+        Fault::Cut { from, .. } if *from == group() => {
             "a server is cut off from the metadata group"
         }
         Fault::Cut { .. } => "a server is cut off from others",
-        Fault::Mend | Fault::DiskHasRoom { .. } | Fault::ChunksMended { .. } => return None,
+        Fault::Mend
+        | Fault::DiskHasRoom { .. }
+        | Fault::ChunksMended { .. }
+        | Fault::LeaderHandsOver => return None,
         Fault::ChunkDamaged { .. } => "a chunk is damaged on a disk",
         Fault::DiskFails { .. } => "a disk fails",
         Fault::DiskSlow { .. } => "a disk is slow",
         Fault::DiskFills { starts: true, .. } => "a disk is filled, and its server starts anew",
         Fault::DiskFills { .. } => "a disk is filled",
         Fault::LateLeases { .. } => "answers to heartbeats are late",
-        Fault::LeaderFails { .. } => "the leader fails",
-        Fault::LeaderHangs { .. } => "the leader hangs",
+        Fault::MemberCrashes { who: Who::Leader, .. } => "the leader crashes",
+        Fault::MemberCrashes { .. } => "a member of the group crashes",
+        Fault::GroupCrashes { .. } => "all members of the group crash",
+        Fault::MemberHangs { who: Who::Leader, .. } => "the leader hangs",
+        Fault::MemberHangs { .. } => "a member of the group hangs",
+        Fault::MemberCut { who: Who::Leader } => "the leader is cut off from the other members",
+        Fault::MemberCut { .. } => "a member is cut off from the other members",
         Fault::SessionEnds { .. } => "a session ends",
     })
 }

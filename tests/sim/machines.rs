@@ -1,17 +1,21 @@
-//! The servers of a run: how they are laid out, and what passes between them and the leader.
+//! The servers of a run: how they are laid out, and what passes between them and the members of the metadata group.
 
 use emberfs_chain_replication::target::EndedSessions;
+use emberfs_meta_server_consensus::PeerMessage;
 use emberfs_wire::cluster::WantedMark;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::metadata::Plan;
+use crate::metadata::{Act, Plan, Step, place};
 use crate::network::{Address, Message, target_of};
 use crate::node::Node;
 use crate::planted::Planted;
 use crate::scenario::Scenario;
 use crate::server::{Clock, Server};
 use crate::world::{Event, World};
+
+/// Into so many parts the time is cut that an answer may take.
+const PARTS: u64 = 3;
 
 impl World {
     pub(crate) fn speak(&mut self, server: usize, process: u64) {
@@ -26,24 +30,49 @@ impl World {
             self.coverage.count("a server asks for a session's mark");
         }
         let (message, call, wait_ms) = self.servers[server].speak(self.now, reports, wanted);
-        self.send(Address::Server(server), Address::Metadata, None, message);
-        self.after(wait_ms, Event::Patience { server, process, call });
+        let member = Address::Member(self.servers[server].member);
+        self.send(Address::Server(server), member, None, message);
+        let part = wait_ms / PARTS;
+        self.after(part, Event::Patience { server, process, call, left_ms: wait_ms - part });
     }
 
-    pub(crate) fn loses_patience(&mut self, server: usize, process: u64, call: u64) {
-        if self.servers[server].process == process
-            && let Some(ms) = self.servers[server].gives_up(call)
-        {
+    /// A server has waited for a part of the time that an answer may take: it turns from a member that is silent to
+    /// one that leads instead.
+    pub(crate) fn loses_patience(&mut self, server: usize, process: u64, call: u64, left_ms: u64) {
+        let waits = &self.servers[server];
+        if waits.process != process || !waits.waits(call) {
+            return;
+        }
+        let other = self.metadata.leading().filter(|leader| *leader != waits.member);
+        if left_ms > 0 && other.is_none() {
+            return self.after(left_ms, Event::Patience { server, process, call, left_ms: 0 });
+        }
+        if let Some(ms) = self.servers[server].gives_up(call, other) {
             self.after(ms, Event::Speak { server, process });
         }
+    }
+
+    /// What a member of the metadata group says to another, if that runs.
+    pub(crate) fn tell(&mut self, from: usize, start: u64, message: PeerMessage) {
+        let (to, snapshot) = (message.to(), message.snapshot().is_some());
+        let (here, there) = (Address::Member(from), Address::Member(place(to)));
+        let arrived = self.send(here, there, None, Message::Peer(Box::new(message)));
+        let hears = self.rng.random_bool(0.5);
+        let act = match arrived {
+            _ if snapshot => Act::SnapshotSent { to, arrived: arrived.is_some() },
+            None if hears => Act::Unreachable(to),
+            _ => return,
+        };
+        let ms = arrived.unwrap_or_else(|| self.rng.random_range(1..50)) + 1;
+        self.after(ms, Event::Metadata(Step::Of { member: from, start, act }));
     }
 
     pub(crate) fn server_hears(&mut self, server: usize, message: Message) {
         let process = self.servers[server].process;
         let next = match message {
-            Message::NotNow { call } => self.servers[server].gives_up(call),
+            Message::NotNow { call, leader } => self.servers[server].gives_up(call, leader),
             Message::Stale { call } => {
-                if self.servers[server].gives_up(call).is_some() {
+                if self.servers[server].gives_up(call, None).is_some() {
                     self.superseded(server);
                 }
                 None

@@ -1,16 +1,17 @@
-//! The replica core and the membership core under a seeded simulator: whole chains of the code that ships, and
-//! the leader that changes them, with a network, disks, clocks and leaders that fail, and a check that every
-//! answer can be explained.
+//! The replica core, the membership core and the core of the metadata group under one seeded simulator: whole chains
+//! of the code that ships, and the group whose leaders change them, with a network, disks, clocks and processes that
+//! fail, and a check that every answer can be explained.
 //!
 //! ```text
 //!   scenario ─► world ── network ──► server: heartbeats ─► node: Target + model store
-//!                 │                     ▲ leases, chains              client: tags, retries
-//!                 └── metadata: state machines, log ── leader: Heard    └─► checker: one order a chunk
-//!                                                                promises: what holds all the time
+//!                 │         ▲           ▲ leases, chains              client: tags, retries
+//!                 │         ▼           │                               └─► checker: one order a chunk
+//!                 └── metadata: three Members, two storages each          promises: what holds all the time
+//!                        └─ state machines ── leader of a term: Heard
 //! ```
-//! What decides is real: `target`, `membership`, the cluster's and the sessions' state machines, and the clients'
-//! tags. What stands
-//! in for the rest are the model of a store, of the group's log, and of a server's heartbeats.
+//! What decides is real: `target`, `membership`, the consensus of the group, the cluster's and the sessions' state
+//! machines, and the clients' tags. What stands in for the rest are the models of a chunk store, of a member's log
+//! and state on disk, and of a server's heartbeats.
 //!
 //! A run has no clock and no source of randomness but its seed; a failing one prints the line that repeats
 //! it. `cargo xtask sim` gives the seeds.
@@ -20,9 +21,7 @@ mod checker;
 mod client;
 mod coverage;
 mod faults;
-mod leader;
-mod leading;
-mod log;
+mod group_faults;
 mod machines;
 mod metadata;
 mod network;
@@ -259,4 +258,34 @@ fn a_late_copy_over_what_is_newer_is_found() {
 #[test]
 fn a_chunk_that_is_stored_again_and_again_is_found() {
     is_found(Planted::InstalledAgain);
+}
+
+#[test]
+fn grants_of_an_earlier_leader_that_are_not_waited_for_are_found() {
+    is_found(Planted::EarlierGrantsIgnored);
+}
+
+#[test]
+fn a_longer_lease_of_an_earlier_leader_that_is_not_waited_for_is_found() {
+    is_found(Planted::EarlierLeaseIgnored);
+}
+
+#[test]
+fn a_deposed_leader_that_goes_on_granting_is_found() {
+    is_found(Planted::DeposedGrants);
+}
+
+#[test]
+fn a_change_that_was_decided_in_an_earlier_term_is_found() {
+    is_found(Planted::DecidedBefore);
+}
+
+#[test]
+fn a_member_that_returns_with_an_older_state_than_it_says_is_found() {
+    is_found(Planted::StateForgotten);
+}
+
+#[test]
+fn a_leader_whose_state_lags_behind_is_found() {
+    is_found(Planted::LeadsTooEarly);
 }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use emberfs_buffer::Payload;
 use emberfs_chain_replication::target::{Answer, Ask, CallId, Reply};
 use emberfs_layout::{BootNumber, ClientId, TargetId};
+use emberfs_meta_server_consensus::PeerMessage;
 use emberfs_wire::WireError;
 use emberfs_wire::chunk::{ChunkRead, UpdateChunk};
 use emberfs_wire::cluster::{Chain, Heartbeat, HeartbeatReply, Register};
@@ -21,6 +22,10 @@ use rand::{RngExt, SeedableRng};
 /// Connections between two machines, each way.
 const CONNECTIONS: usize = 2;
 
+/// How late what members of the metadata group say to each other is at most, in milliseconds, but for what is held
+/// up: a lead lasts where answers come long before a lease is over.
+const MEMBERS_MS: u64 = 40;
+
 /// How much later than others a message comes whose connection broke.
 const TORN: u64 = 10;
 
@@ -30,7 +35,8 @@ pub(crate) enum Address {
     Node(usize),
     Client(usize),
     Server(usize),
-    Metadata,
+    /// Of the metadata group.
+    Member(usize),
 }
 
 /// What is sent.
@@ -83,9 +89,10 @@ pub(crate) enum Message {
         call: u64,
         reply: HeartbeatReply,
     },
-    /// Nobody leads.
+    /// Whoever was asked does not lead; who may.
     NotNow {
         call: u64,
+        leader: Option<usize>,
     },
     /// Another start of the server is the latest.
     Stale {
@@ -94,6 +101,8 @@ pub(crate) enum Message {
     Renew {
         asked: RenewSession,
     },
+    /// From one member of the metadata group to another.
+    Peer(Box<PeerMessage>),
     Route {
         client: usize,
         chain: usize,
@@ -160,11 +169,13 @@ impl Network {
             }
             return Way::Torn { ms: self.rng.random_range(1..=TORN * self.delay_max) };
         }
+        let members = matches!((from, to), (Address::Member(_), Address::Member(_)));
+        let usual = if members { self.delay_max.min(MEMBERS_MS) } else { self.delay_max };
         let late = self.late.get(&(from, to)).filter(|(until, _)| *until > now);
         let most = match late {
             Some((_, most)) => *most,
-            None if self.rng.random_bool(0.03) => 6 * self.delay_max,
-            None => self.delay_max,
+            None if self.rng.random_bool(0.03) => 6 * usual,
+            None => usual,
         };
         let at = last[connection].max(now + self.rng.random_range(1..=most));
         let overtakes = last.iter().any(|other| *other > at);

@@ -53,4 +53,16 @@ pub(crate) enum Planted {
     LateCopyTaken,
     /// A syncing member stores a chunk that it has once more, as often as it is sent, before it answers.
     InstalledAgain,
+    /// A leader takes no heed of what the ones before it may have granted.
+    EarlierGrantsIgnored,
+    /// A leader takes heed of what the ones before it granted as if they had granted by its own lease.
+    EarlierLeaseIgnored,
+    /// Whoever once led goes on answering heartbeats: neither its lease nor its term is looked at.
+    DeposedGrants,
+    /// What one leader decided is proposed later, by whoever leads then.
+    DecidedBefore,
+    /// A member returns with an older state than it says.
+    StateForgotten,
+    /// A member leads as soon as it is elected, before its state has taken in what was committed before.
+    LeadsTooEarly,
 }

@@ -9,6 +9,7 @@
 //! * One order explains the answers of each chunk. As replicas forward before they are durable, only the tail holds
 //!   all that was ever read: where it was lost, and then all others failed, or where it was given up after all had,
 //!   what was read before may be gone; what was acknowledged is not.
+//! * All members of the metadata group take in the same, and one of them leads in a term.
 //! * With all faults healed, all serve, hold the same, and every request is answered.
 
 use std::collections::BTreeMap;
@@ -107,8 +108,8 @@ impl World {
             self.coverage.count("a syncing member has no room");
         }
         let broken = self.metadata.placed().iter().find_map(|placed| {
-            let mut members = placed.chain.members.iter();
-            members.find_map(|member| self.broken(placed, member))
+            let mut members = placed.chain.members.iter().zip(&placed.places);
+            members.find_map(|(member, place)| self.broken(placed, member, place.granted))
         });
         if self.fault.is_none() {
             self.fault = broken;
@@ -128,11 +129,18 @@ impl World {
         }
     }
 
-    /// Which promise a member breaks.
-    fn broken(&self, placed: &PlacedChain, member: &ChainMember) -> Option<String> {
+    /// Which promise a member breaks whose state was given to this start of its server. Another start never serves
+    /// by it, whatever it says that it has.
+    fn broken(
+        &self,
+        placed: &PlacedChain,
+        member: &ChainMember,
+        given: BootNumber,
+    ) -> Option<String> {
         let node = node_of(member.target);
         let report = self.nodes[node].report();
         let about_to = member.state == Syncing
+            && self.servers[self.nodes[node].server].boot == Some(given)
             && report.is_some_and(|report| {
                 report.state == LocalState::UpToDate && report.chain == placed.chain.version
             });
@@ -186,6 +194,7 @@ impl World {
         };
         idle && self.metadata.placed().iter().all(all_serve)
             && (0..self.scenario.chains.len()).all(alike)
+            && self.metadata.agrees()
     }
 
     /// How all stand, for people.
@@ -195,6 +204,7 @@ impl World {
         for node in &self.nodes {
             lines.push(format!("node {}: {:?} {:?}", node.at, node.report(), node.store.summary()));
         }
+        lines.push(self.metadata.standing());
         for client in &self.clients {
             lines.push(format!("client {} idle: {}", client.at, client.is_idle()));
         }

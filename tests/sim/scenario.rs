@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 
 use emberfs_chain_replication::target::Limits;
 
+use crate::group_faults::{Who, group, group_fault};
 use crate::network::Address;
 use crate::planted::Planted;
 
@@ -64,13 +65,23 @@ pub(crate) enum Fault {
         server: usize,
         ms: u64,
     },
-    LeaderFails {
+    MemberCrashes {
+        who: Who,
+        down_ms: u64,
+    },
+    /// All members of the metadata group crash.
+    GroupCrashes {
+        down_ms: u64,
+    },
+    MemberHangs {
+        who: Who,
         ms: u64,
     },
-    LeaderHangs {
-        ms: u64,
-        replaced_after: Option<u64>,
+    /// From the other members, not from servers and clients.
+    MemberCut {
+        who: Who,
     },
+    LeaderHandsOver,
     SessionEnds {
         client: usize,
     },
@@ -106,7 +117,7 @@ pub(crate) struct Scenario {
 }
 
 /// When the last fault strikes at the latest, in milliseconds.
-const FAULTS_MS: u64 = 12_000;
+pub(crate) const FAULTS_MS: u64 = 12_000;
 
 /// From the last fault until all are healed, in milliseconds.
 const REST_MS: u64 = 3_000;
@@ -163,6 +174,10 @@ impl Scenario {
         };
         scenario.blocks_max = scenario.small_stores(rng);
         scenario.faults = (0..count).flat_map(|_| scenario.fault(rng)).collect();
+        // A group that nothing happens to leaves room for what is seldom among servers.
+        let calm = rng.random_bool(0.3) || planted == Some(Planted::AnyAttempt);
+        let count = if calm { 0 } else { rng.random_range(1..=5) };
+        scenario.faults.extend((0..count).flat_map(|_| group_fault(rng)));
         if rng.random_bool(0.04) {
             scenario.send_tail_away(rng);
         }
@@ -213,13 +228,11 @@ impl Scenario {
             }
             13 => Fault::DiskFails { node },
             14 => Fault::DiskSlow { node, ms },
-            15 => Fault::LateLeases { server, ms },
-            16 | 17 => Fault::LeaderFails { ms },
+            15..18 => Fault::LateLeases { server, ms },
             18 => {
-                let replaced_after = rng.random_bool(0.5).then(|| rng.random_range(200..1_500));
-                let hangs = (at, Fault::LeaderHangs { ms, replaced_after });
+                let hangs = (at, Fault::MemberHangs { who: Who::Leader, ms });
                 // Two starts of one server may stand in what it has yet to read.
-                let starts = if rng.random_bool(0.3) { vec![at + 1, at + ms / 2] } else { vec![] };
+                let starts = if rng.random_bool(0.8) { vec![at + 1, at + ms / 2] } else { vec![] };
                 let crash = |at| (at, Fault::Crash { server, down_ms: 20 });
                 return [hangs].into_iter().chain(starts.into_iter().map(crash)).collect();
             }
@@ -242,13 +255,22 @@ impl Scenario {
 
     /// From whom a server is cut off: often from the metadata group alone.
     fn some_others(&self, rng: &mut StdRng, server: usize) -> Vec<Address> {
-        if rng.random_bool(0.4) {
-            return vec![Address::Metadata];
+        let group = group();
+        match rng.random_range(0..10) {
+            0..3 => return group,
+            3..5 => return group.into_iter().filter(|_| rng.random_bool(0.6)).collect(),
+            _ => {}
         }
         let others = (0..self.servers()).filter(|other| *other != server).map(Address::Server);
         let clients = (0..self.clients).map(Address::Client);
-        let all = others.chain(clients).chain([Address::Metadata]);
+        let all = others.chain(clients).chain(group);
         all.filter(|_| rng.random_bool(0.5)).collect()
+    }
+
+    /// Sessions of all clients that ever come.
+    pub(crate) fn sessions(&self) -> usize {
+        let ends = |(_, fault): &&(u64, Fault)| matches!(fault, Fault::SessionEnds { .. });
+        self.clients + self.faults.iter().filter(ends).count()
     }
 
     fn send_tail_away(&mut self, rng: &mut StdRng) {

@@ -9,7 +9,7 @@ use emberfs_wire::cluster::{
     Chain, Heartbeat, HeartbeatReply, SessionMark, TargetReport, WantedMark,
 };
 
-use crate::metadata::{node_of, registration};
+use crate::metadata::{MEMBERS, node_of, registration};
 use crate::network::{Message, target_of};
 use crate::planted::Planted;
 
@@ -18,6 +18,9 @@ const WAIT_MS: u64 = 2_000;
 
 /// Between tries when nothing is granted, in milliseconds.
 const RETRY_MS: u64 = 100;
+
+/// The same where another member is named, which is asked at once: not without end.
+const HINTED_MS: u64 = 5;
 
 /// Heartbeats in the length of a lease.
 const BEATS_IN_LEASE: u64 = 3;
@@ -56,6 +59,8 @@ pub(crate) struct Server {
     pub(crate) at: usize,
     /// Its targets.
     pub(crate) nodes: Vec<usize>,
+    /// The member of the metadata group that seems to lead.
+    pub(crate) member: usize,
     pub(crate) clock: Clock,
     pub(crate) paused_until: u64,
     /// Whether its process runs, and the how many-th it is.
@@ -83,6 +88,7 @@ impl Server {
         let mut server = Self {
             at,
             nodes,
+            member: 0,
             clock,
             paused_until: 0,
             up: true,
@@ -153,11 +159,21 @@ impl Server {
         (message, call, self.wait_ms)
     }
 
-    /// It has waited long enough for a call, or it was refused; says when to speak again, counted from now.
-    pub(crate) fn gives_up(&mut self, call: u64) -> Option<u64> {
-        self.call.filter(|waiting| waiting.number == call)?;
+    /// Whether it waits for a call.
+    pub(crate) fn waits(&self, call: u64) -> bool {
+        self.call.is_some_and(|waiting| waiting.number == call)
+    }
+
+    /// It has waited long enough for a call, or it was refused; says when to speak again, counted from now: to the
+    /// member that was named, or to the next.
+    pub(crate) fn gives_up(&mut self, call: u64, leader: Option<usize>) -> Option<u64> {
+        if !self.waits(call) {
+            return None;
+        }
         self.call = None;
-        Some(RETRY_MS)
+        let named = leader.filter(|leader| *leader != self.member);
+        self.member = named.unwrap_or((self.member + 1) % MEMBERS);
+        Some(if named.is_some() { HINTED_MS } else { RETRY_MS })
     }
 
     /// It is taken in; says when to speak again, counted from now.

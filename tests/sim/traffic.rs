@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use crate::checker::{Action, Answered, OPERATIONS_MAX, Operation};
 use crate::client::{Client, Outcome, Tried, chunk};
+use crate::metadata::MEMBERS;
 use crate::network::{Address, Message};
 use crate::world::{Event, World};
 
@@ -42,7 +43,8 @@ impl World {
                 if route {
                     let chain = self.clients[client].slots[slot].as_ref().expect("open").chain;
                     let route = Message::Route { client, chain };
-                    self.send(Address::Client(client), Address::Metadata, None, route);
+                    let member = Address::Member(self.rng.random_range(0..MEMBERS));
+                    self.send(Address::Client(client), member, None, route);
                 }
                 self.after(ms.max(5), Event::Try { client, slot, attempt });
             }
@@ -70,10 +72,11 @@ impl World {
         self.after(pause, Event::Think { client, slot });
     }
 
-    /// A client gives a sign of life, and tells what is settled.
+    /// A client gives a sign of life, and tells what is settled. How it finds the leader is no matter here.
     pub(crate) fn renews(&mut self, client: usize) {
         let asked = self.clients[client].renewal();
-        self.send(Address::Client(client), Address::Metadata, None, Message::Renew { asked });
+        let Some(leader) = self.metadata.leading() else { return };
+        self.send(Address::Client(client), Address::Member(leader), None, Message::Renew { asked });
     }
 
     /// A slot begins its next request, if any is left.
@@ -151,8 +154,8 @@ impl World {
 
     /// The client dies: its requests stay open for ever, and a new one takes its place.
     pub(crate) fn end_session(&mut self, client: usize) {
-        self.metadata.end_session(self.now, self.clients[client].id);
-        let id = self.metadata.open_session(self.now);
+        self.metadata.falls_silent(self.clients[client].id);
+        let id = self.metadata.next_session();
         let planted = self.scenario.planted;
         // The numbers of tries go on, so that an answer to the dead one is nobody's.
         self.clients[client] = self.clients[client].reborn(id, planted);

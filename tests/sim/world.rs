@@ -55,6 +55,7 @@ pub(crate) enum Event {
         server: usize,
         process: u64,
         call: u64,
+        left_ms: u64,
     },
     Metadata(Step),
     Watch,
@@ -110,9 +111,10 @@ impl World {
         let registrations: Vec<_> =
             servers.iter().map(|server| registration(server.at, server.start_number())).collect();
         let plans = plans(&scenario);
-        let mut metadata = Metadata::new(seed, &registrations, &plans, planted);
+        let sessions = scenario.sessions();
+        let mut metadata = Metadata::new(seed, &registrations, &plans, sessions, planted);
         let clients = (0..scenario.clients)
-            .map(|at| Client::new(at, metadata.open_session(0), scenario.slots, planted))
+            .map(|at| Client::new(at, metadata.next_session(), scenario.slots, planted))
             .collect();
         let mut world = Self {
             now: 0,
@@ -160,7 +162,6 @@ impl World {
             self.after(at, Event::Fault(fault));
         }
         self.after(10, Event::Watch);
-        self.note_clocks();
     }
 
     /// Runs to the end and says what is wrong, if anything is.
@@ -235,9 +236,9 @@ impl World {
                     self.speak(server, process);
                 }
             }
-            Event::Patience { server, process, call } => {
-                if self.wakes(server, || Event::Patience { server, process, call }) {
-                    self.loses_patience(server, process, call);
+            Event::Patience { server, process, call, left_ms } => {
+                if self.wakes(server, || Event::Patience { server, process, call, left_ms }) {
+                    self.loses_patience(server, process, call, left_ms);
                 }
             }
             Event::Metadata(step) => {
@@ -281,18 +282,22 @@ impl World {
         }
     }
 
-    /// Sends a message, to a certain process of a server or to the present one.
+    /// Sends a message, to a certain process of a machine or to the present one; says after how many milliseconds it
+    /// comes, if it does.
     pub(crate) fn send(
         &mut self,
         from: Address,
         to: Address,
         process: Option<u64>,
         message: Message,
-    ) {
+    ) -> Option<u64> {
         let (runs, present) = match to {
             Address::Node(node) => (self.nodes[node].runs(), self.nodes[node].boot),
             Address::Server(server) => (self.servers[server].up, self.servers[server].process),
-            Address::Client(_) | Address::Metadata => (true, 0),
+            Address::Member(member) => {
+                (self.metadata.is_up(member), self.metadata.start_of(member))
+            }
+            Address::Client(_) => (true, 0),
         };
         let way = match runs {
             true => self.network.send(self.now, self.machine(from), self.machine(to)),
@@ -313,10 +318,14 @@ impl World {
                 let chunk = matches!(message, Message::Ask { ask: Ask::Install { .. }, .. });
                 if chunk { ms + self.rng.random_range(0..CHUNK_LATE_MS_MAX) } else { ms }
             }
-            Way::Lost => return self.coverage.count("a message is lost with its connection"),
+            Way::Lost => {
+                self.coverage.count("a message is lost with its connection");
+                return None;
+            }
         };
         let process = process.unwrap_or(present);
         self.after(ms, Event::Deliver { to, process, message: Box::new(message) });
+        Some(ms)
     }
 
     /// The connection of a message breaks: whoever called may hear of it, or wait in vain.
@@ -340,7 +349,10 @@ impl World {
                 let server = &self.servers[server];
                 (server.up && server.process == process, server.paused_until)
             }
-            Address::Metadata => (true, self.metadata.paused_until()),
+            Address::Member(member) => {
+                let there = (self.metadata.is_up(member), self.metadata.start_of(member));
+                (there == (true, process), self.metadata.paused_until(member))
+            }
             Address::Client(_) => (true, 0),
         };
         if !there {
@@ -358,8 +370,8 @@ impl World {
             }
             Address::Client(client) => self.client_hears(client, message),
             Address::Server(server) => self.server_hears(server, message),
-            Address::Metadata => {
-                let errands = self.metadata.hears(self.now, message);
+            Address::Member(member) => {
+                let errands = self.metadata.hears(self.now, member, message);
                 self.run_errands(errands);
             }
         }
@@ -369,9 +381,12 @@ impl World {
         for errand in errands {
             match errand {
                 Errand::Later(ms, step) => self.after(ms, Event::Metadata(step)),
-                Errand::Send { to, process, message } => {
-                    self.send(Address::Metadata, to, process, *message);
+                Errand::Send { from, to, process, message } => {
+                    self.send(Address::Member(from), to, process, *message);
                 }
+                Errand::Tell { from, start, message } => self.tell(from, start, *message),
+                Errand::Led => self.note_clocks(),
+                Errand::Count(event) => self.coverage.count(event),
                 Errand::Changed { before, after } => self.changed(&before, &after),
             }
         }

@@ -35,7 +35,7 @@ enum Command {
     Check,
     /// Everything that CI runs: check, then the tests that span crates
     Test,
-    /// The replica and membership cores under their simulator
+    /// The cores of replicas, membership and the metadata group under their simulator
     Sim(sim::Seeds),
     /// What EmberFS does beside what this machine could do at best, in the same minutes
     Bench(bench::Bench),

@@ -1,5 +1,5 @@
-//! `cargo xtask sim`: the replica and membership cores under their simulator, over as many seeds as wanted,
-//! or one seed again. Prints how often each transition and each fault happened.
+//! `cargo xtask sim`: the cores of replicas, membership and the metadata group under their simulator, over as many
+//! seeds as wanted, or one seed again. Prints how often each transition and each fault happened.
 
 use std::process::{Command, Stdio};
 

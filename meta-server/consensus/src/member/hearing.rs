@@ -82,7 +82,7 @@ impl Member {
     /// there is, the log has lost it: it must be reached again, and the leader must know.
     fn see_loss(&mut self, message: &mut Message) {
         let (last, raft) = (self.last(), &mut self.raft.raft);
-        if message.term != raft.term || message.commit <= last.index.get() {
+        if message.term < raft.term || message.commit <= last.index.get() {
             return;
         }
         self.must_reach = self.must_reach.max(Index(message.commit));

@@ -94,6 +94,17 @@ fn a_leader_that_knows_of_more_than_there_is_learns_of_the_loss() {
     assert!(said(&mut member, now.after(SILENCE).after(SILENCE), say(vote)).is_empty());
 }
 
+/// Its term is gone with all else, so each leader is of a newer one.
+#[test]
+fn who_has_lost_everything_learns_so_from_the_first_heartbeat() {
+    let mut member = Member::new(&config(0), Restored::default(), Millis(0)).unwrap();
+    let mut parts = message(MessageKind::Heartbeat, 1, 0, Term(3));
+    parts.committed.index = Index(5);
+    let answers = said(&mut member, Millis(0), say(parts));
+    assert_eq!(answers, [MessageKind::AppendReply, MessageKind::HeartbeatReply]);
+    assert_eq!(member.standing().committed, Index::NONE);
+}
+
 #[test]
 fn a_full_log_takes_what_replaces_and_not_what_lengthens_it() {
     let mut member = loser(0, Index::NONE);

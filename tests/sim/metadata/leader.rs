@@ -1,5 +1,5 @@
-//! One leader of the metadata group: what it keeps beside the replicated state, by a clock of its own. All
-//! that it decides, the real membership core decides.
+//! One leader of the metadata group, for one term: what it keeps beside the replicated state, by the clock of its
+//! member. All that it decides, the real membership core decides.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use emberfs_chain_replication::membership::{
 };
 use emberfs_chain_replication::target::Millis;
 use emberfs_layout::{ClientId, RoutingVersion, Sequence};
+use emberfs_meta_server_consensus::Term;
 use emberfs_meta_server_state::cluster::{self, PlacedChain, PlacedMember};
 use emberfs_meta_server_state::{StoreError, View};
 use emberfs_wire::cluster::{Chain, ChainMember, Heartbeat, PublicState, WantedMark};
@@ -15,78 +16,129 @@ use emberfs_wire::meta::RenewSession;
 
 use crate::coverage::Rows;
 use crate::planted::Planted;
-
-/// T: how long the leader waits after it last answered a server, in milliseconds.
-pub(crate) const TERM_MS: u32 = 1_000;
+use crate::server::Clock;
 
 /// By how much a leader that does not wait for T runs ahead.
 const HASTE: u64 = 4;
 
-pub(crate) struct Leader {
+/// How far ahead a leader counts from that does not wait for what earlier ones granted.
+const EARLIER_MS: u64 = 10_000;
+
+pub(super) struct Leader {
     heard: Heard,
+    /// By what it grants, and the longest that leaders before it may have granted by.
+    pub(super) own: LeaseTerm,
+    pub(super) longest: LeaseTerm,
     began: u64,
-    /// Its clock: hundredths of the true speed.
-    pub(crate) pace: u64,
-    /// When it has applied what was proposed before it, and answers.
-    pub(crate) ready_at: u64,
-    pub(crate) paused_until: u64,
+    /// At which member, the how many-th start of it, and in which term.
+    pub(super) member: usize,
+    pub(super) start: u64,
+    pub(super) term: Term,
+    /// It does nothing any more, and grants nothing.
+    pub(super) ended: bool,
+    pub(super) clock: Clock,
+    /// It has taken over, and answers.
+    pub(super) ready: bool,
+    /// There were others before it.
+    pub(super) is_later: bool,
     /// The chains of this version of the routing.
     known: RoutingVersion,
     chains: Vec<PlacedChain>,
     /// The latest look at the chains that was set for a time; earlier ones are void.
-    pub(crate) look: u64,
-    /// Changes that are proposed.
-    pub(crate) under_way: usize,
+    pub(super) look: u64,
+    /// Changes that are decided and not applied.
+    pub(super) under_way: usize,
+    /// Up to where the list of ended sessions was shortened.
+    pub(super) forgotten: Sequence,
     /// The latest of each session.
     renewals: BTreeMap<ClientId, RenewSession>,
     planted: Option<Planted>,
 }
 
 impl Leader {
-    pub(crate) fn new(began: u64, ready_at: u64, pace: u64, planted: Option<Planted>) -> Self {
-        let term = LeaseTerm::new(TERM_MS).expect("long enough");
+    pub(super) fn new(
+        (member, start): (usize, u64),
+        term: Term,
+        clock: Clock,
+        began: u64,
+        own: LeaseTerm,
+        planted: Option<Planted>,
+    ) -> Self {
         Self {
-            heard: Heard::new(Millis(0), term),
+            heard: Heard::new(Millis(0), own),
+            own,
+            longest: own,
             began,
-            pace,
-            ready_at,
-            paused_until: 0,
+            member,
+            start,
+            term,
+            ended: false,
+            clock,
+            ready: false,
+            is_later: false,
             known: RoutingVersion::NONE,
             chains: Vec::new(),
             look: 0,
             under_way: 0,
+            forgotten: Sequence::NONE,
             renewals: BTreeMap::new(),
             planted,
         }
     }
 
-    fn now(&self, now: u64) -> Millis {
-        let haste = if self.planted == Some(Planted::ChangedTooEarly) { HASTE } else { 1 };
-        Millis((now - self.began) * haste * self.pace / 100)
+    /// Leaders before it granted by the recorded lease at most.
+    pub(super) fn follows(&mut self, recorded: Option<u32>) {
+        if self.planted != Some(Planted::EarlierLeaseIgnored) {
+            self.longest = recorded.and_then(LeaseTerm::new).unwrap_or(self.own);
+            self.heard = Heard::new(Millis(0), self.own).after(self.longest);
+        }
     }
 
-    pub(crate) fn edition(&self) -> Edition {
+    /// After how many true milliseconds all has ended that leaders before it granted.
+    pub(super) fn outlasts(&self, now: u64) -> u64 {
+        let left = u64::from(self.longest.ms()).saturating_sub(self.now(now).0);
+        (left * 100).div_ceil(self.clock.pace)
+    }
+
+    fn now(&self, now: u64) -> Millis {
+        let since = self.clock.at(now).0 - self.clock.at(self.began).0;
+        Millis(match self.planted {
+            Some(Planted::ChangedTooEarly) => since * HASTE,
+            Some(Planted::EarlierGrantsIgnored) if self.is_later => since + EARLIER_MS,
+            _ => since,
+        })
+    }
+
+    /// No change is under way, and it goes on.
+    pub(super) fn may_look(&self) -> bool {
+        !self.ended && self.under_way == 0
+    }
+
+    pub(super) fn edition(&self) -> Edition {
         self.heard.edition()
     }
 
-    pub(crate) fn answer(
+    pub(super) fn answer(
         &mut self,
         now: u64,
         said: &Heartbeat,
         informed: bool,
         edition: Edition,
     ) -> Option<Answered> {
+        if self.ended {
+            return Some(Answered { lease_ms: 0, news: false });
+        }
         let informed = informed || self.planted == Some(Planted::RestartIgnored);
         self.heard.answer(said, informed, edition, self.now(now))
     }
 
     /// A session that lives gave a sign of life.
-    pub(crate) fn renewed(&mut self, renewal: RenewSession) {
+    pub(super) fn renewed(&mut self, renewal: RenewSession) {
         self.renewals.insert(renewal.client, renewal);
     }
 
     /// Marks of sessions, as far as they were heard.
-    pub(crate) fn low_waters(&self, wanted: &[WantedMark]) -> Vec<(WantedMark, Sequence)> {
+    pub(super) fn low_waters(&self, wanted: &[WantedMark]) -> Vec<(WantedMark, Sequence)> {
         if self.planted == Some(Planted::MarksKept) {
             return Vec::new();
         }
@@ -97,12 +149,12 @@ impl Leader {
     }
 
     /// Up to where a server has confirmed the list of ended sessions.
-    pub(crate) fn confirmed(&self, node: emberfs_layout::NodeId) -> Sequence {
+    pub(super) fn confirmed(&self, node: emberfs_layout::NodeId) -> Sequence {
         self.heard.said(node).map_or(Sequence::NONE, |said| said.ended)
     }
 
     /// Reads the chains, if they have changed.
-    pub(crate) fn read(&mut self, view: &dyn View) -> Result<(), StoreError> {
+    pub(super) fn read(&mut self, view: &dyn View) -> Result<(), StoreError> {
         let version = cluster::routing_version(view)?;
         if version != self.known {
             (self.known, self.chains) = (version, cluster::placed_chains(view)?);
@@ -111,7 +163,7 @@ impl Leader {
     }
 
     /// What the chains that it read are to become.
-    pub(crate) fn decide(&mut self, now: u64, rows: &mut Rows) -> Vec<Change> {
+    pub(super) fn decide(&mut self, now: u64, rows: &mut Rows) -> Vec<Change> {
         let now = self.now(now);
         let mut changes = Vec::new();
         for placed in &self.chains {
@@ -130,7 +182,7 @@ impl Leader {
         changes
     }
 
-    pub(crate) fn applied(&mut self, chain: emberfs_layout::ChainId) {
+    pub(super) fn applied(&mut self, chain: emberfs_layout::ChainId) {
         self.heard.applied(chain);
         self.under_way -= 1;
     }
