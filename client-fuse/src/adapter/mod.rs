@@ -28,6 +28,7 @@ mod space;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emberfs_buffer::Pool;
 use emberfs_client::{Attributes, Client, ClientError, InodeId, Meta, Name, Place, Position};
 use tokio::runtime::Handle;
 
@@ -60,6 +61,8 @@ pub struct Adapter {
     directories: Table<OpenDirectory>,
     paths: Paths,
     reads: Room,
+    /// Where reads put what they read.
+    memory: Pool,
 }
 
 impl Adapter {
@@ -69,7 +72,8 @@ impl Adapter {
         let inodes = Inodes::new(deadline);
         let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
         let (runtime, reads) = (Handle::current(), Room::new(READS_MAX));
-        Arc::new(Self { client, runtime, inodes, files, directories, paths, reads })
+        let memory = files::memory();
+        Arc::new(Self { client, runtime, inodes, files, directories, paths, reads, memory })
     }
 
     /// Writes what has been gathered for long enough, for ever.

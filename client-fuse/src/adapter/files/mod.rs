@@ -24,6 +24,7 @@ use rustix::fs::OFlags;
 use crate::errno::Errno;
 pub(super) use inodes::{Inodes, Unsettled};
 use readers::Reading;
+pub(super) use reading::memory;
 use writer::Writer;
 use written::Inode;
 

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use emberfs_client::{ByteLen, FileOffset};
+use emberfs_buffer::Pool;
+use emberfs_client::{ByteLen, File, FileOffset};
 
 use super::written::Inode;
 use crate::adapter::{Adapter, ask};
 use crate::errno::Errno;
+use crate::room::Place;
+
+/// Memory that reads of a mount leave to later ones, in bytes. Reads beyond have memory of their own, which the system
+/// clears for each: that costs as much as a copy.
+const SHARED: ByteLen = ByteLen(64 << 20);
 
 /// A file with bytes that could not be written.
 struct Unwritten {
@@ -43,14 +49,36 @@ impl Adapter {
             unwritten.check_range(offset, len)?;
         }
         let place = self.inodes.in_time(self.reads.place(len)).await?;
-        let buffer = BytesMut::zeroed(len as usize);
-        let (read, mut buffer) = file.reader().read_at(offset, buffer).await;
-        buffer.truncate(ask(async { read }).await?);
+        let bytes = bytes(&self.memory, place, &file.reader(), offset, len as usize).await?;
         if let Some(unwritten) = &unwritten {
-            unwritten.check_end(offset, buffer.len(), len)?;
+            unwritten.check_end(offset, bytes.len(), len)?;
         }
-        Ok(place.hold(buffer))
+        Ok(bytes)
     }
+}
+
+/// What the reads of a mount leave to later ones.
+pub(in crate::adapter) fn memory() -> Pool {
+    Pool::new(SHARED)
+}
+
+/// Up to `len` bytes of a file, in their place.
+async fn bytes(
+    memory: &Pool,
+    place: Place,
+    file: &File,
+    offset: FileOffset,
+    len: usize,
+) -> Result<Bytes, Errno> {
+    if let Ok(shared) = memory.take(len) {
+        let (read, mut buffer) = file.read_at(offset, shared).await;
+        // What lies behind is of another read.
+        buffer.set_len(ask(async { read }).await?);
+        return Ok(place.hold(buffer));
+    }
+    let (read, mut buffer) = file.read_at(offset, BytesMut::zeroed(len)).await;
+    buffer.truncate(ask(async { read }).await?);
+    Ok(place.hold(buffer))
 }
 
 impl Unwritten {
