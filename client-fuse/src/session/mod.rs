@@ -11,7 +11,7 @@
 //! * `calls`: each request handed to the adapter, by groups; `calls/task`: what takes
 //!   time, `calls/patience`: how long for. `reply`: its answer.
 //! * `interrupts`: which requests can be interrupted. `signals`: what a caller has to do meanwhile.
-//! * `mount_point`: mounting and unmounting. `vacancy`: where.
+//! * `mount_point`: mounting and unmounting. `vacancy`: where. `read_ahead`: how far the kernel reads ahead there.
 //!
 //! Requests are read by threads of their own, which never wait for the network: they start a task for each
 //! request, which answers it. Only bytes that need but be gathered are taken at once.
@@ -27,6 +27,7 @@ mod incoming;
 mod interrupts;
 mod mount_point;
 mod protocol;
+mod read_ahead;
 mod reader;
 mod reply;
 mod signals;
@@ -57,7 +58,7 @@ const THREADS: [usize; 2] = [2, 4];
 pub struct Session {
     mount_point: MountPoint,
     /// Hears of each reading thread how it ended; closed when all have.
-    ends: mpsc::Receiver<io::Result<()>>,
+    ends: Ends,
     is_over: bool,
 }
 
@@ -74,7 +75,10 @@ impl Session {
         let (mount_point, device) = MountPoint::mount(options)?;
         let calls = Calls::new(adapter, runtime, options.direct_io);
         match serve(device, &Arc::new(calls)) {
-            Ok(ends) => Ok(Self { mount_point, ends, is_over: false }),
+            Ok((request_max, ends)) => {
+                read_ahead::lift(mount_point.listed().0, request_max);
+                Ok(Self { mount_point, ends, is_over: false })
+            }
             Err(source) => {
                 mount_point.unmount()?;
                 Err(MountError::Protocol { source })
@@ -116,8 +120,11 @@ impl Session {
     }
 }
 
-/// Comes to terms with the kernel, and starts the threads.
-fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<mpsc::Receiver<io::Result<()>>> {
+/// Where each thread tells how it ended.
+type Ends = mpsc::Receiver<io::Result<()>>;
+
+/// Comes to terms with the kernel, and starts the threads; how many bytes a request has at most.
+fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<(usize, Ends)> {
     let first = Arc::new(Device::new(device));
     let write_max = handshake::agree(&first)?.write_max() as usize;
     let [least, most] = THREADS;
@@ -137,5 +144,5 @@ fn serve(device: OwnedFd, calls: &Arc<Calls>) -> io::Result<mpsc::Receiver<io::R
     for (number, reader) in readers.into_iter().enumerate() {
         reader.start(number, end.clone())?;
     }
-    Ok(ends)
+    Ok((write_max, ends))
 }
