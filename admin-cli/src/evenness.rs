@@ -142,10 +142,8 @@ fn worse(a: Takeover, b: Takeover) -> Takeover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emberfs_client::{Chain, ChainMember, Disk, Node, PublicState, RoutingDelta};
-    use emberfs_layout::{
-        BootNumber, ChainId, ChainVersion, RoutingVersion, TableId, TableVersion,
-    };
+    use crate::sample;
+    use emberfs_client::PublicState;
 
     /// Chains over parts that each fail alone.
     fn alone(chains: &[&[u32]]) -> Vec<Vec<(u32, Domain)>> {
@@ -215,50 +213,23 @@ mod tests {
 
     #[test]
     fn a_table_is_measured_by_disk_and_by_server() {
-        let node = |id: u32| Node {
-            id: NodeId(id),
-            name: format!("storage-{id}"),
-            addresses: Vec::new(),
-            boot: BootNumber(1),
-            domain: Default::default(),
-        };
-        let nodes = (1..=2).map(|id| {
-            let mut node = node(id);
+        let node = |id| {
+            let mut node = sample::node(id, &format!("storage-{id}"));
             node.domain.0 = id;
             node
-        });
+        };
         // Disks 10 and 11 of server 1, 20 and 21 of server 2; each with two targets.
-        let disk = |id: u32| Disk {
-            id: DiskId(id.into()),
-            node: NodeId(id / 10),
-            targets: vec![TargetId(id), TargetId(id + 100)],
+        let disk = |id| sample::disk(id, id / 10, [id, id + 100]);
+        let chain = |id, targets: [u32; 2]| {
+            sample::chain(id, targets.map(|target| (target, PublicState::Serving)), 1)
         };
-        let chain = |id: u32, targets: [u32; 2]| Chain {
-            id: ChainId(id),
-            version: ChainVersion(1),
-            members: targets
-                .map(|t| ChainMember { target: TargetId(t), state: PublicState::Serving })
-                .to_vec(),
-            min_serving: 1,
-        };
-        let table = ChainTable {
-            id: TableId(1),
-            version: TableVersion(1),
-            chains: vec![ChainId(1), ChainId(2), ChainId(9)],
-            lengths: vec![3],
-            replicas: 2,
-            chunk_size: None,
-            is_default: true,
-        };
-        let mut routing = RoutingTable::default();
-        routing.apply(RoutingDelta {
-            version: RoutingVersion(1),
-            more: false,
-            nodes: nodes.collect(),
-            disks: [10, 11, 20, 21].map(disk).to_vec(),
-            chains: vec![chain(1, [10, 20]), chain(2, [121, 111]), chain(3, [110, 120])],
-            tables: Vec::new(),
-        });
+        let table = sample::table([1, 2, 9], 2);
+        let routing = sample::routing(
+            [1, 2].map(node).to_vec(),
+            [10, 11, 20, 21].map(disk).to_vec(),
+            vec![chain(1, [10, 20]), chain(2, [121, 111]), chain(3, [110, 120])],
+            Vec::new(),
+        );
         let Evenness { disks, servers } = Evenness::of(&routing, &table);
         let parts: Vec<_> = disks.iter().map(|d| (d.part.get(), d.targets, d.heads)).collect();
         assert_eq!(parts, [(10, 1, 1), (11, 1, 0), (20, 1, 0), (21, 1, 1)]);

@@ -17,6 +17,8 @@ mod log;
 mod mount_daemon;
 mod mountpoint;
 mod printable;
+#[cfg(test)]
+mod sample;
 mod spinner;
 
 use std::process::ExitCode;

@@ -16,18 +16,17 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use emberfs_client_session::{Next, Work, decide};
 use emberfs_layout::NodeId;
 use emberfs_transport::link::LinkState;
-use emberfs_transport::members::{Hints, first_up, latest};
+use emberfs_transport::members::{Hints, first_up, leader, node, standing, standings};
 use emberfs_transport::{Address, CallOptions, Peer, Tcp};
-use emberfs_wire::group::{GetMember, GetMemberReply};
+use emberfs_wire::group::GetMemberReply;
 use emberfs_wire::handshake::Role;
-use emberfs_wire::limits::MEMBERS_MAX;
 use emberfs_wire::{Request, WireError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -35,6 +34,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{ClientError, Try, WaitingFor};
+use crate::known::Known;
 use crate::links::{Dialling, Driven, IntoDriver};
 use crate::patience::Patience;
 
@@ -52,8 +52,6 @@ const LOOK_WAIT: Duration = Duration::from_millis(500);
 
 /// Between two questions for members that are not known here, for all calls together.
 const LEARN_PAUSE: Duration = Duration::from_secs(1);
-/// Members that are dialled, at most (a count): where each of a full group has listened, with some to spare.
-const KNOWN_MAX: usize = 4 * MEMBERS_MAX;
 
 /// How often is looked whether the first try to connect has ended.
 const CONNECTING: Duration = Duration::from_millis(5);
@@ -61,8 +59,7 @@ const CONNECTING: Duration = Duration::from_millis(5);
 /// Connections to the members.
 #[derive(Debug)]
 pub(crate) struct MetaLinks {
-    /// In the order in which they became known; none goes.
-    members: Mutex<Vec<Arc<Member>>>,
+    members: Mutex<Known<Arc<Member>>>,
     dialler: Box<dyn Dials>,
     /// The place of the one that seems to lead.
     preferred: watch::Sender<usize>,
@@ -153,10 +150,19 @@ impl MetaLinks {
         addresses: &[Address],
         handler: &impl IntoDriver,
     ) -> Self {
+        Self::to(&Known::of(addresses.iter().cloned()), dialling, handler)
+    }
+
+    /// Dials the members that these go to, first whom these ask: until it is connected another may be asked.
+    pub(crate) fn beside(&self, dialling: &Dialling, handler: &impl IntoDriver) -> Self {
+        let known = self.known().map(|member| member.address.clone());
+        Self::to(&known.beginning_with(*self.preferred.borrow()), dialling, handler)
+    }
+
+    fn to(known: &Known<Address>, dialling: &Dialling, handler: &impl IntoDriver) -> Self {
         let dialler = Dialler { dialling: dialling.clone(), handler: handler.clone() };
-        let members = addresses.iter().map(|address| Member::new(address, &dialler)).collect();
         Self {
-            members: Mutex::new(members),
+            members: Mutex::new(known.map(|address| Member::new(address, &dialler))),
             dialler: Box::new(dialler),
             preferred: watch::Sender::new(0),
             looking: tokio::sync::Mutex::default(),
@@ -196,7 +202,7 @@ impl MetaLinks {
                 Next::Fault => return Err(ClientError::Fault { text: failed.to_string() }),
                 Next::Elsewhere => {
                     let named = match failed.leader().flatten() {
-                        Some(leader) => self.find(leader, &peer).await,
+                        Some(leader) => patience.wait(what, self.find(leader, &peer)).await?,
                         None => None,
                     };
                     let turn = hints.turn(member, named, self.members().len());
@@ -216,13 +222,6 @@ impl MetaLinks {
         let each = members.iter().map(|member| member.driven.why_down());
         let last = last.map_or_else(|| each.collect::<Vec<_>>().join("; "), Try::to_string);
         WaitingFor::MetadataGroup { last }
-    }
-
-    /// Where members listen, as far as is known; the one that seems to lead first.
-    pub(crate) fn addresses(&self) -> Vec<Address> {
-        let mut members = self.members();
-        members.rotate_left(*self.preferred.borrow());
-        members.iter().map(|member| member.address.clone()).collect()
     }
 
     /// Has whoever was told of one member alone learn of the others.
@@ -251,16 +250,17 @@ impl MetaLinks {
         &self,
         wait: Duration,
     ) -> Vec<(Address, Result<GetMemberReply, String>)> {
-        let mut answers = Vec::new();
+        let mut answers: Vec<(Address, Result<GetMemberReply, String>)> = Vec::new();
         loop {
-            let members = self.members().split_off(answers.len());
+            let mut members = self.members();
+            members.retain(|member| answers.iter().all(|(asked, _)| *asked != member.address));
             if members.is_empty() {
                 return answers;
             }
             let ask = async |member: Arc<Member>| {
                 let peer = timeout(wait, member.first_try()).await.ok().flatten();
                 let Some(peer) = peer else { return Err(member.driven.why_down()) };
-                get_member(&peer, wait).await.map_err(|error| error.to_string())
+                standing(&peer, wait).await.map_err(|error| Try::from(error).to_string())
             };
             let asked = members.iter().map(|member| ask(member.clone()));
             let found = futures_util::future::join_all(asked).await;
@@ -314,14 +314,9 @@ impl MetaLinks {
         let members = self.members();
         let others = members.iter().enumerate().filter(|(place, _)| *place != asked);
         let peers: Vec<Peer> = others.filter_map(|(_, member)| member.up()).collect();
-        let answers = peers.iter().map(|peer| get_member(peer, LOOK_WAIT));
-        let answers = futures_util::future::join_all(answers).await;
-        let answers: Vec<_> = answers.into_iter().flatten().collect();
+        let answers = standings(&peers, LOOK_WAIT).await;
         answers.iter().for_each(|answer| self.add_others(answer));
-        let said = |answer: &GetMemberReply| {
-            (answer.term, answer.leader.and_then(|leader| node(leader.get())))
-        };
-        if let Some(leader) = latest(answers.iter().map(said))
+        if let Some(leader) = leader(&answers)
             && let Some(place) = place_of(&self.members(), leader)
         {
             self.turn(asked, place);
@@ -376,43 +371,34 @@ impl MetaLinks {
     /// Dials the members that this one knows and nobody here does.
     async fn learn(&self, teller: &Peer) {
         let is_due = self.learned.lock().unwrap_or_else(PoisonError::into_inner).take_turn();
-        if is_due && let Ok(told) = get_member(teller, LOOK_WAIT).await {
+        if is_due && let Ok(told) = standing(teller, LOOK_WAIT).await {
             self.add_others(&told);
         }
     }
 
     fn add_others(&self, told: &GetMemberReply) {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         for other in told.members.iter().filter(|other| other.member != told.member) {
             let Ok(address) = other.address.parse::<Address>() else { continue };
+            let Some(node) = node(other.member) else { continue };
             // One that is away may listen elsewhere now.
-            let is_up =
-                |known: &Member| node(other.member.get()).is_some_and(|n| known.is_up_as(n));
-            let is_same = |known: &Arc<Member>| known.address == address || is_up(known);
-            if members.len() < KNOWN_MAX && !members.iter().any(is_same) {
-                members.push(Member::new(&address, &*self.dialler));
-            }
+            let will_do = |known: &Arc<Member>| known.address == address || known.is_up_as(node);
+            known.learn(node, will_do, || Member::new(&address, &*self.dialler));
         }
     }
 
+    fn known(&self) -> MutexGuard<'_, Known<Arc<Member>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn members(&self) -> Vec<Arc<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().all().cloned().collect()
     }
 }
 
 /// Where the member of this number is among them, if it is connected.
 fn place_of(members: &[Arc<Member>], leader: NodeId) -> Option<usize> {
     members.iter().position(|member| member.is_up_as(leader))
-}
-
-/// A member's number as that of a node.
-fn node(member: u64) -> Option<NodeId> {
-    u32::try_from(member).ok().map(NodeId)
-}
-
-async fn get_member(peer: &Peer, wait: Duration) -> Result<GetMemberReply, Try> {
-    let options = CallOptions { wait: Some(wait), ..CallOptions::default() };
-    Ok(peer.call(&GetMember {}, Bytes::new(), &options).await?.message)
 }
 
 impl Try {

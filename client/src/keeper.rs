@@ -45,11 +45,9 @@ pub(crate) struct Keeper {
 impl Opener {
     /// Opens a session, by connections that are there already.
     async fn open(&self, by: &MetaLinks, patience: &mut Patience) -> Result<Session, ClientError> {
-        // Wherever members are known to listen by now.
-        let meta = by.addresses();
         let links = |client: ClientId| {
             let dialling = Dialling { client: Some(client), ..self.dialling.clone() };
-            (MetaLinks::new(&dialling, &meta, &self.asked), StorageLinks::new(dialling))
+            (by.beside(&dialling, &self.asked), StorageLinks::new(dialling))
         };
         open(by, &self.what, self.dialling.runtime.clone(), links, patience).await
     }

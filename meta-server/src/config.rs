@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 /// The shortest storage lease: several heartbeats must fit into half of it.
 const LEASE_MS_MIN: u32 = 500;
 /// The longest: for so long writes wait when a server dies.
-const LEASE_MS_MAX: u32 = 60_000;
+pub(crate) const LEASE_MS_MAX: u32 = 60_000;
 
 /// How many members vote in a group: an even number would survive no more deaths than one less.
 const MEMBER_COUNTS: [usize; 3] = [1, 3, 5];

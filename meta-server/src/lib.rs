@@ -26,4 +26,4 @@ mod service;
 pub mod store;
 
 pub use config::Config;
-pub use node::{Server, ServerError, ensure_formatted, format};
+pub use node::{Server, ServerError, accept_loss, ensure_formatted, format};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use emberfs_daemon::config;
 use emberfs_layout::ClusterId;
-use emberfs_meta_server::{ensure_formatted, format};
+use emberfs_meta_server::{accept_loss, ensure_formatted, format};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -30,11 +30,32 @@ pub(crate) enum Verb {
         #[arg(long)]
         if_needed: bool,
     },
+    /// Let a member vote by what it has left, after its disk lost entries of its log.
+    ///
+    /// Such a member votes again by itself when a leader has sent it what it lost. This is for a group in which none can
+    /// be elected any more, because too many members cannot vote, as `emberfs status` says, and none that is away can be
+    /// brought back. The member must be stopped. Changes that no other member has are lost, though they were acknowledged;
+    /// do it on one member, and on another only if still none leads.
+    #[command(verbatim_doc_comment)]
+    AcceptLoss {
+        /// The member's configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
 }
 
 /// Does it; what is to be printed.
 pub(crate) fn carry_out(verb: Verb) -> anyhow::Result<String> {
-    let Verb::Format { config: file, cluster, if_needed } = verb;
-    let format = if if_needed { ensure_formatted } else { format };
-    Ok(format(&config::load(&file)?, cluster)?.to_string())
+    match verb {
+        Verb::Format { config: file, cluster, if_needed } => {
+            let format = if if_needed { ensure_formatted } else { format };
+            Ok(format(&config::load(&file)?, cluster)?.to_string())
+        }
+        Verb::AcceptLoss { config: file } => Ok(match accept_loss(&config::load(&file)?)? {
+            Some(to) => format!(
+                "entries up to {to} are taken for lost: start the member, and see `emberfs status`"
+            ),
+            None => "this member's log has lost nothing: nothing was changed".to_owned(),
+        }),
+    }
 }

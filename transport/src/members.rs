@@ -1,22 +1,51 @@
-//! Which of several servers is asked, where one of them leads and any may name it: the choice alone, among places in a
-//! list. Whoever asks keeps the list, the connections and the place that it asks now.
+//! Which member of the metadata group is asked, where one of them leads and any may name it: the choice among places in a
+//! list, and the question who leads. Whoever asks keeps the list, the connections and the place that it asks now.
 //!
 //! ```text
 //!   asked ──┬─ names another ──► that one, at once; one after so many in a row after a pause
 //!           └─ names nobody ───► the next in the list, after a pause
 //! ```
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use emberfs_layout::NodeId;
+use emberfs_wire::group::{GetMember, GetMemberReply, MemberId};
+use emberfs_wire::limits::MEMBERS_MAX;
+use futures_util::future::join_all;
+
+use crate::call::{CallOptions, Peer};
+use crate::error::CallError;
 
 /// The place of the first that is connected, from the one that is asked now.
 pub fn first_up(asked: usize, count: usize, is_up: impl Fn(usize) -> bool) -> Option<usize> {
     (0..count).map(|step| (asked + step) % count).find(|place| is_up(*place))
 }
 
-/// Who leads, of what several say, each in a term: the latest is believed.
-pub fn latest<Term: Ord>(said: impl IntoIterator<Item = (Term, Option<NodeId>)>) -> Option<NodeId> {
-    let leading = said.into_iter().filter_map(|(term, leader)| Some((term, leader?)));
-    leading.max_by(|one, other| one.0.cmp(&other.0)).map(|(_, leader)| leader)
+/// Asks a member how it and its group stand.
+///
+/// # Errors
+/// [`CallError`], also when it does not answer in time.
+pub async fn standing(peer: &Peer, wait: Duration) -> Result<GetMemberReply, CallError> {
+    let options = CallOptions { wait: Some(wait), ..CallOptions::default() };
+    Ok(peer.call(&GetMember {}, Bytes::new(), &options).await?.message)
+}
+
+/// How each of these says that the group stands, of those that answer in time.
+pub async fn standings(peers: &[Peer], wait: Duration) -> Vec<GetMemberReply> {
+    let asked = join_all(peers.iter().map(|peer| standing(peer, wait))).await;
+    asked.into_iter().flatten().collect()
+}
+
+/// Who leads, of what several say: the latest term is believed.
+pub fn leader(said: &[GetMemberReply]) -> Option<NodeId> {
+    let leading = said.iter().filter_map(|said| Some((said.term, node(said.leader?)?)));
+    leading.max_by_key(|(term, _)| *term).map(|(_, leader)| leader)
+}
+
+/// A member's number as that of a node.
+pub fn node(member: MemberId) -> Option<NodeId> {
+    u32::try_from(member.get()).ok().map(NodeId)
 }
 
 /// Who is asked next.
@@ -34,13 +63,13 @@ pub struct Hints(usize);
 
 impl Hints {
     /// The one at place `asked` of `count` did not answer, and `named` another that is connected, if it did. Those that
-    /// name each other are not asked in turn without a pause.
+    /// name each other are not asked in turn without a pause, however many places they are known by.
     pub fn turn(&mut self, asked: usize, named: Option<usize>, count: usize) -> Turn {
         let Some(to) = named.filter(|named| *named != asked) else {
             self.0 = 0;
             return Turn { to: (asked + 1) % count, at_once: false };
         };
-        let at_once = self.0 < count;
+        let at_once = self.0 < count.min(MEMBERS_MAX);
         self.0 = if at_once { self.0 + 1 } else { 0 };
         Turn { to, at_once }
     }
@@ -53,6 +82,9 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
+    use emberfs_layout::ClusterId;
+    use emberfs_wire::group::Term;
+
     use super::*;
 
     #[test]
@@ -84,12 +116,28 @@ mod tests {
         assert_eq!(turns, [true, true, true, false, true, true, true, false]);
         hints.answered();
         assert!(hints.turn(0, Some(1), 1).at_once);
+        hints.answered();
+        let at_once =
+            (0..20).take_while(|turn| hints.turn(turn % 2, Some(1 - turn % 2), 20).at_once);
+        assert_eq!(at_once.count(), MEMBERS_MAX, "some may be the same by another name");
     }
 
     #[test]
     fn the_latest_word_of_a_leader_is_believed() {
-        let (one, two) = (Some(NodeId(1)), Some(NodeId(2)));
-        assert_eq!(latest([(3, one), (5, None), (4, two)]), two);
-        assert_eq!(latest([(3, None)]), None);
+        let said = |term, leader: Option<u64>| GetMemberReply {
+            cluster: ClusterId(1),
+            member: MemberId(1),
+            leader: leader.map(MemberId),
+            term: Term(term),
+            cut: Default::default(),
+            last: Default::default(),
+            committed: Default::default(),
+            applied: Default::default(),
+            members: Vec::new(),
+            abstains: None,
+        };
+        let three = [said(3, Some(1)), said(5, None), said(4, Some(2))];
+        assert_eq!(leader(&three), Some(NodeId(2)));
+        assert_eq!(leader(&[said(3, None)]), None);
     }
 }

@@ -72,8 +72,8 @@ pub enum WireError {
         #[n(0)]
         text: String,
     },
-    /// This member of the metadata group does not lead it: nothing was done. Send the same to the one that
-    /// does.
+    /// This member of the metadata group does not lead it, or no more. Send the same to the one that does: it was not
+    /// done, or where its slot or id shows that it was, it is not done again.
     #[n(6)]
     #[error("{}", not_leading(*leader))]
     NotLeader {

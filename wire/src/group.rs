@@ -59,7 +59,7 @@ number! {
     Index
 }
 number! {
-    /// Names a snapshot among all that one start of a member made.
+    /// Names a snapshot among all that a member made, in all its starts.
     SnapshotId
 }
 
@@ -287,6 +287,25 @@ pub struct GetMemberReply {
     /// All members, this one among them.
     #[cbor(n(8), decode_with = "list::<MEMBERS_MAX, _, _>")]
     pub members: Vec<MemberStatus>,
+    /// Why it does not vote, if it does not.
+    #[n(9)]
+    pub abstains: Option<Abstention>,
+}
+
+/// Why a member votes for nobody whose log holds anything: the group may count on what it held. That ends when a leader,
+/// which the others elect, has brought it up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Abstention {
+    /// It holds nothing: it was never here before, or its directory was made anew.
+    #[n(0)]
+    Empty,
+    /// Its disk has lost entries that it had.
+    #[n(1)]
+    Lost {
+        /// The last of them, as far as is known.
+        #[n(0)]
+        to: Index,
+    },
 }
 
 /// How a member of the group stands, as another sees it.

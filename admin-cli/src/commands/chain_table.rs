@@ -156,51 +156,17 @@ fn row<P>(table: &ChainTable, of: [Value; 3], load: &Load<P>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emberfs_client::{Chain, ChainMember, Node, PublicState, RoutingDelta};
-    use emberfs_layout::{
-        BootNumber, ChainId, ChainVersion, NodeId, RoutingVersion, TableId, TableVersion,
-    };
+    use crate::sample::{self, chain, disk, node, table};
+    use emberfs_client::PublicState::Serving;
 
     /// Server `a` with disks 1 and 2 of a target each, of which 1 is in a chain; `b` with none; `c` with 3, in it too.
     fn routing() -> RoutingTable {
-        let node = |id, name: &str| Node {
-            id: NodeId(id),
-            name: name.into(),
-            addresses: Vec::new(),
-            boot: BootNumber(1),
-            domain: Default::default(),
-        };
-        let disk = |id: u32, node| Disk {
-            id: DiskId(id.into()),
-            node: NodeId(node),
-            targets: vec![TargetId(id)],
-        };
-        let member = |id| ChainMember { target: TargetId(id), state: PublicState::Serving };
-        let chain = Chain {
-            id: ChainId(7),
-            version: ChainVersion(1),
-            members: vec![member(3), member(1)],
-            min_serving: 1,
-        };
-        let table = ChainTable {
-            id: TableId(1),
-            version: TableVersion(1),
-            chains: vec![ChainId(7)],
-            lengths: vec![1],
-            replicas: 2,
-            chunk_size: None,
-            is_default: true,
-        };
-        let mut routing = RoutingTable::default();
-        routing.apply(RoutingDelta {
-            version: RoutingVersion(1),
-            more: false,
-            nodes: vec![node(1, "a"), node(2, "b"), node(3, "c")],
-            disks: vec![disk(1, 1), disk(2, 1), disk(3, 3)],
-            chains: vec![chain],
-            tables: vec![table],
-        });
-        routing
+        sample::routing(
+            vec![node(1, "a"), node(2, "b"), node(3, "c")],
+            vec![disk(1, 1, [1]), disk(2, 1, [2]), disk(3, 3, [3])],
+            vec![chain(7, [(3, Serving), (1, Serving)], 1)],
+            vec![table([7], 2)],
+        )
     }
 
     #[test]

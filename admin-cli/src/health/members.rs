@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use emberfs_client::{GetMemberReply, MemberAnswer, MemberId};
+use emberfs_client::{Abstention, GetMemberReply, MemberAnswer, MemberId};
 use emberfs_client_fuse_mounts::counted;
 
 use super::{Problem, Verdict};
@@ -120,9 +120,51 @@ impl Group {
         self.members.iter().filter(of).map(problem).collect()
     }
 
+    /// Too few of those that answer may vote, as long as they are alone: why the others may not. Where nobody holds
+    /// anything, all may.
+    fn abstainers(&self) -> Option<Problem> {
+        let answers = || self.members.iter().filter_map(|member| member.answer.as_ref().ok());
+        let voters = answers().filter(|answer| answer.abstains.is_none()).count();
+        let is_new = answers().all(|answer| answer.abstains == Some(Abstention::Empty));
+        if voters >= self.majority() || is_new {
+            return None;
+        }
+        let each = answers().filter_map(|answer| {
+            Some(match answer.abstains? {
+                Abstention::Empty => format!("{} holds nothing", name(answer.member)),
+                Abstention::Lost { to } => {
+                    format!("the log of {} has lost entries up to {to}", name(answer.member))
+                }
+            })
+        });
+        let lost =
+            answers().find(|answer| matches!(answer.abstains, Some(Abstention::Lost { .. })));
+        let last_way = lost.map_or_else(String::new, |lost| {
+            format!(
+                "; where there is none, `emberfs-meta accept-loss` lets {} vote by what it has left, and may lose \
+                 changes that were acknowledged",
+                name(lost.member)
+            )
+        });
+        let text = format!(
+            "the metadata group can elect no leader: {voters} of {} may vote, and it takes {}: {}; bring back one that is \
+             away, or a directory as it was{last_way}",
+            counted(self.members.len(), "member"),
+            self.majority(),
+            each.collect::<Vec<_>>().join(", ")
+        );
+        let passes = self.heard() < self.members.len();
+        Some(Problem { verdict: Verdict::Unavailable, passes, text })
+    }
+
     /// Why nobody leads.
     fn leaderless(&self) -> Problem {
         let (heard, all) = (self.heard(), self.members.len());
+        if let (false, None, Some(problem)) =
+            (self.lacks_majority(), self.leader(), self.abstainers())
+        {
+            return problem;
+        }
         let text = match (self.lacks_majority(), self.leader()) {
             (true, _) => format!(
                 "the metadata group has no leader: {heard} of {} answers, and it takes {}; all that asks for \
@@ -196,6 +238,7 @@ mod tests {
             committed: Default::default(),
             applied: Default::default(),
             members: (1..=3).map(status).collect(),
+            abstains: None,
         }
     }
 
@@ -251,6 +294,18 @@ mod tests {
         let torn = group(&[reply(1, None, None), reply(3, None, None)]);
         assert!(!torn.lacks_majority() && torn.members[0].state() == "no leader");
         assert!(said(&torn, false)[0].1.contains("an election takes"));
+        let (empty, lost) =
+            (Some(Abstention::Empty), Some(Abstention::Lost { to: Default::default() }));
+        let abstain = |member, abstains| GetMemberReply { abstains, ..reply(member, None, None) };
+        let few = group(&[reply(1, None, None), abstain(2, empty), abstain(3, lost)]);
+        let [(_, text), ..] = &said(&few, false)[..] else { panic!("{few:?}") };
+        assert!(
+            text.contains("1 of 3 members may vote, and it takes 2: meta-2 holds nothing, the log of meta-3 has lost entries up to 0;"),
+            "{text}"
+        );
+        assert!(text.contains("`emberfs-meta accept-loss` lets meta-3 vote"), "{text}");
+        let new = group(&[1, 2, 3].map(|member| abstain(member, empty)));
+        assert!(said(&new, false)[0].1.contains("an election takes"), "they elect one of them");
         let stuck = group(&[1, 2, 3].map(|member| reply(member, Some(2), None)));
         assert!(said(&stuck, false)[0].1.starts_with("meta-2, which leads the metadata group"));
         let mut alone = reply(1, Some(1), None);

@@ -1,15 +1,13 @@
 //! What is said of clusters in which something is wrong, and in which order.
 
 use emberfs_client::PublicState::{LastServing, Offline, Serving, Syncing, Waiting};
-use emberfs_client::{
-    Chain, ChainMember, DiskLoad, LocalState, NodeLoad, PublicState, RoutingDelta,
-};
+use emberfs_client::{DiskLoad, LocalState, NodeLoad, PublicState};
 use emberfs_layout::{
-    BootNumber, ByteLen, ChainId, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ClusterId,
-    DataId, DiskId, RoutingVersion, TableId, TableVersion,
+    ByteLen, ChainVersion, ChunkId, ChunkIndex, ChunkOffset, ClusterId, DataId, DiskId,
 };
 
 use super::*;
+use crate::sample;
 
 /// Three servers, each with one disk of one target of its number, and a chain over all.
 struct Example {
@@ -22,35 +20,13 @@ impl Example {
     fn new(states: [PublicState; 3]) -> Self {
         let numbers = 1..=3;
         let (version, targets) = (ChainVersion(1), Vec::new());
-        let member = |(n, state)| ChainMember { target: TargetId(n), state };
-        let members = (1..).zip(states).map(member).collect();
-        let node = |n| Node {
-            id: NodeId(n),
-            name: format!("storage-{n}"),
-            addresses: Vec::new(),
-            boot: BootNumber(1),
-            domain: Default::default(),
-        };
-        let disk =
-            |n: u32| Disk { id: DiskId(n.into()), node: NodeId(n), targets: vec![TargetId(n)] };
-        let table = emberfs_client::ChainTable {
-            id: TableId(1),
-            version: TableVersion(1),
-            chains: vec![ChainId(4)],
-            lengths: vec![1],
-            replicas: 3,
-            chunk_size: None,
-            is_default: true,
-        };
-        let mut routing = RoutingTable::default();
-        routing.apply(RoutingDelta {
-            version: RoutingVersion(1),
-            more: false,
-            nodes: numbers.clone().map(node).collect(),
-            disks: numbers.clone().map(disk).collect(),
-            chains: vec![Chain { id: ChainId(4), version, members, min_serving: 2 }],
-            tables: vec![table],
-        });
+        let [first, second, third] = states;
+        let routing = sample::routing(
+            numbers.clone().map(|n| sample::node(n, &format!("storage-{n}"))).collect(),
+            numbers.clone().map(|n| sample::disk(n, n, [n])).collect(),
+            vec![sample::chain(4, [(1, first), (2, second), (3, third)], 2)],
+            vec![sample::table([4], 3)],
+        );
         let mut status = GetStatusReply {
             cluster: ClusterId(1),
             leader: NodeId(1),

@@ -261,6 +261,7 @@ impl Serving {
             committed: Index(9),
             applied: Index(9),
             members: state.group.addresses.iter().map(member).collect(),
+            abstains: None,
         };
         Some(said(&reply, Bytes::new()))
     }

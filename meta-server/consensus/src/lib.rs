@@ -15,11 +15,13 @@
 //!   than that, by its own clock.
 //! * **Restart.** A member of several that ran before elects nobody for [`SILENCE`], so that it cannot elect
 //!   against a leader whose lease it helped to confirm. Being alone, it leads at once.
-//! * **Loss.** A member whose log has lost what it held elects nobody before it has that again.
+//! * **Loss.** A member whose log has lost what it held elects nobody before it has that again, and a new one that holds
+//!   nothing elects nobody who holds anything. So of three either counts as one that is away; with both, the third leads nobody:
+//!   what the two acknowledged before, it need not have ([`Member::abstains`]).
 //! * **Handing over.** A leader that lets another lead gives its lease up first, for the rest of its term.
 //! * **Snapshots.** The log is cut where the state is durable and no other member needs it. One that lags further
 //!   behind gets the state of another member as it was at some place, which takes the place of its own. What comes
-//!   behind that place stays in the log for it meanwhile, up to [`TRANSFER_BYTES`].
+//!   behind that place stays in the log for it meanwhile, up to [`TRANSFER_BYTES`], unless it takes none.
 //!
 //! What is not here: changes of the members.
 #![forbid(unsafe_code)]
@@ -38,7 +40,9 @@ mod tail;
 mod tests;
 
 pub use effect::{Append, Committed, Durable, Effect, Input, Leadership, Refusal};
-pub use emberfs_wire::group::{Index, MemberId, Position, SnapshotId, SnapshotName, Term};
+pub use emberfs_wire::group::{
+    Abstention, Index, MemberId, Position, SnapshotId, SnapshotName, Term,
+};
 pub use entry::{Entry, Vote};
 pub use ids::{ConfirmId, Millis, ProposalId};
 pub use lease::{LEASE, SILENCE, TICK};

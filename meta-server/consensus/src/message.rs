@@ -49,6 +49,12 @@ impl PeerMessage {
         MemberId(self.0.from)
     }
 
+    /// In which term.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        Term(self.0.term)
+    }
+
     /// The snapshot that comes with it, if one does.
     #[must_use]
     pub fn snapshot(&self) -> Option<SnapshotName> {

@@ -16,8 +16,14 @@ pub const KEEP_BYTES: usize = 16 << 20;
 /// So much of the log stays for a member while a state is on its way to it, and until it has caught up behind that. A
 /// transfer that takes longer than the group takes to write this much is for nothing, and repeated: by a gigabyte the
 /// slowest that comes to its end sends a state in a minute and a half where 10 MB a second are written, some 40,000
-/// changes. It costs a leader as much memory, while one member is brought back, and no more.
+/// changes. It costs a leader as much memory, while one member is brought back, and no more; of one that takes none the
+/// leader [lets go](crate::Member::is_given_up).
 pub const TRANSFER_BYTES: usize = 1 << 30;
+
+/// After so many snapshots in a row that a member did not take, a leader keeps no more of its log for it than for any
+/// other: what hinders it, as a full disk does, does not pass by itself, and the memory is the leader's. With the pauses
+/// between them that is about half a minute.
+pub(crate) const UNTAKEN_MAX: u32 = 10;
 
 /// Who a member is.
 #[derive(Clone, Debug)]

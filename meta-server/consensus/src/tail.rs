@@ -8,8 +8,8 @@
 //!
 //! The log is bounded ([`crate::Limits`]), so it is kept whole and no read of it touches a disk.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 
 use emberfs_wire::group::{Index, MemberId, Position, SnapshotName, Term};
 use raft::eraftpb::{self, ConfState, HardState, Snapshot};
@@ -30,15 +30,15 @@ pub(crate) struct Tail {
     cost: usize,
     /// The snapshot that stands ready.
     snapshot: Option<SnapshotName>,
-    /// Somebody looked for a snapshot, and none does.
-    wish: Cell<bool>,
+    /// For whom one was looked for, and none stood ready.
+    wished: RefCell<BTreeSet<MemberId>>,
 }
 
 impl Tail {
     pub(crate) fn new(vote: Vote, voters: &[MemberId], committed: Index, cut: Position) -> Self {
         let voters = voters.to_vec();
-        let (entries, wish) = (VecDeque::new(), Cell::new(false));
-        Self { vote, voters, committed, cut, entries, cost: 0, snapshot: None, wish }
+        let (entries, wished) = (VecDeque::new(), RefCell::default());
+        Self { vote, voters, committed, cut, entries, cost: 0, snapshot: None, wished }
     }
 
     /// The last place that holds an entry; the cut if none is left.
@@ -105,9 +105,9 @@ impl Tail {
         self.snapshot = snapshot;
     }
 
-    /// Whether somebody looked for a snapshot, since this was last asked, and found none.
-    pub(crate) fn take_wish(&self) -> bool {
-        self.wish.take()
+    /// For whom a snapshot was looked for, since this was last asked, and none found.
+    pub(crate) fn take_wished(&self) -> BTreeSet<MemberId> {
+        self.wished.take()
     }
 
     fn at(&self, index: Index) -> Option<&Entry> {
@@ -173,11 +173,11 @@ impl Storage for Tail {
     }
 
     /// One that ends before the log begins is of no use.
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    fn snapshot(&self, _request_index: u64, to: u64) -> raft::Result<Snapshot> {
         if let Some(name) = self.snapshot.filter(|name| name.position.index >= self.cut.index) {
             return Ok(snapshot_of(name, &self.voters));
         }
-        self.wish.set(true);
+        self.wished.borrow_mut().insert(MemberId(to));
         Err(StorageError::SnapshotTemporarilyUnavailable.into())
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_layout::{ClientId, ClusterId, InodeId, RoutingVersion, Sequence};
-use emberfs_meta_server_state::{Body, Outcome, cluster, cluster_id, sessions};
+use emberfs_meta_server_state::{Body, Outcome, cluster_id, sessions};
 use emberfs_wire::cluster::WantedMark;
 use emberfs_wire::handshake::Identity;
 use emberfs_wire::meta::OpenSession;
@@ -84,10 +84,10 @@ impl Leader {
         began: Instant,
     ) -> Result<Arc<Self>, GroupError> {
         found(&group, &identity).await?;
-        let recorded = group.read(|view| cluster::lease_ms(view)).await?;
-        let own = take_over(&group, &identity, term).await?;
+        let before = group.read(|view| leases::longest_granted(view)).await?;
+        let longest = before.filter(|before| before.ms() > term.ms()).unwrap_or(term);
+        let own = take_over(&group, &identity, longest).await?;
         let earlier = group.read(|view| sessions::last_ended(view)).await?;
-        let longest = recorded.and_then(LeaseTerm::new).unwrap_or(term);
         let chunks = Chunks::new(group.clone(), identity, own);
         Ok(Arc::new(Self {
             group,
@@ -174,17 +174,18 @@ async fn found(group: &Group, identity: &Identity) -> Result<(), GroupError> {
     Ok(())
 }
 
-/// Ends the sessions of earlier leaders, opens one and records the lease that it grants by, all in one; gives the session.
+/// Ends the sessions of earlier leaders, opens one and records the longest lease that is or may be granted, all in one;
+/// gives the session.
 async fn take_over(
     group: &Group,
     identity: &Identity,
-    term: LeaseTerm,
+    longest: LeaseTerm,
 ) -> Result<ClientId, GroupError> {
     let earlier = earlier(group).await?;
     let node = identity.node.expect("a member knows its number");
     let own =
         OpenSession { start: rand::random(), host: node.to_string(), what: LEADER.to_owned() };
-    match group.propose(Body::Lead { earlier, own, lease_ms: term.ms() }).await? {
+    match group.propose(Body::Lead { earlier, own, lease_ms: longest.ms() }).await? {
         Outcome::SessionOpened(reply) => Ok(reply.client),
         other => unreachable!("a session is opened, not {other:?}"),
     }

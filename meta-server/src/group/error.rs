@@ -5,7 +5,7 @@ use emberfs_meta_server_consensus::MemberId;
 use emberfs_wire::WireError;
 use thiserror::Error;
 
-/// How soon a request is to be sent again whose fate is not known, in milliseconds: a part of an election.
+/// How soon a request is to be sent again to the same member, in milliseconds: a log is cut by then.
 const RETRY_MS: u32 = 100;
 
 /// Why the group does not answer.
@@ -52,18 +52,40 @@ pub(crate) fn node(member: MemberId) -> Option<NodeId> {
     u32::try_from(member.get()).ok().map(NodeId)
 }
 
-/// Where the group cannot say what became of a change the same request sent again finds the leader, and is
-/// carried out once.
+/// Whoever lost the lead or stops is left: the same request finds the next leader, and is carried out once, also where
+/// nobody here can say what became of it.
 impl From<GroupError> for WireError {
     fn from(error: GroupError) -> Self {
         match error {
             GroupError::NotLeader { leader } => Self::NotLeader { leader: leader.and_then(node) },
+            GroupError::Unknown | GroupError::Stopped => Self::NotLeader { leader: None },
             GroupError::TooLarge { .. } => Self::bug(error.to_string()),
-            other => Self::Retry { after_ms: RETRY_MS, text: other.to_string() },
+            GroupError::Full | GroupError::Failed { .. } => {
+                Self::Retry { after_ms: RETRY_MS, text: error.to_string() }
+            }
         }
     }
 }
 
 pub(super) fn failed(error: &impl ToString) -> GroupError {
     GroupError::Failed { text: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leads_no_more_or_stops_is_left_and_who_only_waits_is_not() {
+        let elsewhere = |error: GroupError| match WireError::from(error) {
+            WireError::NotLeader { leader } => Some(leader),
+            _ => None,
+        };
+        let leader = Some(MemberId(2));
+        assert_eq!(elsewhere(GroupError::NotLeader { leader }), Some(Some(NodeId(2))));
+        assert_eq!(elsewhere(GroupError::Unknown), Some(None));
+        assert_eq!(elsewhere(GroupError::Stopped), Some(None));
+        assert_eq!(elsewhere(GroupError::Full), None);
+        assert_eq!(elsewhere(GroupError::Failed { text: "a disk".to_owned() }), None);
+    }
 }

@@ -7,7 +7,8 @@
 //!
 //! What cannot be delivered is told the driver and forgotten. Requests are sent in the order of the queue;
 //! Raft takes in what overtakes, at some cost. A state that is not taken is told after a pause that grows: Raft would
-//! offer it again with the next tick.
+//! offer it again with the next tick. One that is of no use any more is withdrawn, which its receiver sees: it drops what
+//! it has of it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::post::{Parcel, Parcels};
+use super::snapshots::Offer;
 use super::{Group, Machine};
 use crate::store::Checkpoint;
 
@@ -60,14 +62,14 @@ pub(crate) async fn carry<M: Machine>(
         let mut tell = Draft::default();
         let mut next = Some(first);
         while let Some(Parcel { message, data, snapshot, .. }) = next.take() {
-            if let Some(snapshot) = snapshot {
+            if let Some(offered) = snapshot {
                 // One that is under way is of no use any more.
                 installing.take().inspect(AbortHandle::abort);
                 let (group, link, refused) = (group.clone(), link.clone(), refused.clone());
                 let offer = async move {
                     let to = message.to;
-                    let arrived = offer(&link, message, snapshot, &refused).await;
-                    group.snapshot_sent(to, arrived);
+                    let sent = offer(&link, message, offered, &refused).await;
+                    group.snapshot_sent(to, sent);
                 };
                 installing = Some(told.spawn(offer));
             } else {
@@ -107,25 +109,44 @@ async fn tell_now(peer: &Peer, tell: &Tell, payload: Bytes) -> bool {
     peer.call(tell, payload, &options).await.is_ok()
 }
 
-/// Has the receiver of `message` fetch the state that it names and take both in; whether it has. If not, some time has
-/// passed in which it need not refuse another.
+/// Has the receiver of `message` fetch the state that it names and take both in. If it does not, some time has passed in
+/// which it need not refuse another, unless the offer is withdrawn.
+///
+/// # Errors
+/// Why it does not.
 async fn offer(
     link: &Link,
     message: MemberMessage,
-    snapshot: Arc<Checkpoint>,
+    offered: Offer,
     refused: &AtomicU32,
-) -> bool {
-    let wish = match install(link, message, &snapshot).await {
-        Ok(()) => {
+) -> Result<(), String> {
+    let to = message.to;
+    let (snapshot, withdrawn) = offered.into_parts();
+    let sending = async move {
+        let Err(Untaken { why, wish }) = install(link, message, &snapshot).await else {
             refused.store(0, Ordering::Relaxed);
-            return true;
-        }
-        Err(wish) => wish,
+            return Ok(());
+        };
+        // The files are not held open meanwhile.
+        drop(snapshot);
+        sleep(offer_pause(refused.fetch_add(1, Ordering::Relaxed), wish)).await;
+        Err(why)
     };
-    // The files are not held open meanwhile.
-    drop(snapshot);
-    sleep(offer_pause(refused.fetch_add(1, Ordering::Relaxed), wish)).await;
-    false
+    tokio::select! {
+        biased;
+        sent = sending => sent,
+        () = withdrawn => {
+            tracing::info!(member = to.get(), "the state is of no use to it any more");
+            Err("it is of no use any more".to_owned())
+        }
+    }
+}
+
+/// A state was not taken.
+struct Untaken {
+    why: String,
+    /// What the receiver wishes for before the next.
+    wish: Duration,
 }
 
 /// How long to wait after so many offers in a row that were not taken before this one; the receiver may wish for more.
@@ -134,14 +155,16 @@ fn offer_pause(refused: u32, wish: Duration) -> Duration {
     grown.max(wish).min(OFFER_PAUSE_MAX)
 }
 
-/// One offer; what the receiver wishes for before the next, if it does not take this one.
+/// One offer.
 async fn install(
     link: &Link,
     message: MemberMessage,
     snapshot: &Checkpoint,
-) -> Result<(), Duration> {
+) -> Result<(), Untaken> {
     let to = message.to;
-    let LinkState::Up { peer, .. } = link.state() else { return Err(Duration::ZERO) };
+    let LinkState::Up { peer, .. } = link.state() else {
+        return Err(Untaken { why: "it is not connected".to_owned(), wish: Duration::ZERO });
+    };
     let install = Install { message, files: snapshot.files().to_vec() };
     tracing::info!(member = to.get(), snapshot = ?snapshot.name(), "sending the state");
     // As long as the connection stands: how large the state is, only its owner knows.
@@ -149,12 +172,11 @@ async fn install(
         return Ok(());
     };
     tracing::warn!(member = to.get(), %error, "the state did not arrive");
-    Err(match error {
-        CallError::Failed(WireError::Retry { after_ms, .. }) => {
-            Duration::from_millis(after_ms.into())
-        }
-        _ => Duration::ZERO,
-    })
+    let wish = match &error {
+        CallError::Failed(WireError::Retry { after_ms, .. }) => *after_ms,
+        _ => 0,
+    };
+    Err(Untaken { why: error.to_string(), wish: Duration::from_millis(wish.into()) })
 }
 
 /// A request in the making.

@@ -15,6 +15,7 @@
 //! * When anything fails, all ends: what is on the disk is then unknown, and the process must stop.
 
 mod answer;
+mod berth;
 mod driver;
 pub(crate) mod error;
 mod lease;
@@ -47,6 +48,7 @@ use tokio::time::timeout;
 
 use crate::store::{Checkpoint, Inbox, StateStore, Stores};
 use answer::Answer;
+use berth::Berth;
 use driver::{Event, Order, Public};
 pub use error::GroupError;
 use lease::Lease;
@@ -54,7 +56,7 @@ pub use machine::{Machine, Stamp};
 pub use metadata::Metadata;
 use parts::{Parts, spawn};
 pub(crate) use post::Post;
-use receive::{Delivery, Place};
+use receive::Delivery;
 use room::Room;
 
 /// Orders and questions that are under way at a time; whoever comes next waits.
@@ -112,7 +114,7 @@ struct Inner<M: Machine> {
     heard: Room,
     inbox: Inbox,
     /// One state comes in at a time.
-    receiving: Arc<Semaphore>,
+    berth: Berth,
     leadership: watch::Receiver<Leadership>,
     lease: Arc<Lease>,
     applied: watch::Receiver<Index>,
@@ -184,7 +186,7 @@ impl<M: Machine> Group<M> {
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             heard: Room::new(HEARD_BYTES_MAX),
             inbox,
-            receiving: Arc::new(Semaphore::new(1)),
+            berth: Berth::default(),
             leadership: watched,
             lease,
             applied: how_far,
@@ -290,9 +292,9 @@ impl<M: Machine> Group<M> {
         let _ = self.inner.events.send(Event::Unreachable(to));
     }
 
-    /// A state has arrived at `to`, or will not.
-    pub(crate) fn snapshot_sent(&self, to: MemberId, arrived: bool) {
-        let _ = self.inner.events.send(Event::SnapshotSent(to, arrived));
+    /// A state has arrived at `to`, or will not, and why.
+    pub(crate) fn snapshot_sent(&self, to: MemberId, sent: Result<(), String>) {
+        let _ = self.inner.events.send(Event::SnapshotSent(to, sent));
     }
 
     /// The snapshot of this number, if it is kept.
@@ -306,9 +308,9 @@ impl<M: Machine> Group<M> {
         &self.inner.inbox
     }
 
-    /// The place for a state of another member, if none is on its way.
-    pub(crate) fn receiving(&self) -> Option<Place> {
-        Arc::clone(&self.inner.receiving).try_acquire_owned().ok()
+    /// The place for a state of another member.
+    pub(crate) fn berth(&self) -> &Berth {
+        &self.inner.berth
     }
 
     async fn room(&self) -> OwnedSemaphorePermit {

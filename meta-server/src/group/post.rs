@@ -6,7 +6,6 @@
 //! would only be late.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{MemberId, PeerMessage};
@@ -14,7 +13,7 @@ use emberfs_wire::group::{MemberMessage, MessageKind};
 use tokio::sync::mpsc;
 
 use super::room::{Room, Taken};
-use crate::store::Checkpoint;
+use super::snapshots::Offer;
 
 /// Most data that waits on one way, in bytes.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
@@ -59,7 +58,7 @@ pub(crate) struct Parcel {
     /// The data of its entries, in order.
     pub(crate) data: Vec<Bytes>,
     /// The state that it names, to go before it.
-    pub(crate) snapshot: Option<Arc<Checkpoint>>,
+    pub(crate) snapshot: Option<Offer>,
     _room: Taken,
 }
 
@@ -78,7 +77,7 @@ impl Post {
     }
 
     /// Puts a message on its way, after the state that it names; whether there was room for it.
-    pub(super) fn send(&self, message: PeerMessage, snapshot: Option<Arc<Checkpoint>>) -> bool {
+    pub(super) fn send(&self, message: PeerMessage, snapshot: Option<Offer>) -> bool {
         let Some(Ways { bulk, words }) = self.ways.get(&message.to()) else { return false };
         let (message, data) = message.into_parts();
         // In the order of entries, though some say only what is committed: what overtakes them is refused.

@@ -1,5 +1,5 @@
 //! A member that lags too far gets the state itself: this side fetches it, piece by piece, and hands it to the
-//! driver with the message that names it.
+//! driver with the message that names it. What comes by an earlier offer gives way ([`Berth`](super::berth::Berth)).
 
 use std::time::Duration;
 
@@ -12,19 +12,18 @@ use emberfs_wire::group::{FetchPiece, Install, InstallReply, SnapshotFile, Snaps
 use emberfs_wire::limits::SNAPSHOT_PIECE_MAX;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
+use super::berth::Place;
 use super::{Group, Machine};
 use crate::store::{Incoming, OpenError, Received};
 
 /// How long one piece is waited for: the sender reads it from its disk.
 const PIECE_WAIT: Duration = Duration::from_secs(10);
-/// How soon a sender is to come again that finds another's state on its way, in milliseconds.
+/// How soon a sender is to come again whose state finds no place, in milliseconds.
 const BUSY_MS: u32 = 1_000;
-
-/// The place for one state that comes in: it is taken until that is installed or gone.
-pub(crate) type Place = OwnedSemaphorePermit;
+/// How long one waits for its place: an earlier one is removed, or installed.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// A state that is here as a whole.
 #[derive(Debug)]
@@ -71,6 +70,10 @@ enum FetchError {
     Store(#[from] OpenError),
     #[error("{name}: {source}")]
     File { name: String, source: std::io::Error },
+    #[error("another state is being installed or removed")]
+    NoPlace,
+    #[error("another state is offered since, by the same leader or a later one")]
+    Superseded,
 }
 
 /// Fetches what `asked` names from `sender`, and hands both on.
@@ -87,9 +90,17 @@ pub(crate) async fn install<M: Machine>(
     let message = message.map_err(|error| WireError::bug(error.to_string()))?;
     let name = message.snapshot().ok_or_else(|| WireError::bug("no state is named"))?;
     let retry = |text: String| WireError::Retry { after_ms: BUSY_MS, text };
-    let place = group.receiving().ok_or_else(|| retry("another state is on its way".to_owned()))?;
+    let claim = group.berth().claim(message.term());
+    let mut claim = claim.ok_or_else(|| retry("a later leader offers its own".to_owned()))?;
     tracing::info!(from = message.from().get(), snapshot = ?name, "fetching the state");
-    match fetch(group, sender, name, files, place).await {
+    let place = claim.place(PLACE_WAIT).await.ok_or(FetchError::NoPlace);
+    let fetched = async { fetch(group, sender, name, files, place?).await };
+    let fetched = tokio::select! {
+        biased;
+        () = claim.superseded() => Err(FetchError::Superseded),
+        fetched = fetched => fetched,
+    };
+    match fetched {
         Ok(delivery) => group.hear(message, 0, Some(delivery)).await,
         Err(error) => {
             tracing::warn!(from = message.from().get(), %error, "the state does not come");

@@ -23,10 +23,11 @@ use emberfs_meta_server_state::{Overlay, StoreError};
 use tokio::sync::watch;
 
 use super::answer::Answer;
+use super::berth::Place;
 use super::driver::Event;
 use super::machine::{Batch, Machine, decode};
 use super::meters::Slow;
-use super::receive::{Delivery, Place};
+use super::receive::Delivery;
 use crate::store::{
     Applied, Checkpoint, FlushError, LogStore, OpenError, Received, Replaced, StateStore,
     WriteError,

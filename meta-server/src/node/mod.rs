@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use emberfs_daemon::listen::{self, ListenError};
 use emberfs_daemon::{DirectoryKind, Held, IdentityError, formatting, identity, sync_point};
 use emberfs_layout::{BootNumber, ClusterId, NodeId};
-use emberfs_meta_server_consensus::ConfigError;
+use emberfs_meta_server_consensus::{ConfigError, Index};
 use emberfs_wire::handshake::{Identity, Role};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -99,6 +99,37 @@ pub fn ensure_formatted(
     Ok(formatting::ensure(&config.directory, ours, new)?.cluster)
 }
 
+/// Lets the configured member, which is stopped, vote by what its log has left; says up to where that has lost entries, if
+/// it has. Changes that no other member has are lost, though they were acknowledged.
+///
+/// # Errors
+/// [`ServerError`]; nothing was changed then.
+pub fn accept_loss(config: &Config) -> Result<Option<Index>, ServerError> {
+    let (_directory, _) = held(config)?;
+    Ok(store::accept_loss(&store_options(config))?)
+}
+
+/// The configured directory, taken into use, and whose it is.
+fn held(config: &Config) -> Result<(Held, ClusterId), ServerError> {
+    let cluster = identity::read(&config.directory)?.cluster;
+    let directory = Held::open(&config.directory, DirectoryKind::Meta, cluster)?;
+    let node = directory.identity().node;
+    if node != Some(config.node()) {
+        let found = node.map_or_else(|| "no member".to_owned(), |node| node.to_string());
+        return Err(ServerError::OtherNode { found, expected: config.node() });
+    }
+    Ok((directory, cluster))
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        dir: config.directory.clone(),
+        member: config.member(),
+        members: config.member_count(),
+        syncs: Syncs::without_named(sync_point::skipped().as_deref()),
+    }
+}
+
 impl Server {
     /// Takes the directory into use, joins the group and listens.
     ///
@@ -113,13 +144,8 @@ impl Server {
     /// # Errors
     /// As for [`Self::start`].
     pub async fn start_with(config: &Config, options: GroupOptions) -> Result<Self, ServerError> {
-        let cluster = identity::read(&config.directory)?.cluster;
-        let directory = Held::open(&config.directory, DirectoryKind::Meta, cluster)?;
+        let (directory, cluster) = held(config)?;
         let node = directory.identity().node;
-        if node != Some(config.node()) {
-            let found = node.map_or_else(|| "no member".to_owned(), |node| node.to_string());
-            return Err(ServerError::OtherNode { found, expected: config.node() });
-        }
         let boot = Some(BootNumber(rand::random()));
         let identity =
             Identity { cluster: Some(cluster), role: Role::Meta, node, boot, client: None };
@@ -127,12 +153,7 @@ impl Server {
         let listeners = listen::bind(&config.listen, beyond)?;
         let addresses: Vec<_> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let stores = store::open(&StoreOptions {
-            dir: config.directory.clone(),
-            member: config.member(),
-            members: config.member_count(),
-            syncs: Syncs::without_named(sync_point::skipped().as_deref()),
-        })?;
+        let stores = store::open(&store_options(config))?;
         let others = config.others();
         let (post, parcels) = Post::new(others.iter().map(|(member, _)| *member));
         let group = Group::start(stores, Metadata, options, post)?;

@@ -140,5 +140,6 @@ async fn standing(service: &Service) -> Result<GetMemberReply, WireError> {
         committed: standing.committed,
         applied: standing.applied,
         members: standing.members.into_iter().map(status).collect(),
+        abstains: standing.abstains,
     })
 }

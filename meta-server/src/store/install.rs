@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Nobody may have the present state open meanwhile: RocksDB removes files by their names when it closes.
-//! At a start the log says whether an install had begun; then [`replace`] goes on where it was cut off.
+//! At a start the log says whether an install had begun; then [`replace`] goes on where it was cut off. If the new state
+//! is gone by then, as when an operator removed it, the member begins with an empty one and the others send theirs again.
 
 use std::fs;
 use std::io;

@@ -206,6 +206,13 @@ impl LogStore {
         self.finish_install(at, &[])
     }
 
+    /// Takes what the log has lost for lost: the member is in debt for nothing any more. Says up to where it was.
+    pub(super) fn accept_loss(&mut self) -> std::io::Result<Index> {
+        let lost = std::mem::take(&mut self.lost);
+        self.write_guard()?;
+        Ok(lost)
+    }
+
     fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), WriteError> {
         let mut options = WriteOptions::default();
         options.set_sync(sync && self.syncs.issues(SyncPoint::Log));

@@ -16,7 +16,7 @@
 //! that is alone is refused then ([`OpenError`]); one of several whose log lost its end, or its vote, begins in
 //! debt ([`Stores::must_reach`]). So does one of several whose state and log do not reach each other: what the state has
 //! taken in is committed, so the log may begin anew behind that, as behind a received state, and the debt is all that
-//! the log held and all that the guard knows.
+//! the log held and all that the guard knows. So it is too where a received state is gone that had taken its place.
 
 mod checkpoint;
 mod error;
@@ -104,10 +104,15 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
     let damaged = |what: String| OpenError::Damaged { path: path.clone(), what };
     let applied = state.applied().map_err(|error| damaged(error.to_string()))?.position;
     if let Some(at) = found.installing {
-        if applied != at {
+        // What was installed is this member's own from then on, and behind all that the log holds: if it is gone, the
+        // member owes it. The log is of no use without it.
+        if applied.index < at.index && *members > 1 {
+            must_reach = must_reach.max(found.last()).max(at.index);
+        } else if applied != at {
             return Err(damaged(format!("it has taken in {applied:?}, and {at:?} was installed")));
+        } else {
+            log.finish_install(at, &[]).map_err(|error| damaged(error.to_string()))?;
         }
-        log.finish_install(at, &[]).map_err(|error| damaged(error.to_string()))?;
         (found.cut, found.entries) = (at, Vec::new());
     }
     let (index, cut, last) = (applied.index, found.cut.index, found.last());
@@ -138,6 +143,20 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
         is_new,
         must_reach,
     })
+}
+
+/// Lets a member vote by what its log has left: takes what it has lost for lost. Says up to where that was; nothing where it
+/// has lost nothing, or holds nothing: it has nothing to vote by.
+///
+/// # Errors
+/// [`OpenError`]; nothing was changed then.
+pub fn accept_loss(options: &StoreOptions) -> Result<Option<Index>, OpenError> {
+    let Stores { mut log, restored, must_reach, .. } = open(options)?;
+    let holds = restored.cut.index != Index::NONE || !restored.entries.is_empty();
+    if must_reach == Index::NONE || !holds {
+        return Ok(None);
+    }
+    log.accept_loss().map(Some).map_err(OpenError::io(&options.dir))
 }
 
 fn make(folder: &Path) -> Result<(), OpenError> {

@@ -12,14 +12,13 @@ use emberfs_layout::{ByteLen, NodeId};
 use emberfs_transport::{
     Address, CallError, CallOptions, Dial, Limits, Link, NoService, Peer, Tcp,
 };
-use emberfs_wire::group::GetMember;
 use emberfs_wire::handshake::Hello;
 use emberfs_wire::{Request, WireError};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use emberfs_transport::link::LinkState;
-use emberfs_transport::members::{Hints, first_up};
+use emberfs_transport::members::{Hints, first_up, leader, standings};
 
 /// What members say to a server has no payload.
 const MEMORY: ByteLen = ByteLen::ZERO;
@@ -141,18 +140,13 @@ impl MetaGroup {
         let asked = self.up(self.current);
         loop {
             let again = Instant::now() + LOOK;
-            for (place, (address, link)) in self.members.iter().enumerate() {
-                let LinkState::Up { peer, .. } = link.state() else { continue };
-                if place == self.current {
-                    continue;
-                }
-                let member = Member { address: address.clone(), peer };
-                let Ok(answer) = member.call(&GetMember {}, LOOK).await else { continue };
-                let leader = answer.leader.and_then(|leader| u32::try_from(leader.get()).ok());
-                let leader = leader.map(NodeId).filter(|leader| Some(*leader) != asked);
-                if let Some(leader) = leader.filter(|leader| self.place_of(*leader).is_some()) {
-                    return leader;
-                }
+            let others =
+                self.members.iter().enumerate().filter(|(place, _)| *place != self.current);
+            let others: Vec<Peer> = others.filter_map(|(_, (_, link))| peer_of(link)).collect();
+            let leader = leader(&standings(&others, LOOK).await);
+            let leader = leader.filter(|leader| Some(*leader) != asked);
+            if let Some(leader) = leader.filter(|leader| self.place_of(*leader).is_some()) {
+                return leader;
             }
             sleep_until(again).await;
         }
@@ -182,6 +176,13 @@ impl MetaGroup {
     }
 }
 
+fn peer_of(link: &Link) -> Option<Peer> {
+    match link.state() {
+        LinkState::Up { peer, .. } => Some(peer),
+        LinkState::Down { .. } => None,
+    }
+}
+
 /// A connected member.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -207,7 +208,7 @@ mod tests {
     use emberfs_layout::ClusterId;
     use emberfs_transport::{Answer, Handler, IncomingCall, Pending};
     use emberfs_wire::encode;
-    use emberfs_wire::group::{FetchPiece, FetchPieceReply, GetMemberReply, MemberId};
+    use emberfs_wire::group::{FetchPiece, FetchPieceReply, GetMember, GetMemberReply, MemberId};
     use emberfs_wire::handshake::{Identity, Role, ShardIndex, Welcome};
     use emberfs_wire::protocol::{Features, ProtocolRange};
     use tokio::net::TcpListener;
@@ -255,6 +256,7 @@ mod tests {
             committed: Default::default(),
             applied: Default::default(),
             members: Vec::new(),
+            abstains: None,
         };
         let mut bytes = Vec::new();
         encode(&reply, &mut bytes);

@@ -4,7 +4,7 @@ use emberfs_layout::ClusterId;
 
 use super::{Sample, bytes_of};
 use crate::group::{
-    EntryHead, FetchPiece, FetchPieceReply, GetMember, GetMemberReply, Index, Install,
+    Abstention, EntryHead, FetchPiece, FetchPieceReply, GetMember, GetMemberReply, Index, Install,
     InstallReply, MemberId, MemberMessage, MemberStatus, MessageKind, Position, SnapshotFile,
     SnapshotId, SnapshotName, Tell, TellReply, Term,
 };
@@ -64,7 +64,10 @@ pub(super) fn samples() -> Vec<Sample> {
         committed: Index(70_000),
         applied: Index(69_999),
         members: members(),
+        abstains: None,
     };
+    let lost = Some(Abstention::Lost { to: Index(70_000) });
+    let abstains = GetMemberReply { leader: None, abstains: lost, ..member.clone() };
     vec![
         ("Tell", bytes_of(&Tell { messages: vec![append, refusal] })),
         ("TellReply", bytes_of(&TellReply {})),
@@ -74,5 +77,6 @@ pub(super) fn samples() -> Vec<Sample> {
         ("FetchPieceReply", bytes_of(&FetchPieceReply { crc: 0x0102_0304 })),
         ("GetMember", bytes_of(&GetMember {})),
         ("GetMemberReply", bytes_of(&member)),
+        ("GetMemberReply", bytes_of(&abstains)),
     ]
 }

@@ -1,9 +1,11 @@
 //! Where the log is cut, and the snapshots for those that lag behind that.
 
 use emberfs_wire::group::{Index, MemberId, SnapshotName};
+use raft::SnapshotStatus;
 
 use super::Member;
 use crate::effect::Effect;
+use crate::start::UNTAKEN_MAX;
 
 impl Member {
     /// The state is durable up to here.
@@ -53,11 +55,42 @@ impl Member {
         self.log_bytes() >= self.kept_max() + self.limits.log_bytes_max / 2
     }
 
+    /// From the wish for a snapshot on, so that what comes behind its place is there when it has arrived.
     fn kept_max(&self) -> usize {
-        if self.making || !self.bringing.is_empty() {
+        if self.bringing.iter().any(|&member| !self.is_given_up(member)) {
             self.limits.transfer_bytes_max
         } else {
             self.limits.log_bytes_max / 2
+        }
+    }
+
+    /// Whether this member, which leads, keeps no more of its log for that one than for any: it did not take
+    /// `UNTAKEN_MAX` snapshots in a row. It is sent others all the same, and one that it takes ends this.
+    #[must_use]
+    pub fn is_given_up(&self, member: MemberId) -> bool {
+        let untaken = self.led.as_ref().and_then(|led| led.untaken.get(&member));
+        untaken.is_some_and(|&untaken| untaken >= UNTAKEN_MAX)
+    }
+
+    /// Whether a snapshot that is under way is still of use to its receiver: this member leads, and its log begins no
+    /// later than that ends. One that is not need not arrive, and is answered by
+    /// [`Input::SnapshotSent`](crate::Input::SnapshotSent) all the same.
+    #[must_use]
+    pub fn is_of_use(&self, snapshot: SnapshotName) -> bool {
+        self.led.is_some() && snapshot.position.index >= self.raft.store().cut().index
+    }
+
+    /// One was taken, or will not be.
+    pub(super) fn snapshot_sent(&mut self, to: MemberId, arrived: bool, out: &mut Vec<Effect>) {
+        self.sending.remove(&to);
+        if let Some(led) = &mut self.led {
+            let untaken = led.untaken.entry(to).or_default();
+            *untaken = if arrived { 0 } else { untaken.saturating_add(1) };
+        }
+        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raft.report_snapshot(to.get(), status);
+        if self.is_given_up(to) {
+            self.cut(out);
         }
     }
 
@@ -68,7 +101,8 @@ impl Member {
         }
         let newest = self.raft.store().all_but(self.limits.keep_bytes);
         let lags = |member: MemberId| self.hears(member) && self.matched(member) < newest;
-        let needs = |member: MemberId| self.sending.contains(&member) || lags(member);
+        let gets = |member: MemberId| self.making || self.sending.contains(&member);
+        let needs = |member: MemberId| gets(member) || lags(member);
         let led = self.led.is_some();
         let left = self.bringing.iter().copied().filter(|&member| led && needs(member)).collect();
         self.bringing = left;
@@ -85,8 +119,12 @@ impl Member {
 
     /// Wishes for a snapshot, if `raft` looked for one and found none that reaches the log.
     pub(super) fn wish_snapshot(&mut self, out: &mut Vec<Effect>) {
-        let wanted = self.raft.store().take_wish();
-        if wanted && !self.making && self.sending.is_empty() {
+        let wished = self.raft.store().take_wished();
+        if wished.is_empty() {
+            return;
+        }
+        self.bringing.extend(wished);
+        if !self.making && self.sending.is_empty() {
             self.making = true;
             self.held_for_snapshot = Some(self.applied);
             out.push(Effect::MakeSnapshot);

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use emberfs_wire::group::{Index, MemberId, Term};
 use raft::eraftpb;
-use raft::{RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
+use raft::{RawNode, ReadOnlyOption, StateRole};
 
 use crate::chance::{Chance, ELECTION_TICKS};
 use crate::effect::{Effect, Input, Leadership, Refusal};
@@ -70,7 +70,7 @@ pub struct Member {
     making: bool,
     /// To whom snapshots are under way.
     sending: BTreeSet<MemberId>,
-    /// To whom one was sent, and who has not caught up behind it.
+    /// For whom one is made or was sent, and who has not caught up behind it.
     bringing: BTreeSet<MemberId>,
     /// Up to here the state is on stable storage, as far as was told since the start.
     durable: Index,
@@ -97,6 +97,8 @@ struct Led {
     hands_over: Option<usize>,
     /// When each follower was heard last.
     heard: BTreeMap<MemberId, Millis>,
+    /// How many snapshots in a row each did not take.
+    untaken: BTreeMap<MemberId, u32>,
 }
 
 impl Member {
@@ -198,11 +200,7 @@ impl Member {
             Input::Message(message) => self.hear(message),
             Input::SnapshotMade(name) => self.snapshot_made(Some(name)),
             Input::SnapshotGone => self.snapshot_gone(out),
-            Input::SnapshotSent { to, arrived } => {
-                self.sending.remove(&to);
-                let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-                self.raft.report_snapshot(to.get(), status);
-            }
+            Input::SnapshotSent { to, arrived } => self.snapshot_sent(to, arrived, out),
             Input::Unreachable(to) => self.raft.report_unreachable(to.get()),
             Input::HandOver => self.hand_over(out),
         }
@@ -315,8 +313,8 @@ impl Member {
 
 impl Led {
     fn new(term: Term, first: Index) -> Self {
-        let (lease, heard) = (Millis(0), BTreeMap::new());
-        Self { term, first, lease, renew: true, hands_over: None, heard }
+        let (lease, heard, untaken) = (Millis(0), BTreeMap::new(), BTreeMap::new());
+        Self { term, first, lease, renew: true, hands_over: None, heard, untaken }
     }
 }
 

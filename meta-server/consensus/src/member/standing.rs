@@ -1,6 +1,6 @@
 //! How a member stands, for those that watch the group.
 
-use emberfs_wire::group::{Index, MemberId, Term};
+use emberfs_wire::group::{Abstention, Index, MemberId, Term};
 
 use super::Member;
 use crate::effect::Leadership;
@@ -22,6 +22,8 @@ pub struct Standing {
     pub applied: Index,
     /// All members, this one among them, as this one sees them.
     pub members: Vec<MemberStanding>,
+    /// Why it does not vote, if it does not.
+    pub abstains: Option<Abstention>,
 }
 
 /// How a member stands, as another sees it.
@@ -48,6 +50,21 @@ impl Member {
         Term(self.raft.raft.term)
     }
 
+    /// Why this member votes for nobody who holds anything, if it does not: until a leader has brought it up to date it
+    /// counts as one that is away.
+    ///
+    /// It cannot vote for those that hold enough instead: how much it had is not known. Who holds nothing may have held
+    /// all, and of what a log has lost the guard knows the end as it was up to a second before. A candidate that has as
+    /// much may lack what stood behind, which this member and one that is away may have acknowledged.
+    #[must_use]
+    pub fn abstains(&self) -> Option<Abstention> {
+        if self.must_reach != Index::NONE {
+            return Some(Abstention::Lost { to: self.must_reach });
+        }
+        let empty = self.is_new && self.last().index == Index::NONE && !self.alone();
+        empty.then_some(Abstention::Empty)
+    }
+
     /// How this member stands, and how it sees the others.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -66,6 +83,7 @@ impl Member {
             committed: Index(log.committed),
             applied: self.applied,
             members: self.voters.iter().map(member).collect(),
+            abstains: self.abstains(),
         }
     }
 }

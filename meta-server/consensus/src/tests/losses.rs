@@ -4,9 +4,11 @@ use bytes::Bytes;
 use emberfs_wire::group::{EntryHead, Index, MemberId, MemberMessage, MessageKind, Position, Term};
 use minicbor::bytes::ByteVec;
 
+use super::one::said;
 use super::trio::{Trio, config, message, say, ticks};
 use crate::{
-    Config, Effect, Entry, Input, LEASE, Member, Millis, PeerMessage, Restored, SILENCE, TICK, Vote,
+    Abstention, Config, Entry, Input, LEASE, Leadership, Member, Millis, PeerMessage, Restored,
+    SILENCE, TICK, Vote,
 };
 
 /// A member whose log ends at 2 and has held more.
@@ -24,22 +26,6 @@ fn loser(at: usize, must_reach: Index) -> Member {
     Member::new(&config, restored, Millis(0)).unwrap()
 }
 
-fn said(member: &mut Member, now: Millis, input: Input) -> Vec<MessageKind> {
-    let (mut said, mut inputs) = (Vec::new(), vec![input]);
-    while let Some(input) = inputs.pop() {
-        let mut effects = Vec::new();
-        member.step(now, input, &mut effects);
-        for effect in effects {
-            match effect {
-                Effect::Append(append) => inputs.push(Input::Durable(append.synced())),
-                Effect::Send(message) => said.push(message.into_parts().0.kind),
-                _ => {}
-            }
-        }
-    }
-    said
-}
-
 #[test]
 fn who_has_lost_entries_elects_nobody_before_they_are_back() {
     let mut member = loser(0, Index(5));
@@ -48,6 +34,7 @@ fn who_has_lost_entries_elects_nobody_before_they_are_back() {
         now = now.after(TICK);
         assert!(said(&mut member, now, Input::Tick).is_empty(), "it campaigns");
     }
+    assert_eq!(member.abstains(), Some(Abstention::Lost { to: Index(5) }));
     let mut vote = message(MessageKind::Vote, 1, 0, Term(2));
     vote.at = Position { index: Index(9), term: Term(1) };
     for kind in [MessageKind::Vote, MessageKind::PreVote, MessageKind::CampaignNow] {
@@ -69,6 +56,7 @@ fn who_has_lost_entries_elects_nobody_before_they_are_back() {
     let data = vec![Bytes::from_static(b"x"); 3];
     let append = Input::Message(PeerMessage::from_parts(parts, data).unwrap());
     assert_eq!(said(&mut member, now, append), [MessageKind::AppendReply]);
+    assert_eq!(member.abstains(), None);
     let mut vote = message(MessageKind::Vote, 2, 0, Term(3));
     vote.at = Position { index: Index(9), term: Term(2) };
     let later = now.after(SILENCE).after(SILENCE);
@@ -159,4 +147,24 @@ fn a_leader_sends_again_what_a_follower_has_lost() {
     trio.members[follower] = Member::new(&config, restored, trio.now).unwrap();
     ticks(&mut trio);
     assert_eq!(trio.members[follower].standing().applied, last);
+}
+
+/// Either counts as one that is away. What the two acknowledged together before, the third need not have.
+#[test]
+fn with_one_that_lost_entries_and_one_that_holds_nothing_the_third_leads_nobody() {
+    let mut trio = Trio::new();
+    trio.members = vec![loser(0, Index::NONE), loser(1, Index(5)), Trio::new().members.remove(2)];
+    for _ in 0..200 {
+        trio.tick();
+    }
+    let standings: Vec<_> = trio.members.iter().map(Member::standing).collect();
+    assert!(standings.iter().all(|standing| standing.leadership == Leadership::Nobody));
+    let lost = Some(Abstention::Lost { to: Index(5) });
+    let abstain: Vec<_> = standings.iter().map(|standing| standing.abstains).collect();
+    assert_eq!(abstain, [None, lost, Some(Abstention::Empty)]);
+    // The operator has the one that lost entries vote by what it has left.
+    trio.members[1] = loser(1, Index::NONE);
+    let leader = trio.elect();
+    ticks(&mut trio);
+    assert!(leader < 2 && trio.members.iter().all(|member| member.abstains().is_none()));
 }

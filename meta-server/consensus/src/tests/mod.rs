@@ -7,6 +7,7 @@ mod hand_over;
 mod leases;
 mod losses;
 mod messages;
+mod one;
 mod questions;
 mod silence;
 mod snapshots;

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use emberfs_wire::group::{Index, MemberId, Position, Term};
 
+use super::one::speak;
 use crate::{
-    Config, Effect, Entry, Input, Limits, Member, Millis, PeerMessage, Restored, SILENCE, TICK,
+    Abstention, Config, Entry, Input, Limits, Member, Millis, PeerMessage, Restored, SILENCE, TICK,
     Vote,
 };
 
@@ -17,23 +18,6 @@ fn member_with(id: u64, is_new: bool, restored: Restored) -> Member {
     let (must_reach, limits) = (Index::NONE, Limits::default());
     let config = Config { member: MemberId(id), voters, seed: 0, is_new, must_reach, limits };
     Member::new(&config, restored, Millis(0)).unwrap()
-}
-
-/// Steps, with a disk that syncs at once; what it says comes out.
-fn speak(member: &mut Member, now: Millis, input: Input) -> Vec<PeerMessage> {
-    let (mut said, mut inputs) = (Vec::new(), vec![input]);
-    while let Some(input) = inputs.pop() {
-        let mut effects = Vec::new();
-        member.step(now, input, &mut effects);
-        for effect in effects {
-            match effect {
-                Effect::Append(append) => inputs.push(Input::Durable(append.synced())),
-                Effect::Send(message) => said.push(message),
-                _ => {}
-            }
-        }
-    }
-    said
 }
 
 /// The first words of a member that asks for votes, and when.
@@ -72,5 +56,8 @@ fn who_holds_nothing_elects_nobody_who_does() {
     let (_, asked) = candidacy(&mut member_with(1, false, restored.clone()));
     let answers =
         |mut asked_of: Member| speak(&mut asked_of, SILENCE, Input::Message(asked.clone())).len();
-    assert_eq!((answers(member(2, true)), answers(member_with(2, false, restored))), (0, 1));
+    let empty = member(2, true);
+    assert_eq!((empty.abstains(), answers(empty)), (Some(Abstention::Empty), 0));
+    let holds = member_with(2, false, restored);
+    assert_eq!((holds.abstains(), answers(holds)), (None, 1));
 }

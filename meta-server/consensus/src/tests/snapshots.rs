@@ -3,6 +3,7 @@
 use emberfs_wire::group::{Index, MemberId, MessageKind, Position, SnapshotId, SnapshotName};
 
 use super::trio::{Trio, message, say, ticks};
+use crate::start::UNTAKEN_MAX;
 use crate::{Effect, Input, PeerMessage};
 
 /// As many entries stay, of those that are proposed here.
@@ -248,4 +249,63 @@ fn what_stays_for_the_receiver_of_a_snapshot_is_bounded() {
     let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: true });
     effects.extend(ticks(&mut trio));
     assert_eq!(wishes(&effects), 1, "{effects:?}");
+}
+
+/// Between the two no message comes for it, and the state becomes durable.
+#[test]
+fn what_comes_behind_a_snapshot_stays_also_after_it_is_made_and_before_it_is_sent() {
+    let (mut trio, leader, _, other, position) = wished();
+    let last = busy(&mut trio, leader, other, 50);
+    trio.step(leader, Input::SnapshotMade(SnapshotName { position, id: SnapshotId(7) }));
+    trio.step(leader, Input::StateDurable(last));
+    assert_eq!(trio.cut(leader), position.index);
+    assert_eq!(sent(&ticks(&mut trio)).len(), 1);
+}
+
+/// As when its disk is full.
+#[test]
+fn who_takes_no_snapshot_is_given_up_until_it_takes_one() {
+    let (mut trio, leader, behind, other, position) = wished();
+    let to = MemberId(behind as u64 + 1);
+    let name = SnapshotName { position, id: SnapshotId(7) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    for untaken in 0..UNTAKEN_MAX {
+        assert!(!trio.members[leader].is_given_up(to), "after {untaken}");
+        effects.extend(ticks(&mut trio));
+        assert_eq!(sent(&effects).len(), 1, "{effects:?}");
+        effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
+    }
+    assert!(trio.members[leader].is_given_up(to) && trio.members[leader].is_of_use(name));
+    let last = busy(&mut trio, leader, other, 60);
+    let kept = last.get() - trio.cut(leader).get();
+    assert!(kept < 6000 / 184 + 12, "{kept} entries are kept for it");
+    assert!(!trio.members[leader].is_of_use(name), "what comes behind it is gone");
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
+    effects.extend(ticks(&mut trio));
+    assert_eq!(wishes(&effects), 1, "it is offered another: {effects:?}");
+    let position = Position { index: last, ..position };
+    let name = SnapshotName { position, id: SnapshotId(8) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    effects.extend(ticks(&mut trio));
+    let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
+    trio.step(behind, Input::Message(message.clone()));
+    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    ticks(&mut trio);
+    assert_eq!(trio.members[behind].standing().applied, last);
+    assert!(!trio.members[leader].is_given_up(to));
+}
+
+#[test]
+fn a_snapshot_is_of_use_as_long_as_its_sender_leads() {
+    let (mut trio, leader, _, _, position) = wished();
+    let name = SnapshotName { position, id: SnapshotId(7) };
+    trio.step(leader, Input::SnapshotMade(name));
+    ticks(&mut trio);
+    assert!(trio.members[leader].is_of_use(name));
+    trio.deaf.insert(leader);
+    trio.mute.insert(leader);
+    for _ in 0..100 {
+        trio.tick();
+    }
+    assert!(!trio.members[leader].is_of_use(name));
 }

@@ -28,8 +28,8 @@ pub(in crate::group) enum Event<M: Machine> {
     Heard(PeerMessage, Option<Delivery>, Taken),
     /// What was said to this member did not arrive.
     Unreachable(MemberId),
-    /// A state has arrived at this member, or will not.
-    SnapshotSent(MemberId, bool),
+    /// A state has arrived at this member, or will not, and why.
+    SnapshotSent(MemberId, Result<(), String>),
     /// Another is to lead.
     HandOver,
     Durable(Durable),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use emberfs_meta_server_consensus::{
-    ConfirmId, Index, Input, Leadership, Member, Millis, ProposalId, Term,
+    Abstention, ConfirmId, Index, Input, Leadership, Member, MemberId, Millis, ProposalId, Term,
 };
 use emberfs_wire::meta::Time;
 use minicbor::bytes::ByteVec;
@@ -113,6 +113,17 @@ impl<M: Machine> Driver<M> {
     /// # Errors
     /// What failed.
     pub(super) fn run(mut self, events: &Receiver<Event<M>>) -> Result<(), GroupError> {
+        match self.member.abstains() {
+            Some(Abstention::Lost { to }) => tracing::warn!(
+                to = to.get(),
+                "this member's log has lost entries: it votes for nobody before a leader has sent them again; where none \
+                 is elected, `emberfs status` says what to do"
+            ),
+            Some(Abstention::Empty) => tracing::info!(
+                "this member holds nothing yet, and votes for nobody who does before a leader has brought it up to date"
+            ),
+            None => {}
+        }
         let end = self.turn_over(events);
         self.outlets.public.lease.note(Millis(0), self.member.committed());
         self.outlets.public.leadership.send_replace(Leadership::Nobody);
@@ -181,10 +192,7 @@ impl<M: Machine> Driver<M> {
                 }
             }
             Event::Unreachable(to) => self.step(Input::Unreachable(to)),
-            Event::SnapshotSent(to, arrived) => {
-                self.snapshots.sent(to);
-                self.step(Input::SnapshotSent { to, arrived });
-            }
+            Event::SnapshotSent(to, sent) => self.snapshot_sent(to, sent),
             Event::HandOver => self.handing_over = !self.member.alone(),
             Event::Durable(durable) => self.step(Input::Durable(durable)),
             Event::Applied(applied) => self.applied(applied),
@@ -204,6 +212,22 @@ impl<M: Machine> Driver<M> {
             Event::SnapshotMade(None) => self.snapshots.fail(),
             Event::Failed(failure) => self.failure = Some(failure),
             Event::Stop => self.stop(),
+        }
+    }
+
+    fn snapshot_sent(&mut self, to: MemberId, sent: Result<(), String>) {
+        self.snapshots.sent(to);
+        let given_up = self.member.is_given_up(to);
+        self.step(Input::SnapshotSent { to, arrived: sent.is_ok() });
+        if let Err(why) = sent
+            && !given_up
+            && self.member.is_given_up(to)
+        {
+            tracing::warn!(
+                member = to.get(), %why,
+                "a member that lags behind the log takes no state: no more of the log than usual is kept for it until it \
+                 takes one; see what hinders it, its disk first"
+            );
         }
     }
 
@@ -317,6 +341,7 @@ impl<M: Machine> Driver<M> {
             self.member.step(lease.now(), input, &mut effects);
             // Before anything leaves that lets another lead, or that tells others what is committed.
             lease.note(self.member.lease_until(), self.member.committed());
+            self.snapshots.withdraw(|name| self.member.is_of_use(name));
             effects.into_iter().for_each(|effect| self.carry_out(effect));
         }
     }

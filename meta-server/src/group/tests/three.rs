@@ -49,7 +49,7 @@ impl Three {
                 while let Some(parcel) = parcels.recv().await {
                     let arrives = ends.iter().all(|end| end.load(Ordering::SeqCst));
                     if parcel.snapshot.is_some() {
-                        sender.snapshot_sent(to, false);
+                        sender.snapshot_sent(to, Err("no state is carried".to_owned()));
                     } else if arrives {
                         let message = PeerMessage::from_parts(parcel.message, parcel.data);
                         receiver.hear(message.unwrap(), 0, None).await;

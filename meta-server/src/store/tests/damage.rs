@@ -16,6 +16,7 @@ use super::{
     Alone, OpenError, StateStore, StoreOptions, Stores, SyncPoint, Syncs, US, applied_at, crashed,
     open, options, refused, text, written,
 };
+use crate::store::accept_loss;
 use crate::store::format::{FORMAT_KEY, Whose};
 
 /// Turns a bit in the first place of any file under `dir` with this ending that holds `text`.
@@ -188,6 +189,13 @@ fn a_member_of_several_begins_in_debt_for_what_its_log_lost() {
         // Neither a start nor the second that passes forgets it, nor does a log that ends sooner yet.
         log.refresh_guard().unwrap();
     }
+    // But an operator may have it forgotten.
+    let left = crashed(dir.path());
+    let told = StoreOptions { dir: left.path().to_owned(), ..options.clone() };
+    assert_eq!(accept_loss(&told).unwrap(), Some(Index(9)));
+    let Stores { restored, must_reach, .. } = open(&told).unwrap();
+    assert_eq!((must_reach, restored.vote.term, restored.entries.len()), (Index::NONE, Term(2), 5));
+    assert_eq!(accept_loss(&told).unwrap(), None);
     let mut log = open(&options).unwrap().log;
     let entry = |index| {
         let position = Position { index: Index(index), term: Term(2) };
@@ -240,6 +248,7 @@ fn a_member_of_several_without_its_state_begins_anew_in_debt_for_its_log() {
     for _ in 0..2 {
         assert_eq!(begun(&options), (Index(0), 0, Index(0), Index(9)));
     }
+    assert_eq!(accept_loss(&options).unwrap(), None, "it holds nothing");
     let at = Position { index: Index(12), term: Term(2) };
     open(&options).unwrap().log.finish_install(at, &[]).unwrap();
     assert_eq!(open_unapplied(&options, 12).must_reach, Index::NONE, "it has as much again");

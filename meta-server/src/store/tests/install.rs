@@ -143,6 +143,43 @@ fn a_crash_at_any_sync_leaves_the_old_state_or_the_new_one_with_the_log_that_fit
     assert!(seen.contains(&"old") && seen.iter().filter(|what| **what == "new").count() > 4);
 }
 
+/// An operator removes `state` alone, as the words of an error allow, wherever the member was cut off.
+#[test]
+fn a_state_that_is_gone_after_a_crash_in_an_install_is_owed_to_the_others() {
+    let (_sender, _stores, checkpoint) = sender();
+    let dir = TempDir::new().unwrap();
+    lagging(dir.path());
+    let crashes = Crashes::default();
+    install(&member(dir.path(), 2, crashes.watch(dir.path())), &checkpoint);
+    let mut owed = Vec::new();
+    for left in crashes.take() {
+        let state = left.path().join("state");
+        if state.exists() {
+            fs::remove_dir_all(state).unwrap();
+        }
+        // The start that follows may be cut off as well.
+        let again = Crashes::default();
+        let options = member(left.path(), 2, again.watch(left.path()));
+        let first = begins(&options);
+        for left in again.take() {
+            assert_eq!(begins(&member(left.path(), 2, Syncs::all())), first);
+        }
+        assert_eq!(begins(&member(left.path(), 2, Syncs::all())), first, "the debt is kept");
+        owed.push(first);
+    }
+    owed.dedup();
+    let (none, sent) = (Index::NONE, SENT.index);
+    // The log has all; the new state stands beside; it is gone; with the entry behind it.
+    assert_eq!(owed, [(none, none, 5), (sent, none, 0), (none, sent, 0), (none, Index(21), 0)]);
+}
+
+/// What the state of a member has taken in when it starts, what it must reach, and how many entries it has.
+fn begins(options: &StoreOptions) -> (Index, Index, usize) {
+    let Stores { restored, must_reach, .. } = open(options).unwrap();
+    assert_eq!(restored.cut.index, restored.applied);
+    (restored.applied, must_reach, restored.entries.len())
+}
+
 #[test]
 fn a_state_that_is_not_what_was_announced_is_not_taken() {
     let (_sender, _stores, checkpoint) = sender();

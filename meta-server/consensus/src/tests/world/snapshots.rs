@@ -58,7 +58,10 @@ impl World {
             return;
         }
         let message = self.network.transfers.swap_remove(chosen).message;
-        let fails = !passes || (self.faults && self.dice.one_in(3));
+        let of_use = |name| self.nodes[sender].member.as_ref().is_some_and(|m| m.is_of_use(name));
+        let fails = !passes
+            || !message.snapshot().is_some_and(of_use)
+            || (self.faults && self.dice.one_in(3));
         let mut arrived = !fails && self.nodes[receiver].member.is_some();
         if arrived {
             if self.faults && self.dice.one_in(3) {
