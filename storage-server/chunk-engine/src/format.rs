@@ -30,6 +30,7 @@
 //! file itself holds blocks and nothing else; a region of it holds blocks of one size.
 
 use emberfs_layout::{ByteLen, ChunkId, ChunkIndex, ChunkSize, DataId, TargetId};
+use minicbor::encode::write::Cursor;
 use minicbor::{Decode, Encode};
 
 use crate::error::{Damage, EngineError};
@@ -46,8 +47,9 @@ pub(crate) const FORMAT_KEY: &[u8] = &[0];
 const CHUNKS: u8 = 1;
 /// Length of the keys of chunks' records.
 const CHUNK_KEY_LEN: usize = 19;
-/// Most values are shorter, in bytes: memory is taken once for each of those.
-const VALUE_LEN: usize = 512;
+/// Most values are shorter, in bytes: they are written down without memory being taken, and then take as much as they
+/// need. A piece of 64 blocks that lie apart has some 1,000.
+const VALUE_LEN: usize = 1536;
 
 /// Where a target's records begin: the key behind which a scan starts.
 pub(crate) fn target_start(target: TargetId) -> Key {
@@ -142,7 +144,13 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(ChunkKey, Part)> {
 }
 
 pub(crate) fn encode<T: Encode<()>>(record: &T) -> Value {
-    let mut value = Vec::with_capacity(VALUE_LEN);
+    let mut short = [0; VALUE_LEN];
+    let mut cursor = Cursor::new(&mut short[..]);
+    if minicbor::encode(record, &mut cursor).is_ok() {
+        let len = cursor.position();
+        return short[..len].to_vec();
+    }
+    let mut value = Vec::with_capacity(2 * VALUE_LEN);
     minicbor::encode(record, &mut value).expect("memory takes all that is written");
     value
 }

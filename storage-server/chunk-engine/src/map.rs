@@ -52,14 +52,21 @@ pub(crate) struct Block {
     pub(crate) sum: Crc32c,
 }
 
-/// 64 blocks of a chunk's map.
+/// 64 blocks of a chunk's map: 768 bytes, as each block that changes makes a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
-    blocks: [Option<Block>; PIECE_BLOCKS as usize],
+    /// [`NOWHERE`] where there is no block.
+    places: [Place; PIECE_BLOCKS as usize],
+    /// Nothing where there is no block.
+    sums: [Crc32c; PIECE_BLOCKS as usize],
 }
 
+/// No block has this place: it would end behind all files.
+const NOWHERE: Place = Place(u64::MAX);
+
 impl Piece {
-    pub(crate) const EMPTY: Self = Self { blocks: [None; PIECE_BLOCKS as usize] };
+    pub(crate) const EMPTY: Self =
+        Self { places: [NOWHERE; PIECE_BLOCKS as usize], sums: [Crc32c(0); PIECE_BLOCKS as usize] };
 
     /// Which piece holds a block.
     pub(crate) const fn of(number: u32) -> u32 {
@@ -68,21 +75,25 @@ impl Piece {
 
     /// The block of this number, counted through the chunk; the caller has the right piece.
     pub(crate) fn get(&self, number: u32) -> Option<Block> {
-        self.blocks[(number % PIECE_BLOCKS) as usize]
+        let at = (number % PIECE_BLOCKS) as usize;
+        let (place, sum) = (self.places[at], self.sums[at]);
+        (place != NOWHERE).then_some(Block { place, sum })
     }
 
     pub(crate) fn set(&mut self, number: u32, block: Option<Block>) {
-        self.blocks[(number % PIECE_BLOCKS) as usize] = block;
+        let at = (number % PIECE_BLOCKS) as usize;
+        let Block { place, sum } = block.unwrap_or(Block { place: NOWHERE, sum: Crc32c(0) });
+        (self.places[at], self.sums[at]) = (place, sum);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.blocks.iter().all(Option::is_none)
+        self.places.iter().all(|place| *place == NOWHERE)
     }
 
     /// The blocks of piece `piece` with their numbers.
-    pub(crate) fn blocks(&self, piece: u32) -> impl Iterator<Item = (u32, Block)> + '_ {
-        let numbers = piece * PIECE_BLOCKS..;
-        numbers.zip(&self.blocks).filter_map(|(number, block)| Some((number, (*block)?)))
+    pub(crate) fn blocks(&self, piece: u32) -> impl Iterator<Item = (u32, Block)> + Clone + '_ {
+        let numbers = piece * PIECE_BLOCKS..(piece + 1) * PIECE_BLOCKS;
+        numbers.filter_map(|number| Some((number, self.get(number)?)))
     }
 }
 
@@ -103,22 +114,41 @@ pub(crate) struct Run {
 /// Blocks in the order of their numbers, which are written down as [`Run`]s, straight from where they are: a map that
 /// was written at random has as many runs as blocks, and is written down for each block that changes.
 #[derive(Clone, Debug)]
-pub(crate) struct Runs {
-    pub(crate) blocks: Vec<(u32, Block)>,
+pub(crate) struct Runs<I> {
+    pub(crate) blocks: I,
     pub(crate) size: BlockSize,
 }
 
-impl<C> Encode<C> for Runs {
-    fn encode<W: Write>(&self, to: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        let is_next = |(number, block): &(u32, Block), next: &(u32, Block)| {
-            (number + 1, block.place.after(self.size)) == (next.0, next.1.place)
+impl<I: Iterator<Item = (u32, Block)> + Clone> Runs<I> {
+    /// How many blocks belong to the run with which `from` begins; `None` at the end.
+    fn run(&self, mut from: I) -> Option<usize> {
+        let mut last = from.next()?;
+        let is_next = |found: &(u32, Block)| {
+            let (number, block) = std::mem::replace(&mut last, *found);
+            (number + 1, block.place.after(self.size)) == (found.0, found.1.place)
         };
-        let count = self.blocks.chunk_by(is_next).count();
-        to.array(count as u64)?;
-        for run in self.blocks.chunk_by(is_next) {
-            let (first, Block { place, .. }) = run[0];
-            to.array(3)?.u32(first)?.u64(place.0)?.bytes_len(4 * run.len() as u64)?;
-            for (_, Block { sum, .. }) in run {
+        Some(1 + from.take_while(is_next).count())
+    }
+
+    /// Each run's length, and the blocks from its first on.
+    fn runs(&self) -> impl Iterator<Item = (usize, I)> {
+        let mut rest = self.blocks.clone();
+        std::iter::from_fn(move || {
+            let (len, from) = (self.run(rest.clone())?, rest.clone());
+            rest.nth(len - 1);
+            Some((len, from))
+        })
+    }
+}
+
+impl<C, I: Iterator<Item = (u32, Block)> + Clone> Encode<C> for Runs<I> {
+    fn encode<W: Write>(&self, to: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
+        to.array(self.runs().count() as u64)?;
+        for (len, from) in self.runs() {
+            for (i, (number, Block { place, sum })) in from.take(len).enumerate() {
+                if i == 0 {
+                    to.array(3)?.u32(number)?.u64(place.0)?.bytes_len(4 * len as u64)?;
+                }
                 to.writer_mut().write_all(&sum.0.to_le_bytes()).map_err(Error::write)?;
             }
         }
@@ -149,8 +179,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(runs: &Runs) -> Vec<Run> {
-        let written = minicbor::to_vec(runs).expect("memory takes all");
+    fn read(blocks: &[(u32, Block)], size: BlockSize) -> Vec<Run> {
+        let blocks = blocks.iter().copied();
+        let written = minicbor::to_vec(Runs { blocks, size }).expect("memory takes all");
         minicbor::decode(&written).expect("as it was written")
     }
 
@@ -165,7 +196,7 @@ mod tests {
                 (*number, Block { place: Place(*place * units(size)), sum: Crc32c(*sum) })
             };
             let expected: Vec<_> = blocks_in.iter().map(of).collect();
-            let written = read(&Runs { blocks: expected.clone(), size });
+            let written = read(&expected, size);
             prop_assert_eq!(blocks(&written, size, 64), Some(expected));
         }
     }
@@ -174,7 +205,7 @@ mod tests {
     fn neighbours_share_a_run_and_nonsense_is_refused() {
         let block = |place| Block { place: Place(place), sum: Crc32c(7) };
         let three = [(3, block(10)), (4, block(11)), (5, block(13))];
-        let written = read(&Runs { blocks: three.to_vec(), size: BlockSize::MIN });
+        let written = read(&three, BlockSize::MIN);
         assert_eq!(written.len(), 2);
         assert_eq!(blocks(&written, BlockSize::MIN, 5), None);
         let cut = [Run { first: 0, place: Place(0), sums: vec![1; 5] }];

@@ -107,10 +107,10 @@ impl Driver {
         let target_id = store.target();
         match effect {
             Effect::Put { op, chunk, new } => {
-                self.store(op, async move { store.put(chunk, new).await });
+                self.store(op, store.put(chunk, new));
             }
             Effect::Install { op, chunk, installed } => {
-                self.store(op, async move { store.install(chunk, installed).await });
+                self.store(op, store.install(chunk, installed));
             }
             Effect::Sweep { op, chunk } => self.store(op, async move { store.sweep(chunk).await }),
             Effect::Flush { op } => self.store(op, async move { store.flush().await }),

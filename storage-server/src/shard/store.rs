@@ -44,25 +44,30 @@ impl Store {
         ChunkKey { target: self.target, chunk }
     }
 
-    pub(crate) async fn put(&self, chunk: ChunkId, new: NewVersion) -> Result<Durable, StoreError> {
-        let new = new_version(new);
-        let put = self.engine.put(self.key(chunk), new).await;
-        let engine::PutResult { state, lens } = put.map_err(store_error)?;
-        Ok(Durable::put(version(state), lens))
+    pub(crate) fn put(
+        &self,
+        chunk: ChunkId,
+        new: NewVersion,
+    ) -> impl Future<Output = Result<Durable, StoreError>> + use<> {
+        let put = self.engine.put(self.key(chunk), new_version(new));
+        async move {
+            let engine::PutResult { state, lens } = put.await.map_err(store_error)?;
+            Ok(Durable::put(version(state), lens))
+        }
     }
 
-    pub(crate) async fn install(
+    pub(crate) fn install(
         &self,
         chunk: ChunkId,
         installed: Installed,
-    ) -> Result<Durable, StoreError> {
+    ) -> impl Future<Output = Result<Durable, StoreError>> + use<> {
         let Installed { state, chunk_size, tags, data } = installed;
         let VersionState { version, len, digest, written_in, removed } = state;
         let state = engine::VersionState { version, len, digest, written_in, removed };
         let tags = tags.into_iter().map(engine_tag).collect();
         let installed = engine::Installed { state, chunk_size, tags, data };
-        let install = self.engine.install(self.key(chunk), installed).await;
-        install.map(|()| Durable::done()).map_err(store_error)
+        let install = self.engine.install(self.key(chunk), installed);
+        async move { install.await.map(|()| Durable::done()).map_err(store_error) }
     }
 
     pub(crate) async fn sweep(&self, chunk: ChunkId) -> Result<Durable, StoreError> {

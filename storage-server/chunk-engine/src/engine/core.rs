@@ -82,24 +82,26 @@ impl<D: Disk, R: Records> Core<D, R> {
         }
     }
 
-    /// Carries this through, also where its caller stops waiting: blocks that are being written must not be
-    /// given to others meanwhile.
-    pub(super) async fn whole<T: 'static>(
+    /// Begins this now and carries it through, also where its caller stops waiting: blocks that are being written must
+    /// not be given to others meanwhile.
+    pub(super) fn whole<T: 'static, F: Future<Output = T> + 'static>(
         self: &Rc<Self>,
-        work: impl Future<Output = T> + 'static,
-    ) -> T {
+        work: F,
+    ) -> impl Future<Output = T> + use<T, F, D, R> {
         let under_way = UnderWay::begin(self);
-        let work = async move {
+        let done = tokio::task::spawn_local(async move {
             let _under_way = under_way;
             work.await
-        };
-        match tokio::task::spawn_local(work).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is stopping, and with it the caller.
-                Err(_) => std::future::pending().await,
-            },
+        });
+        async move {
+            match done.await {
+                Ok(done) => done,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is stopping, and with it the caller.
+                    Err(_) => std::future::pending().await,
+                },
+            }
         }
     }
 

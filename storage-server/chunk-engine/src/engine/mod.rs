@@ -139,8 +139,12 @@ impl<D: Disk, R: Records> Engine<D, R> {
     /// # Errors
     /// Any [`EngineError`] but `Absent` and `OtherDigest`; after `Failed` it is not known whether the
     /// version is durable.
-    pub async fn put(&self, key: ChunkKey, new: NewVersion) -> Result<PutResult, EngineError> {
-        self.make(key, new.into()).await
+    pub fn put(
+        &self,
+        key: ChunkKey,
+        new: NewVersion,
+    ) -> impl Future<Output = Result<PutResult, EngineError>> + use<D, R> {
+        self.make(key, new.into())
     }
 
     /// Replaces whatever is there by a whole chunk, durably and as committed.
@@ -148,15 +152,24 @@ impl<D: Disk, R: Records> Engine<D, R> {
     /// # Errors
     /// [`EngineError::OtherDigest`] if the bytes are not what the wanted state says, and those of
     /// [`put`](Self::put) but `Stale`.
-    pub async fn install(&self, key: ChunkKey, installed: Installed) -> Result<(), EngineError> {
-        self.make(key, installed.into()).await.map(drop)
+    pub fn install(
+        &self,
+        key: ChunkKey,
+        installed: Installed,
+    ) -> impl Future<Output = Result<(), EngineError>> + use<D, R> {
+        let made = self.make(key, installed.into());
+        async move { made.await.map(drop) }
     }
 
-    async fn make(&self, key: ChunkKey, order: Order) -> Result<PutResult, EngineError> {
+    fn make(
+        &self,
+        key: ChunkKey,
+        order: Order,
+    ) -> impl Future<Output = Result<PutResult, EngineError>> + use<D, R> {
         let core = Rc::clone(&self.0);
         let promise = core.promise(&order);
         let work = async move { core.locked(key, core.make_version(key, order, promise)).await };
-        self.0.whole(work).await
+        self.0.whole(work)
     }
 
     /// Commits the pending version, if it is this one; otherwise nothing happens. Reads see it at once. It

@@ -30,21 +30,20 @@ pub(super) fn change(
     dropped_from: Option<u32>,
     new: &[(u32, Block)],
 ) -> Changed {
-    let mut pieces: BTreeMap<u32, Piece> =
-        old.iter().map(|(number, piece)| (*number, (**piece).clone())).collect();
+    let mut pieces = old.clone();
     let mut replaced = Vec::new();
     if let Some(from) = dropped_from {
         for (number, piece) in &mut pieces {
             let dropped: Vec<_> = piece.blocks(*number).filter(|(at, _)| *at >= from).collect();
+            let piece = Rc::make_mut(piece);
             dropped.iter().for_each(|(at, _)| piece.set(*at, None));
             replaced.extend(dropped);
         }
     }
     for (at, block) in new {
-        let piece = pieces.entry(Piece::of(*at)).or_insert(Piece::EMPTY);
+        let piece = pieces.entry(Piece::of(*at)).or_insert_with(|| Rc::new(Piece::EMPTY));
         replaced.extend(piece.get(*at).map(|old| (*at, old)));
-        piece.set(*at, Some(*block));
+        Rc::make_mut(piece).set(*at, Some(*block));
     }
-    let pieces = pieces.into_iter().map(|(number, piece)| (number, Rc::new(piece))).collect();
     Changed { pieces, replaced }
 }

@@ -29,7 +29,7 @@ use crate::error::EngineError;
 use crate::format::{Part, PendingRecord, encode, key};
 use crate::index::{Pending, Stamp};
 use crate::map::{Block, Piece, Place, Runs};
-use crate::records::{RecordChange, Records};
+use crate::records::{RecordChange, Records, Value};
 use crate::types::{AppliedTag, ChunkKey, PutResult, VersionState, Which};
 
 /// How long to wait before a pool that is used up is asked again. What holds its memory are reads that
@@ -136,7 +136,7 @@ impl<D: Disk, R: Records> Core<D, R> {
         let commit = order.commit;
         let pending = Pending { state, tags, pieces, replaced, added, durable: false, commit };
         let (stamp, retired) = self.state.borrow_mut().stage(key, order.chunk_size, pending);
-        let put = RecordChange::Put(self::key(key, Part::Pending), encode(&record));
+        let put = RecordChange::Put(self::key(key, Part::Pending), record);
         let entry = JournalEntry { changes: vec![put], retired, ..JournalEntry::default() };
         Ok((state, stamp, self.journal_now(entry)))
     }
@@ -227,14 +227,14 @@ fn pending_record(
     state: VersionState,
     tags: &[AppliedTag],
     new: &[(u32, Block)],
-) -> PendingRecord<Runs> {
+) -> Value {
     let chunk_size = order.chunk_size;
-    PendingRecord {
+    encode(&PendingRecord {
         chunk_size,
         state,
         tags: tags.to_vec(),
         committed: order.commit,
         dropped_from: draft.dropped_from,
-        runs: Runs { blocks: new.to_vec(), size: order.block() },
-    }
+        runs: Runs { blocks: new.iter().copied(), size: order.block() },
+    })
 }

@@ -117,7 +117,7 @@ impl State {
             changes.push(if piece.is_empty() {
                 RecordChange::Delete(key)
             } else {
-                let runs = Runs { blocks: piece.blocks(number).collect(), size: block };
+                let runs = Runs { blocks: piece.blocks(number), size: block };
                 RecordChange::Put(key, encode(&PieceRecord { runs }))
             });
             written.push((chunk, number));

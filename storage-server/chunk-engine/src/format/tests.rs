@@ -35,7 +35,7 @@ fn samples() -> Vec<(&'static str, Key, Value)> {
     }];
     let block = |place, sum| Block { place: Place(place), sum: Crc32c(sum) };
     let blocks = [(0, block(16, 1)), (1, block(17, 2)), (3, block(40, 0x0102_0304))];
-    let runs = Runs { blocks: blocks.to_vec(), size: BlockSize::MIN };
+    let runs = Runs { blocks: blocks.iter().copied(), size: BlockSize::MIN };
     let chunk_size = ChunkSize::DEFAULT;
     let format = FormatRecord { version: VERSION, region: ByteLen(16 << 20) };
     let head = HeadRecord { chunk_size, state: state(), tags: tags.clone() };
