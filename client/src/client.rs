@@ -63,13 +63,7 @@ impl Client {
         let cluster = Cluster::connect(address, &connecting).await?;
         let (id, first, routes) = cluster.into_parts();
         let (process, held, runtime) = (Process::this(), Held::default(), Handle::current());
-        let dialling = Dialling {
-            runtime: runtime.clone(),
-            cluster: Some(id),
-            client: None,
-            pool: options.pool(),
-            limits: options.limits,
-        };
+        let dialling = Dialling::new(Some(id), options);
         let what = options.what.clone();
         let routes = Arc::new(routes);
         let asked = Asked { held: held.clone(), routes: routes.clone() };

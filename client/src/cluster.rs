@@ -11,7 +11,6 @@ use emberfs_wire::cluster::{
     GetStatusReply,
 };
 use emberfs_wire::meta::EndSession;
-use tokio::runtime::Handle;
 
 use crate::error::ClientError;
 use crate::group::MetaLinks;
@@ -40,13 +39,7 @@ impl Cluster {
         address: &ClusterAddress,
         options: &ClientOptions,
     ) -> Result<Self, ClientError> {
-        let dialling = Dialling {
-            runtime: Handle::current(),
-            cluster: address.cluster,
-            client: None,
-            pool: options.pool(),
-            limits: options.limits,
-        };
+        let dialling = Dialling::new(address.cluster, options);
         let meta = MetaLinks::new(&dialling, &address.meta, &NoService);
         let mut patience = Patience::new(options.deadline);
         let routes = Routes::default();

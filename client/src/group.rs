@@ -15,6 +15,7 @@
 //! whenever one is named that is not connected: it may listen elsewhere by now.
 
 use std::fmt::Debug;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -129,9 +130,14 @@ impl Member {
         peer.closed().is_none().then_some(peer)
     }
 
+    /// Whether the first try to connect has ended.
+    fn was_tried(&self) -> bool {
+        !matches!(self.driven.link.state(), LinkState::Down { why: None })
+    }
+
     /// The connection, unless the last try to connect has failed; waits for the first.
     async fn first_try(&self) -> Option<Peer> {
-        while matches!(self.driven.link.state(), LinkState::Down { why: None }) {
+        while !self.was_tried() {
             sleep(CONNECTING).await;
         }
         self.up()
@@ -189,7 +195,8 @@ impl MetaLinks {
         loop {
             let what = || self.waiting_for(last.as_ref());
             let (member, peer) = patience.wait(what, self.peer()).await?;
-            let failed = match patience.wait(what, self.ask(member, &peer, request)).await? {
+            let answer = pin!(self.ask(member, &peer, request));
+            let failed = match patience.wait(what, answer).await? {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -202,7 +209,10 @@ impl MetaLinks {
                 Next::Fault => return Err(ClientError::Fault { text: failed.to_string() }),
                 Next::Elsewhere => {
                     let named = match failed.leader().flatten() {
-                        Some(leader) => patience.wait(what, self.find(leader, &peer)).await?,
+                        Some(leader) => {
+                            let what = || self.waiting_for(Some(&failed));
+                            patience.wait(what, Box::pin(self.find(leader, &peer))).await?
+                        }
                         None => None,
                     };
                     let turn = hints.turn(member, named, self.members().len());
@@ -383,7 +393,8 @@ impl MetaLinks {
             let Some(node) = node(other.member) else { continue };
             // One that is away may listen elsewhere now.
             let will_do = |known: &Arc<Member>| known.address == address || known.is_up_as(node);
-            known.learn(node, will_do, || Member::new(&address, &*self.dialler));
+            let was_tried = |known: &Arc<Member>| known.was_tried();
+            known.learn(node, will_do, was_tried, || Member::new(&address, &*self.dialler));
         }
     }
 

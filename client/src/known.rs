@@ -2,7 +2,8 @@
 //!
 //! What was configured stays, in its order. Behind it stands, for each member of which another has told, where that was
 //! said to listen last: as many at most as a group has members, however often they move, and by whatever names they were
-//! configured. None goes, and each keeps its place.
+//! configured. None goes, and each keeps its place. Where members tell of another what does not agree, what came first is
+//! tried to its end: else each would take the other's place before anybody has been there.
 
 use emberfs_layout::NodeId;
 use emberfs_wire::limits::MEMBERS_MAX;
@@ -43,11 +44,12 @@ impl<T> Known<T> {
     }
 
     /// Another tells of a member. If none of those that are known will do for it, one that is `made` takes the place of
-    /// what was told of that member before.
+    /// what was told of that member before, once that `was_tried`.
     pub(crate) fn learn(
         &mut self,
         node: NodeId,
         will_do: impl Fn(&T) -> bool,
+        was_tried: impl Fn(&T) -> bool,
         made: impl FnOnce() -> T,
     ) {
         let numbers = 1..=MEMBERS_MAX;
@@ -55,10 +57,11 @@ impl<T> Known<T> {
         if !is_member || self.all().any(will_do) {
             return;
         }
-        let place = Place { what: made(), told_of: Some(node) };
-        match self.0.iter().position(|known| known.told_of == Some(node)) {
-            Some(before) => self.0[before] = place,
-            None => self.0.push(place),
+        let place = || Place { what: made(), told_of: Some(node) };
+        match self.0.iter_mut().find(|known| known.told_of == Some(node)) {
+            None => self.0.push(place()),
+            Some(before) if was_tried(&before.what) => *before = place(),
+            Some(_) => {}
         }
     }
 }
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     fn learn(known: &mut Known<String>, node: u32, at: &str) {
-        known.learn(NodeId(node), |what| what == at, || at.to_owned());
+        known.learn(NodeId(node), |what| what == at, |_| true, || at.to_owned());
     }
 
     fn all(known: &Known<String>) -> Vec<&str> {
@@ -98,5 +101,17 @@ mod tests {
         let turned = same.beginning_with(3);
         assert_eq!(all(&turned)[0], "elsewhere:7");
         assert_eq!(all(&turned)[2..], ["one:7", "two:7", "10.0.0.1:99"]);
+    }
+
+    #[test]
+    fn what_is_being_tried_is_not_replaced() {
+        let mut known = Known::of(["one:7".to_owned()]);
+        learn(&mut known, 2, "two:7");
+        let untried = |_: &String| false;
+        known.learn(NodeId(2), |_| false, untried, || panic!("nobody dials this"));
+        assert_eq!(all(&known), ["one:7", "two:7"]);
+        known.learn(NodeId(3), |_| false, untried, || "three:7".to_owned());
+        learn(&mut known, 2, "two:8");
+        assert_eq!(all(&known), ["one:7", "two:8", "three:7"]);
     }
 }

@@ -77,7 +77,7 @@ pub use emberfs_wire::cluster::{
     DiskReport, GetStatusReply, Hindrance, LocalState, Node, NodeLoad, NodeStatus, PublicState,
     RoutingDelta, TargetReport,
 };
-pub use emberfs_wire::group::{Abstention, GetMemberReply, MemberId, MemberStatus};
+pub use emberfs_wire::group::{Abstention, GetMemberReply, Index, MemberId, MemberStatus};
 pub use emberfs_wire::meta::inode::FileData;
 pub use emberfs_wire::meta::{
     Access, AttributeChange, Attributes, Cursor, Device, Entry, HandleId, InodeKind, LayoutChange,

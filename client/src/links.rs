@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::error::Try;
+use crate::options::ClientOptions;
 
 /// How long a call waits for a connection to a storage server before it looks for another way: long
 /// enough to connect anywhere on earth, short beside the time that a chain needs to change.
@@ -79,6 +80,12 @@ impl Network for AnyOf {
 }
 
 impl Dialling {
+    /// To this cluster, or to any, without a session; to be called within a runtime, which then drives the connections.
+    pub(crate) fn new(cluster: Option<ClusterId>, options: &ClientOptions) -> Self {
+        let (runtime, pool) = (Handle::current(), options.pool());
+        Self { runtime, cluster, client: None, pool, limits: options.limits }
+    }
+
     pub(crate) fn hello(
         &self,
         role: Role,

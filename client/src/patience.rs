@@ -30,7 +30,8 @@ impl Patience {
         Self { began, deadline, next_line: began + FIRST_LINE }
     }
 
-    /// Waits for `future`; `what` says for what, when it is asked.
+    /// Waits for `future`; `what` says for what, when it is asked. A large future is best pinned before: it is moved, and
+    /// has its room twice.
     pub(crate) async fn wait<T>(
         &mut self,
         what: impl Fn() -> WaitingFor,

@@ -56,7 +56,8 @@ impl Routes {
         if self.now().version() > seen {
             return Ok(());
         }
-        self.ask(meta, patience).await
+        // Seldom: what each call keeps of it shall be small.
+        Box::pin(self.ask(meta, patience)).await
     }
 
     /// Asks whether there is newer routing, unless somebody looked just now.
@@ -66,7 +67,7 @@ impl Routes {
             return;
         }
         *looked = Some(Instant::now());
-        if let Err(error) = self.ask(meta, &mut Patience::new(Some(LOOK_WAIT))).await {
+        if let Err(error) = Box::pin(self.ask(meta, &mut Patience::new(Some(LOOK_WAIT)))).await {
             tracing::debug!(%error, "no newer routing");
         }
     }

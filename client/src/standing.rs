@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use emberfs_transport::{Address, NoService};
 use emberfs_wire::group::GetMemberReply;
-use tokio::runtime::Handle;
 
 use crate::group::MetaLinks;
 use crate::links::Dialling;
@@ -22,14 +21,7 @@ pub struct MemberAnswer {
 /// Asks each member of a cluster how it stands, those too of which only another tells. A connection may take as long as
 /// `wait`, and an answer as long again.
 pub async fn members(address: &ClusterAddress, wait: Duration) -> Vec<MemberAnswer> {
-    let options = ClientOptions::default();
-    let dialling = Dialling {
-        runtime: Handle::current(),
-        cluster: address.cluster,
-        client: None,
-        pool: options.pool(),
-        limits: options.limits,
-    };
+    let dialling = Dialling::new(address.cluster, &ClientOptions::default());
     let meta = MetaLinks::new(&dialling, &address.meta, &NoService);
     let answers = meta.ask_each(wait).await.into_iter();
     answers.map(|(address, answer)| MemberAnswer { address, answer }).collect()

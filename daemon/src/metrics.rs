@@ -1,8 +1,9 @@
 //! The address at which a process tells its metrics, to whoever asks by HTTP: `GET /metrics`.
 //!
 //! It has a thread and an event loop of its own, so that it answers also while all others are busy. Connections have a
-//! bound: where one more comes, the oldest gives way, which has had its answer or said nothing yet, so that whoever
-//! keeps connections open keeps nobody out. Whoever reaches it can read, and change nothing;
+//! bound: where one more comes, the oldest gives way, so that whoever keeps connections open keeps nobody out. That one
+//! has mostly had its answer, or said nothing yet; an answer that it is still taking in is cut off, which whoever asked
+//! sees as an error. Whoever reaches it can read, and change nothing;
 //! as with [`listen`] it is on loopback unless the operator names the danger.
 
 use std::collections::VecDeque;

@@ -31,6 +31,6 @@ pub mod table;
 pub mod window;
 
 pub use clients::{ClientCounter, client};
-pub use metric::{Counter, Gauge, Histogram, Metric, text};
+pub use metric::{Counter, Gauge, Histogram, Metric, level, text};
 pub use reading::{Distribution, total};
 pub use table::TABLE;

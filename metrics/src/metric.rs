@@ -97,6 +97,11 @@ impl<K: Kind, const N: usize> Metric<K, N> {
     }
 }
 
+/// A count as a gauge has it: one that is beyond its range is its greatest.
+pub fn level(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
 /// What this process has counted, as Prometheus reads it (text format 0.0.4).
 #[must_use]
 pub fn text() -> String {

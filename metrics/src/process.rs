@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::metric::level;
 use crate::table::{
     BUILD, PROCESS_CPU, PROCESS_FILES, PROCESS_FILES_MAX, PROCESS_RESIDENT, PROCESS_START,
     PROCESS_THREADS, PROCESS_VIRTUAL,
@@ -25,7 +26,7 @@ static LOOKING: Mutex<()> = Mutex::new(());
 pub fn begin() {
     BUILD.with([VERSION]).set(1);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let start = START.get_or_init(|| i64::try_from(since).unwrap_or(i64::MAX));
+    let start = START.get_or_init(|| level(since));
     PROCESS_START.with([]).set(*start);
 }
 

@@ -112,6 +112,8 @@ const EVENTS: &[&str] = &[
     "a member takes in again what its state has lost",
     "a member's log has lost what was synced",
     "a member's state is lost, and its log begins anew",
+    "a member's directory is made anew",
+    "a member that was new is up to date",
     "the state of another member takes the place of a member's own",
     "a session ends",
     "a server ends as a late word of an earlier start was taken for a later one",

@@ -1,7 +1,7 @@
 //! The servers of a run: how they are laid out, and what passes between them and the members of the metadata group.
 
 use emberfs_chain_replication::target::EndedSessions;
-use emberfs_meta_server_consensus::PeerMessage;
+use emberfs_meta_server_consensus::{PeerMessage, Transfer};
 use emberfs_wire::cluster::WantedMark;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -59,7 +59,10 @@ impl World {
         let arrived = self.send(here, there, None, Message::Peer(Box::new(message)));
         let hears = self.rng.random_bool(0.5);
         let act = match arrived {
-            _ if snapshot => Act::SnapshotSent { to, arrived: arrived.is_some() },
+            _ if snapshot => {
+                let became = arrived.map_or(Transfer::NotSent, |_| Transfer::Delivered);
+                Act::SnapshotSent { to, became }
+            }
             None if hears => Act::Unreachable(to),
             _ => return,
         };

@@ -125,16 +125,9 @@ mod tests {
     #[test]
     fn the_latest_word_of_a_leader_is_believed() {
         let said = |term, leader: Option<u64>| GetMemberReply {
-            cluster: ClusterId(1),
-            member: MemberId(1),
             leader: leader.map(MemberId),
             term: Term(term),
-            cut: Default::default(),
-            last: Default::default(),
-            committed: Default::default(),
-            applied: Default::default(),
-            members: Vec::new(),
-            abstains: None,
+            ..GetMemberReply::new(ClusterId(1), MemberId(1))
         };
         let three = [said(3, Some(1)), said(5, None), said(4, Some(2))];
         assert_eq!(leader(&three), Some(NodeId(2)));

@@ -84,6 +84,16 @@ struct Requests {
 }
 
 impl Requests {
+    fn new(
+        method: &'static str,
+        open: Gauge,
+        seconds: &Metric<Histogram, 1>,
+        failures: &'static Metric<Counter, 2>,
+    ) -> Self {
+        let (seconds, errors) = (seconds.with([method]), Default::default());
+        Self { method, open, seconds, failures, errors }
+    }
+
     /// One has ended, with a failure of this kind or none.
     fn ended(&self, began: Instant, failure: Option<usize>) {
         self.seconds.observe(began.elapsed().as_secs_f64());
@@ -111,14 +121,9 @@ impl Served {
         static ALL: [OnceLock<Served>; PLACES] = [const { OnceLock::new() }; PLACES];
         let place = place(method);
         ALL[place].get_or_init(|| {
-            let method = name(place);
-            let requests = Requests {
-                method,
-                open: table::RPC_OPEN.with([]),
-                seconds: table::RPC_SECONDS.with([method]),
-                failures: &table::RPC_ERRORS,
-                errors: Default::default(),
-            };
+            let open = table::RPC_OPEN.with([]);
+            let (seconds, failures) = (&table::RPC_SECONDS, &table::RPC_ERRORS);
+            let requests = Requests::new(name(place), open, seconds, failures);
             Self { requests, by_peer: Default::default() }
         })
     }
@@ -210,15 +215,10 @@ impl Called {
         let place = place(method);
         ALL[place].get_or_init(|| {
             let method = name(place);
-            let requests = Requests {
-                method,
-                open: table::CALLS_OPEN.with([]),
-                seconds: table::CALL_SECONDS.with([method]),
-                failures: &table::CALL_ERRORS,
-                errors: Default::default(),
-            };
+            let open = table::CALLS_OPEN.with([]);
+            let (seconds, failures) = (&table::CALL_SECONDS, &table::CALL_ERRORS);
             Self {
-                requests,
+                requests: Requests::new(method, open, seconds, failures),
                 began: table::CALLS.with([method]),
                 received: table::CALL_RECEIVED_BYTES.with([method]),
                 sent: table::CALL_SENT_BYTES.with([method]),

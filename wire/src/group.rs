@@ -169,16 +169,17 @@ pub struct MemberMessage {
     /// Before the entries; the last of a candidate's log; up to where entries were taken, or not.
     #[n(4)]
     pub at: Position,
-    /// What the sender knows to be committed.
+    /// What the sender knows to be committed; in the answer to what is committed, where its log ends.
     #[n(5)]
     pub committed: Position,
     /// Whether the answer is no.
     #[n(6)]
     pub reject: bool,
-    /// Where a follower that refuses entries would take some.
+    /// Where a follower that refuses entries would take some. Of a vote, asked for or given: 1 where the sender holds an
+    /// order, or may have held one.
     #[n(7)]
     pub reject_hint: Index,
-    /// What an answer is to repeat.
+    /// What an answer is to repeat, or a mark that goes with the kind (`saying.rs` of the consensus has them).
     #[cbor(n(8), decode_with = "name_bytes")]
     pub context: ByteVec,
     /// The entries.
@@ -292,13 +293,33 @@ pub struct GetMemberReply {
     pub abstains: Option<Abstention>,
 }
 
-/// Why a member votes for nobody whose log holds anything: the group may count on what it held. That ends when a leader,
+impl GetMemberReply {
+    /// Of a member that has just begun: it holds nothing, and knows of nobody.
+    #[must_use]
+    pub fn new(cluster: ClusterId, member: MemberId) -> Self {
+        Self {
+            cluster,
+            member,
+            leader: None,
+            term: Term::default(),
+            cut: Index::NONE,
+            last: Index::NONE,
+            committed: Index::NONE,
+            applied: Index::NONE,
+            members: Vec::new(),
+            abstains: None,
+        }
+    }
+}
+
+/// Why a member votes for nobody who holds anything: the group may count on what it held. That ends when a leader,
 /// which the others elect, has brought it up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Abstention {
-    /// It holds nothing: it was never here before, or its directory was made anew.
+    /// No leader has brought it up to date since its directory was made, for the first time or anew. Where all members
+    /// are new and hold nothing, they elect the first leader together.
     #[n(0)]
-    Empty,
+    New,
     /// Its disk has lost entries that it had.
     #[n(1)]
     Lost {

@@ -88,7 +88,7 @@ async fn read_all(
         let fresh = match asked {
             None if short.is_empty() => return Ok(()),
             Some(asked) if short.is_empty() => asked,
-            _ => file.refresh(patience).await?,
+            _ => Box::pin(file.refresh(patience)).await?,
         };
         if !is_same(&data, &fresh) {
             known = fresh;
@@ -96,7 +96,7 @@ async fn read_all(
         }
         more.extend(grown(seen, fresh.size, targets, data.layout.chunk_size, outcomes)?);
         short.extend(fetch(file, &data_of(&fresh)?, more, targets, outcomes, patience).await?);
-        match settle(file, &fresh, short, targets, outcomes, patience).await? {
+        match Box::pin(settle(file, &fresh, short, targets, outcomes, patience)).await? {
             None => return Ok(()),
             Some(changed) => known = changed,
         }
@@ -139,7 +139,7 @@ async fn fetch_and_ask(
     let (no_other, mut other) = (past.len() == targets.count(), patience.clone());
     let mut asked = None;
     let asking = async {
-        let answer = asked.insert(file.refresh(&mut other).await);
+        let answer = asked.insert(Box::pin(file.refresh(&mut other)).await);
         answer.as_ref().map(|_| ()).or_else(|why| if no_other { Err(why.clone()) } else { Ok(()) })
     };
     let bytes = fetch(file, data, wanted, targets, outcomes, patience);

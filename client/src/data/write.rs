@@ -13,6 +13,7 @@
 //! A refusal ends it though an earlier copy may be on its way, and the file may be cut then: that copy is of
 //! an earlier version of the chain, or the servers remember what they refused under this one.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ impl Part {
             };
             let decision = decide(Work::Write, why.as_failure(), tries, rand::random());
             match decision.next {
-                Next::Refused(no) => return self.refused(no, &mut patience).await,
+                Next::Refused(no) => return Box::pin(self.refused(no, &mut patience)).await,
                 Next::Fault => return Err(ClientError::Fault { text: why.to_string() }),
                 Next::Again | Next::Refresh | Next::Elsewhere => {}
             }
@@ -225,7 +226,7 @@ impl Part {
         let options = CallOptions { wait: Some(WRITE_WAIT), ..CallOptions::default() };
         let reply = peer.call(&request, self.payload.bytes().clone(), &options);
         let still = |now: &RoutingTable| now.head(chain) == Ok(head);
-        let reply = attempt(reply, still, &self.routes, &session.meta);
+        let reply = pin!(attempt(reply, still, &self.routes, &session.meta));
         let reply = patience.wait(|| self.waiting_for(), reply).await?;
         Ok(reply.map_or(Err(Try::Slow), |reply| reply.map(|_| ()).map_err(Try::from)))
     }

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use emberfs_layout::NodeId;
-use emberfs_wire::group::GetMember;
+use emberfs_wire::group::{GetMember, MemberId};
 use emberfs_wire::meta::Mutate;
 use emberfs_wire::{Request, WireError};
 use futures_util::future::join_all;
 
 use super::server::Servers;
 use super::world::{Fault, METAS, State};
-use crate::{Client, ClientOptions, ClusterAddress, members};
+use crate::{Client, ClientError, ClientOptions, ClusterAddress, WaitingFor, members};
 
 /// Far more than any of these takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -74,6 +74,62 @@ async fn one_address_is_enough() {
     let client = Client::connect(&address, &Servers::options()).await.expect("found");
     servers.world.elect(Some(METAS[0]));
     make(&client, "b", 3).await;
+}
+
+/// It says who leads, and not where that is.
+fn discreet(servers: &Servers) -> ClusterAddress {
+    servers.world.elect(Some(METAS[1]));
+    servers.world.state().group.discreet = METAS.into();
+    let meta = vec![servers.address.meta[2].clone()];
+    ClusterAddress { meta, ..servers.address.clone() }
+}
+
+#[tokio::test]
+async fn a_leader_that_is_named_and_not_known_is_looked_for_again_and_again() {
+    let servers = Servers::start_group().await;
+    let address = discreet(&servers);
+    let (world, options) = (servers.world.clone(), Servers::options());
+    let found = tokio::spawn(async move { Client::connect(&address, &options).await });
+    // No answer is waited for without end: the call goes on.
+    world.until("it was asked again and again", |state| asked(state)[2] >= 5).await;
+    world.until("nobody else was", |state| asked(state)[..2] == [0, 0]).await;
+    assert!(!found.is_finished());
+    world.state().group.discreet.clear();
+    world.came.notify_waiters();
+    let client = found.await.expect("no panic").expect("found");
+    make(&client, "a", 3).await;
+}
+
+#[tokio::test]
+async fn who_finds_no_leader_in_time_says_what_was_said_last() {
+    let servers = Servers::start_group().await;
+    let one = discreet(&servers);
+    let options = ClientOptions { deadline: Some(Duration::from_secs(1)), ..Servers::options() };
+    let begun = Instant::now();
+    let said = async |address: &ClusterAddress| {
+        let failed = Client::connect(address, &options).await.expect_err("no leader is found");
+        let ClientError::Deadline { what: WaitingFor::MetadataGroup { last } } = failed else {
+            panic!("{failed}");
+        };
+        last
+    };
+    assert_eq!(said(&one).await, "member 2 leads the metadata group");
+    servers.world.elect(None);
+    assert_eq!(said(&servers.address).await, "no member leads the metadata group yet");
+    assert!(begun.elapsed() < LONG);
+}
+
+/// Each tells of another place for the third, and only the first is right.
+#[tokio::test]
+async fn what_one_tells_is_tried_before_what_another_tells_takes_its_place() {
+    let servers = Servers::start_group().await;
+    let nowhere = "127.0.0.1:1".to_owned();
+    servers.world.state().group.told.insert((METAS[1], METAS[2]), nowhere);
+    let meta = servers.address.meta[..2].to_vec();
+    let answers = members(&ClusterAddress { meta, ..servers.address.clone() }, LONG).await;
+    let third = answers.iter().find(|answer| answer.address == servers.address.meta[2]);
+    let answer = third.expect("it was told of").answer.as_ref().expect("it answers");
+    assert_eq!((answer.member, answers.len()), (MemberId(3), 3), "{answers:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use emberfs_layout::{ByteLen, ClusterId, NodeId, TargetId};
 use emberfs_transport::{Answer, Handler, IncomingCall, Limits, Pending};
 use emberfs_wire::chunk::{ReadChunks, UpdateChunk};
 use emberfs_wire::cluster::{GetRouting, GetRoutingReply};
-use emberfs_wire::group::{GetMember, GetMemberReply, Index, MemberId, MemberStatus, Term};
+use emberfs_wire::group::{GetMember, GetMemberReply, MemberId, MemberStatus, Term};
 use emberfs_wire::handshake::{Identity, Role, ShardIndex, ShardTargets, Welcome};
 use emberfs_wire::meta::{
     Ask, EndSession, Mutate, OpenSession, OpenSessionReply, RenewSession, RenewSessionReply,
@@ -227,7 +227,7 @@ impl Serving {
         }
         loop {
             let came = self.world.came.notified();
-            if !self.world.state().group.hung.contains(&self.node) {
+            if !self.world.state().group.is_silent(self.node, call.method) {
                 break;
             }
             came.await;
@@ -245,23 +245,18 @@ impl Serving {
         let GetMember {} = read(call)?;
         let state = self.world.state();
         let id = |node: NodeId| MemberId(u64::from(node.get()));
+        let told = &state.group.told;
         let member = |(node, address): (&NodeId, &String)| MemberStatus {
             member: id(*node),
-            address: address.clone(),
+            address: told.get(&(self.node, *node)).unwrap_or(address).clone(),
             matched: None,
             heard: None,
         };
         let reply = GetMemberReply {
-            cluster: CLUSTER,
-            member: id(self.node),
             leader: state.group.leader_as_seen_by(self.node).map(id),
             term: Term(state.group.term),
-            cut: Index(0),
-            last: Index(9),
-            committed: Index(9),
-            applied: Index(9),
             members: state.group.addresses.iter().map(member).collect(),
-            abstains: None,
+            ..GetMemberReply::new(CLUSTER, id(self.node))
         };
         Some(said(&reply, Bytes::new()))
     }

@@ -17,8 +17,9 @@ use emberfs_wire::chunk::{
 use emberfs_wire::cluster::{
     Chain, ChainMember, ChainTable, Disk, DomainId, Node, PublicState, RoutingDelta,
 };
+use emberfs_wire::group::GetMember;
 use emberfs_wire::limits::{TAGS_MAX, TAGS_OPEN_MAX};
-use emberfs_wire::{FsError, Method, PayloadSums, Tag, WireError};
+use emberfs_wire::{FsError, Method, PayloadSums, Request, Tag, WireError};
 use tokio::sync::Notify;
 
 use super::namespace::Namespace;
@@ -89,6 +90,8 @@ impl Default for State {
                 addresses: BTreeMap::new(),
                 mistaken: BTreeMap::new(),
                 hung: BTreeSet::new(),
+                discreet: BTreeSet::new(),
+                told: BTreeMap::new(),
                 asked: BTreeMap::new(),
                 term: 1,
             },
@@ -127,6 +130,10 @@ pub(super) struct Group {
     pub(super) mistaken: BTreeMap<NodeId, Option<NodeId>>,
     /// Those that say nothing until they are not here any more.
     pub(super) hung: BTreeSet<NodeId>,
+    /// Those that do not say how they stand until they are not here any more.
+    pub(super) discreet: BTreeSet<NodeId>,
+    /// Where the first says that the second listens, if that is not so.
+    pub(super) told: BTreeMap<(NodeId, NodeId), String>,
     /// Requests to each, but for who leads.
     pub(super) asked: BTreeMap<NodeId, usize>,
     pub(super) term: u64,
@@ -136,6 +143,12 @@ impl Group {
     /// Who leads, as a member sees it.
     pub(super) fn leader_as_seen_by(&self, member: NodeId) -> Option<NodeId> {
         self.mistaken.get(&member).copied().unwrap_or(self.leader)
+    }
+
+    /// Whether a member says nothing to a request of this kind now.
+    pub(super) fn is_silent(&self, member: NodeId, method: Method) -> bool {
+        let stands = method == GetMember::METHOD;
+        self.hung.contains(&member) || (stands && self.discreet.contains(&member))
     }
 }
 

@@ -12,6 +12,7 @@
 
 use bytes::Bytes;
 use emberfs_wire::group::{Index, MemberId, Position, SnapshotName, Term};
+use thiserror::Error;
 
 use crate::entry::{Entry, Vote};
 use crate::ids::{ConfirmId, ProposalId};
@@ -49,8 +50,8 @@ pub enum Input {
     SnapshotSent {
         /// The receiver.
         to: MemberId,
-        /// Whether it has.
-        arrived: bool,
+        /// What became of it.
+        became: Transfer,
     },
     /// What was said to this member last did not arrive.
     Unreachable(MemberId),
@@ -59,11 +60,30 @@ pub enum Input {
     HandOver,
 }
 
+/// What became of a snapshot that was to go to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Its receiver has taken it.
+    Delivered,
+    /// Its receiver says that it cannot take it in, as one whose disk is full does. The next fares no better before
+    /// somebody mends that.
+    Refused,
+    /// It never was with its receiver as a whole, or nobody knows whether it was: withdrawn, cut off, without a place
+    /// at either end. That says nothing of the next.
+    NotSent,
+}
+
 /// What is to be done, in this order.
 #[derive(Debug)]
 pub enum Effect {
     /// Write to the log, sync, and hand the [`Durable`] back. Appends are carried out in order.
     Append(Append),
+    /// The log is found to have held this much, and ends before: the guard must know that before anything is appended
+    /// behind this, and until the log ends there again. It stands in the order of the appends.
+    Owe(Index),
+    /// The member is new no more: the guard may forget that it was, once all that was appended before this is on stable
+    /// storage.
+    BroughtUp,
     /// Forget the log up to and with this place, and remember the place. Needs no sync: it may come
     /// with the next append.
     Cut(Position),
@@ -99,6 +119,26 @@ pub enum Effect {
     },
     /// Who leads has changed.
     Leadership(Leadership),
+    /// This member's log and the leader's differ in what is committed: it must end.
+    Diverged(Divergence),
+}
+
+/// Two logs that differ where none may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "entry {} of term {} is committed here, and member {leader}, which leads, has one of term {} there: this member kept \
+     what the others gave up with `emberfs-meta accept-loss` while it was away; set its directory aside and format it anew \
+     with `emberfs-meta format --cluster ID`, one member at a time and while a majority of the others runs, and they send \
+     it all that they have",
+    .ours.index, .ours.term, .theirs.term
+)]
+pub struct Divergence {
+    /// Who leads.
+    pub leader: MemberId,
+    /// What stands here.
+    pub ours: Position,
+    /// What the leader has there.
+    pub theirs: Position,
 }
 
 /// Why a proposal is not answered.

@@ -13,7 +13,7 @@
 //! in a pause, decide nothing here.
 //!
 //! A member that was stopped has forgotten what it promised. So it promises the most, [`SILENCE`], to whom it may
-//! concern when it starts, unless it never ran before.
+//! concern when it starts, unless it is new: then it has no vote.
 //!
 //! What a leader was promised binds nobody once that leader hands over: it gives up its lease for the rest of its
 //! term first. So the votes that the next one asks for in this way are given all the same, and no such word of an

@@ -15,13 +15,15 @@
 //!   than that, by its own clock.
 //! * **Restart.** A member of several that ran before elects nobody for [`SILENCE`], so that it cannot elect
 //!   against a leader whose lease it helped to confirm. Being alone, it leads at once.
-//! * **Loss.** A member whose log has lost what it held elects nobody before it has that again, and a new one that holds
-//!   nothing elects nobody who holds anything. So of three either counts as one that is away; with both, the third leads nobody:
-//!   what the two acknowledged before, it need not have ([`Member::abstains`]).
+//! * **Loss.** A member whose log has lost what it held elects nobody before it has that again, and a new one, whose
+//!   directory may have been made anew, nobody before a leader has brought it up to date. So either counts as one that is
+//!   away; with two of three the third leads nobody: what the two acknowledged before, it need not have
+//!   ([`Member::abstains`]). The first leader of a group is elected by all its members, each of which says that it holds
+//!   nothing. A member that finds what is committed here differ from what its leader has, must end ([`Divergence`]).
 //! * **Handing over.** A leader that lets another lead gives its lease up first, for the rest of its term.
 //! * **Snapshots.** The log is cut where the state is durable and no other member needs it. One that lags further
 //!   behind gets the state of another member as it was at some place, which takes the place of its own. What comes
-//!   behind that place stays in the log for it meanwhile, up to [`TRANSFER_BYTES`], unless it takes none.
+//!   behind that place stays in the log for it meanwhile, up to [`TRANSFER_BYTES`], unless it refuses them.
 //!
 //! What is not here: changes of the members.
 #![forbid(unsafe_code)]
@@ -39,7 +41,9 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use effect::{Append, Committed, Durable, Effect, Input, Leadership, Refusal};
+pub use effect::{
+    Append, Committed, Divergence, Durable, Effect, Input, Leadership, Refusal, Transfer,
+};
 pub use emberfs_wire::group::{
     Abstention, Index, MemberId, Position, SnapshotId, SnapshotName, Term,
 };

@@ -67,6 +67,11 @@ impl Questions {
         all
     }
 
+    /// What names the question of a new member, how far it has to come: no round's name.
+    pub(crate) fn aim(&self) -> Vec<u8> {
+        self.prefix.to_vec()
+    }
+
     fn name(&self) -> Vec<u8> {
         [&self.prefix[..], &self.rounds.to_be_bytes()].concat()
     }

@@ -16,13 +16,13 @@ pub const KEEP_BYTES: usize = 16 << 20;
 /// So much of the log stays for a member while a state is on its way to it, and until it has caught up behind that. A
 /// transfer that takes longer than the group takes to write this much is for nothing, and repeated: by a gigabyte the
 /// slowest that comes to its end sends a state in a minute and a half where 10 MB a second are written, some 40,000
-/// changes. It costs a leader as much memory, while one member is brought back, and no more; of one that takes none the
-/// leader [lets go](crate::Member::is_given_up).
+/// changes. It costs a leader as much memory, while one member is brought back, and no more; of one that refuses
+/// them the leader [lets go](crate::Member::is_given_up).
 pub const TRANSFER_BYTES: usize = 1 << 30;
 
-/// After so many snapshots in a row that a member did not take, a leader keeps no more of its log for it than for any
-/// other: what hinders it, as a full disk does, does not pass by itself, and the memory is the leader's. With the pauses
-/// between them that is about half a minute.
+/// After so many snapshots in a row that a member refused, a leader keeps no more of its log for it than for any other:
+/// what hinders it, as a full disk does, does not pass by itself, and the memory is the leader's. With the pauses between
+/// them that is about twenty seconds.
 pub(crate) const UNTAKEN_MAX: u32 = 10;
 
 /// Who a member is.
@@ -34,7 +34,8 @@ pub struct Config {
     pub voters: Vec<MemberId>,
     /// Of all chance; differs with each start.
     pub seed: u64,
-    /// The member never ran before: it has promised nothing to anybody.
+    /// No leader has brought the member up to date since its directory was made, as far as its guard knows: it votes
+    /// for nobody who holds anything, and holds to no promise. One whose log is empty is taken for new in any case.
     pub is_new: bool,
     /// The log is known to have held this much, and ends before: until the member has it again, it neither votes
     /// nor campaigns, as the group may count on what it had. Usually none. Whoever guards the log goes on guarding

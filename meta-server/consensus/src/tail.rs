@@ -66,6 +66,11 @@ impl Tail {
         }
     }
 
+    /// Whether any of them is an order: what a leader begins its term with is none.
+    pub(crate) fn has_orders(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.data.is_empty())
+    }
+
     /// The last place that was forgotten.
     pub(crate) fn cut(&self) -> Position {
         self.cut

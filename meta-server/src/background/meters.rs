@@ -2,7 +2,7 @@
 
 use emberfs_layout::NodeId;
 use emberfs_meta_server_state::{cluster, sessions};
-use emberfs_metrics::{Gauge, table};
+use emberfs_metrics::{Gauge, level, table};
 
 use super::Leader;
 use crate::group::GroupError;
@@ -30,7 +30,7 @@ impl LeaderMeters {
         let leases = nodes.iter().filter(|node| serves(node.id)).count();
         // Its own is no client's.
         self.sessions.set(i64::from(sessions.saturating_sub(1)));
-        self.leases.set(i64::try_from(leases).unwrap_or(i64::MAX));
+        self.leases.set(level(leases));
         Ok(())
     }
 

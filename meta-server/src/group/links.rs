@@ -11,6 +11,7 @@
 //! it has of it.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -20,8 +21,7 @@ use bytes::{Bytes, BytesMut};
 use emberfs_buffer::Crc32c;
 use emberfs_meta_server_consensus::MemberId;
 use emberfs_transport::link::LinkState;
-use emberfs_transport::{CallError, CallOptions, Link, Peer};
-use emberfs_wire::WireError;
+use emberfs_transport::{CallOptions, Link, Peer};
 use emberfs_wire::group::{Install, MemberMessage, Tell};
 use emberfs_wire::limits::MEMBER_MESSAGES_MAX;
 use tokio::task::{AbortHandle, JoinSet};
@@ -29,6 +29,7 @@ use tokio::time::sleep;
 
 use super::post::{Parcel, Parcels};
 use super::snapshots::Offer;
+use super::undelivered::{Undelivered, wish};
 use super::{Group, Machine};
 use crate::store::Checkpoint;
 
@@ -57,7 +58,7 @@ pub(crate) async fn carry<M: Machine>(
 ) {
     let mut told = JoinSet::new();
     let mut installing: Option<AbortHandle> = None;
-    let refused = Arc::new(AtomicU32::new(0));
+    let failed = Arc::new(AtomicU32::new(0));
     while let Some(first) = parcels.recv().await {
         let mut tell = Draft::default();
         let mut next = Some(first);
@@ -65,10 +66,10 @@ pub(crate) async fn carry<M: Machine>(
             if let Some(offered) = snapshot {
                 // One that is under way is of no use any more.
                 installing.take().inspect(AbortHandle::abort);
-                let (group, link, refused) = (group.clone(), link.clone(), refused.clone());
+                let (group, link, failed) = (group.clone(), link.clone(), failed.clone());
                 let offer = async move {
                     let to = message.to;
-                    let sent = offer(&link, message, offered, &refused).await;
+                    let sent = offer(&link, message, offered, &failed).await;
                     group.snapshot_sent(to, sent);
                 };
                 installing = Some(told.spawn(offer));
@@ -110,7 +111,7 @@ async fn tell_now(peer: &Peer, tell: &Tell, payload: Bytes) -> bool {
 }
 
 /// Has the receiver of `message` fetch the state that it names and take both in. If it does not, some time has passed in
-/// which it need not refuse another, unless the offer is withdrawn.
+/// which it need not refuse another, unless the offer is withdrawn: what it had said by then stands.
 ///
 /// # Errors
 /// Why it does not.
@@ -118,40 +119,43 @@ async fn offer(
     link: &Link,
     message: MemberMessage,
     offered: Offer,
-    refused: &AtomicU32,
-) -> Result<(), String> {
+    failed: &AtomicU32,
+) -> Result<(), Undelivered> {
     let to = message.to;
     let (snapshot, withdrawn) = offered.into_parts();
-    let sending = async move {
-        let Err(Untaken { why, wish }) = install(link, message, &snapshot).await else {
-            refused.store(0, Ordering::Relaxed);
-            return Ok(());
-        };
-        // The files are not held open meanwhile.
-        drop(snapshot);
-        sleep(offer_pause(refused.fetch_add(1, Ordering::Relaxed), wish)).await;
-        Err(why)
-    };
-    tokio::select! {
+    let mut withdrawn = pin!(withdrawn);
+    let sent = tokio::select! {
         biased;
-        sent = sending => sent,
-        () = withdrawn => {
+        sent = install(link, message, &snapshot) => sent,
+        () = &mut withdrawn => {
             tracing::info!(member = to.get(), "the state is of no use to it any more");
-            Err("it is of no use any more".to_owned())
+            return Err(Undelivered::NotSent("it is of no use any more".to_owned()));
         }
+    };
+    // The files are not held open meanwhile.
+    drop(snapshot);
+    let Err(Untaken { why, wish }) = sent else {
+        failed.store(0, Ordering::Relaxed);
+        return Ok(());
+    };
+    let pause = sleep(offer_pause(failed.fetch_add(1, Ordering::Relaxed), wish));
+    tokio::select! {
+        () = pause => {}
+        () = withdrawn => {}
     }
+    Err(why)
 }
 
 /// A state was not taken.
 struct Untaken {
-    why: String,
+    why: Undelivered,
     /// What the receiver wishes for before the next.
     wish: Duration,
 }
 
 /// How long to wait after so many offers in a row that were not taken before this one; the receiver may wish for more.
-fn offer_pause(refused: u32, wish: Duration) -> Duration {
-    let grown = OFFER_PAUSE_MIN.saturating_mul(1 << refused.min(16));
+fn offer_pause(failed: u32, wish: Duration) -> Duration {
+    let grown = OFFER_PAUSE_MIN.saturating_mul(1 << failed.min(16));
     grown.max(wish).min(OFFER_PAUSE_MAX)
 }
 
@@ -163,7 +167,8 @@ async fn install(
 ) -> Result<(), Untaken> {
     let to = message.to;
     let LinkState::Up { peer, .. } = link.state() else {
-        return Err(Untaken { why: "it is not connected".to_owned(), wish: Duration::ZERO });
+        let why = Undelivered::NotSent("it is not connected".to_owned());
+        return Err(Untaken { why, wish: Duration::ZERO });
     };
     let install = Install { message, files: snapshot.files().to_vec() };
     tracing::info!(member = to.get(), snapshot = ?snapshot.name(), "sending the state");
@@ -172,11 +177,7 @@ async fn install(
         return Ok(());
     };
     tracing::warn!(member = to.get(), %error, "the state did not arrive");
-    let wish = match &error {
-        CallError::Failed(WireError::Retry { after_ms, .. }) => *after_ms,
-        _ => 0,
-    };
-    Err(Untaken { why: error.to_string(), wish: Duration::from_millis(wish.into()) })
+    Err(Untaken { why: (&error).into(), wish: wish(&error) })
 }
 
 /// A request in the making.
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn a_state_that_is_not_taken_is_offered_less_and_less_often() {
         let (none, second) = (Duration::ZERO, Duration::from_secs(1));
-        let pauses: Vec<_> = (0..40).map(|refused| offer_pause(refused, none)).collect();
+        let pauses: Vec<_> = (0..40).map(|failed| offer_pause(failed, none)).collect();
         assert_eq!((pauses[0], pauses[1]), (OFFER_PAUSE_MIN, 2 * OFFER_PAUSE_MIN));
         assert!(pauses.is_sorted());
         assert_eq!(pauses[39], OFFER_PAUSE_MAX);

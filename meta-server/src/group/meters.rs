@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use emberfs_meta_server_consensus::{Index, Leadership, Member};
-use emberfs_metrics::{Gauge, Histogram, table};
+use emberfs_metrics::{Gauge, Histogram, level, table};
 
 /// Of the driver.
 pub(super) struct DriverMeters {
@@ -37,12 +37,12 @@ impl DriverMeters {
         applied: Index,
         waiting: usize,
     ) {
-        self.term.set(shown(member.term().get()));
+        self.term.set(level(member.term().get()));
         self.leads.set(i64::from(matches!(leadership, Leadership::Leader { .. })));
-        self.committed.set(shown(member.committed().get()));
-        self.applied.set(shown(applied.get()));
-        self.log_bytes.set(shown(member.log_bytes() as u64));
-        self.queue.set(shown(waiting as u64));
+        self.committed.set(level(member.committed().get()));
+        self.applied.set(level(applied.get()));
+        self.log_bytes.set(level(member.log_bytes()));
+        self.queue.set(level(waiting));
     }
 
     /// So many orders share an entry.
@@ -70,8 +70,4 @@ impl Slow {
     pub(super) fn since(&self, began: Instant) {
         self.0.observe(began.elapsed().as_secs_f64());
     }
-}
-
-fn shown(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

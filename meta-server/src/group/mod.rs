@@ -32,6 +32,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub(crate) mod undelivered;
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -58,6 +59,7 @@ use parts::{Parts, spawn};
 pub(crate) use post::Post;
 use receive::Delivery;
 use room::Room;
+use undelivered::Undelivered;
 
 /// Orders and questions that are under way at a time; whoever comes next waits.
 pub const IN_FLIGHT_MAX: usize = 4096;
@@ -293,7 +295,7 @@ impl<M: Machine> Group<M> {
     }
 
     /// A state has arrived at `to`, or will not, and why.
-    pub(crate) fn snapshot_sent(&self, to: MemberId, sent: Result<(), String>) {
+    pub(crate) fn snapshot_sent(&self, to: MemberId, sent: Result<(), Undelivered>) {
         let _ = self.inner.events.send(Event::SnapshotSent(to, sent));
     }
 

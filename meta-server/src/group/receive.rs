@@ -74,12 +74,30 @@ enum FetchError {
     NoPlace,
     #[error("another state is offered since, by the same leader or a later one")]
     Superseded,
+    #[error("a later leader offers its own")]
+    Deposed,
+}
+
+impl FetchError {
+    /// What the sender is told of it.
+    fn told(&self) -> WireError {
+        let text = self.to_string();
+        match self {
+            Self::Store(_) | Self::File { .. } => WireError::Wait { text },
+            Self::Call(_)
+            | Self::Piece { .. }
+            | Self::NoPlace
+            | Self::Superseded
+            | Self::Deposed => WireError::Retry { after_ms: BUSY_MS, text },
+        }
+    }
 }
 
 /// Fetches what `asked` names from `sender`, and hands both on.
 ///
 /// # Errors
-/// [`WireError`]: it does not arrive, and the sender may try again.
+/// [`WireError::Retry`]: it does not arrive, and the sender may try again. [`WireError::Wait`]: this member cannot take it
+/// in, nor another before somebody has mended why.
 pub(crate) async fn install<M: Machine>(
     group: &Group<M>,
     sender: &Peer,
@@ -89,9 +107,8 @@ pub(crate) async fn install<M: Machine>(
     let message = PeerMessage::from_parts(message, Vec::new());
     let message = message.map_err(|error| WireError::bug(error.to_string()))?;
     let name = message.snapshot().ok_or_else(|| WireError::bug("no state is named"))?;
-    let retry = |text: String| WireError::Retry { after_ms: BUSY_MS, text };
     let claim = group.berth().claim(message.term());
-    let mut claim = claim.ok_or_else(|| retry("a later leader offers its own".to_owned()))?;
+    let mut claim = claim.ok_or_else(|| FetchError::Deposed.told())?;
     tracing::info!(from = message.from().get(), snapshot = ?name, "fetching the state");
     let place = claim.place(PLACE_WAIT).await.ok_or(FetchError::NoPlace);
     let fetched = async { fetch(group, sender, name, files, place?).await };
@@ -104,7 +121,7 @@ pub(crate) async fn install<M: Machine>(
         Ok(delivery) => group.hear(message, 0, Some(delivery)).await,
         Err(error) => {
             tracing::warn!(from = message.from().get(), %error, "the state does not come");
-            return Err(retry(error.to_string()));
+            return Err(error.told());
         }
     }
     Ok(InstallReply {})

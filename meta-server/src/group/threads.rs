@@ -42,6 +42,10 @@ pub(super) enum LogJob {
     /// An append that begins with a state, and the state.
     Install(Append, Delivery),
     Cut(Position),
+    /// The guard is to know, before what comes behind this, that the log has held this much.
+    Owe(Index),
+    /// The guard is to forget, behind all that came before this, that the member was new.
+    BroughtUp,
 }
 
 /// For the apply thread.
@@ -113,6 +117,14 @@ pub(super) fn write_log<M: Machine>(
                 LogJob::Install(append, delivery) => {
                     write(&mut log, std::mem::take(&mut appends), cut.take(), ports)?;
                     install(&mut log, append, delivery, ports)?;
+                }
+                LogJob::Owe(held) => {
+                    write(&mut log, std::mem::take(&mut appends), cut.take(), ports)?;
+                    log.owe(held)?;
+                }
+                LogJob::BroughtUp => {
+                    write(&mut log, std::mem::take(&mut appends), cut.take(), ports)?;
+                    log.brought_up()?;
                 }
             }
         }

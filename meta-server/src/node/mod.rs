@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::group::{Group, GroupError, GroupOptions, Metadata, Post, links as ways};
 use crate::service::{Service, Surroundings};
-use crate::store::{self, OpenError, StoreOptions, Syncs};
+use crate::store::{self, Loss, OpenError, StoreOptions, Syncs};
 use listener::Reception;
 
 /// A running member.
@@ -99,14 +99,14 @@ pub fn ensure_formatted(
     Ok(formatting::ensure(&config.directory, ours, new)?.cluster)
 }
 
-/// Lets the configured member, which is stopped, vote by what its log has left; says up to where that has lost entries, if
-/// it has. Changes that no other member has are lost, though they were acknowledged.
+/// Lets the configured member, which is stopped, vote by what its log has left, if entries up to `to` are what it has lost;
+/// says what it has lost. Changes that no other member has are lost then, though they were acknowledged.
 ///
 /// # Errors
 /// [`ServerError`]; nothing was changed then.
-pub fn accept_loss(config: &Config) -> Result<Option<Index>, ServerError> {
+pub fn accept_loss(config: &Config, to: Option<Index>) -> Result<Loss, ServerError> {
     let (_directory, _) = held(config)?;
-    Ok(store::accept_loss(&store_options(config))?)
+    Ok(store::accept_loss(&store_options(config), to)?)
 }
 
 /// The configured directory, taken into use, and whose it is.

@@ -16,8 +16,8 @@ use thiserror::Error;
 const ADVICE: &str = "this member must not start on it, because it has acknowledged what is gone: \
     find out what damaged the disk, and restore the whole directory from a copy that was taken after the \
     member's last stop; in a group of several the others go on without it, and where `state` alone is \
-    damaged that folder may be removed, as they send it again; but it must not be given an empty directory, \
-    which would forget its votes";
+    damaged that folder may be removed, as they send it again; where there is no copy it may be formatted anew with \
+    `emberfs-meta format --cluster ID`, one member at a time and while a majority of the others runs";
 
 /// Why a member's directory is not opened.
 #[derive(Debug, Error)]

@@ -12,14 +12,17 @@
 //! and one other alone, and that is gone before it brought this one up to date. Knowing of each entry would cost a second
 //! sync with each append.
 //!
+//! It knows too whether the member is new: from when its directory is made until a leader has brought it up to date. What
+//! such a member voted for and acknowledged before, if it was there before, nobody knows, so it has no vote.
+//!
 //! Two slots, written in turn, so that a torn write leaves the other. Big-endian; slot 0 at byte 0, slot
 //! 1 at byte 4096, the rest zeros:
 //!
 //! ```text
 //!    0  magic "EMBGUARD"          24  term            u64
 //!    8  format            u16     32  vote            u64
-//!   10  zeros                     40  last entry      u64
-//!                                 48  member          u64
+//!   10  new: 1, else 0    u16     40  last entry      u64
+//!   12  zeros                     48  member          u64
 //!   16  sequence          u64     56  CRC-32C of bytes 0 to 55
 //! ```
 //!
@@ -50,6 +53,8 @@ pub(super) struct Known {
     pub(super) vote: Vote,
     /// The last entry known to be on stable storage.
     pub(super) last: Index,
+    /// No leader has brought the member up to date since its directory was made.
+    pub(super) is_new: bool,
 }
 
 /// The open file.
@@ -63,11 +68,10 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Makes the file; it is whole once its name is there. The caller syncs the directory.
-    pub(super) fn create(path: &Path, member: MemberId, syncs: &Syncs) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, known: Known, syncs: &Syncs) -> io::Result<Self> {
         let unfinished = path.with_extension("new");
         let file = File::create(&unfinished)?;
         file.set_len(SLOTS * SLOT_DISTANCE)?;
-        let known = Known { member, ..Known::default() };
         let mut guard = Self { file, sequence: 0, known, syncs: syncs.clone() };
         guard.write(known)?;
         std::fs::rename(&unfinished, path)?;
@@ -134,6 +138,7 @@ fn encode(sequence: u64, known: &Known) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(MAGIC);
     slot[8..10].copy_from_slice(&FORMAT.to_be_bytes());
+    slot[10..12].copy_from_slice(&u16::from(known.is_new).to_be_bytes());
     let numbers = [
         sequence,
         known.vote.term.get(),
@@ -165,7 +170,8 @@ fn decode(slot: &[u8; SLOT_BYTES], path: &Path) -> Result<Option<(u64, Known)>, 
     };
     let vote = Vote { term: Term(number(1)), member: MemberId(number(2)) };
     let (last, member) = (Index(number(3)), MemberId(number(4)));
-    Ok(Some((number(0), Known { member, vote, last })))
+    let is_new = slot[10..12] != [0; 2];
+    Ok(Some((number(0), Known { member, vote, last, is_new })))
 }
 
 #[cfg(test)]
@@ -175,13 +181,17 @@ mod tests {
 
     fn known(last: u64) -> Known {
         let vote = Vote { term: Term(0x0102), member: MemberId(3) };
-        Known { member: MemberId(1), vote, last: Index(last) }
+        Known { member: MemberId(1), vote, last: Index(last), is_new: false }
+    }
+
+    fn new() -> Known {
+        Known { member: MemberId(1), is_new: true, ..Known::default() }
     }
 
     fn written(upto: u64) -> (TempDir, std::path::PathBuf) {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("guard");
-        let mut guard = Guard::create(&path, MemberId(1), &Syncs::all()).unwrap();
+        let mut guard = Guard::create(&path, new(), &Syncs::all()).unwrap();
         (1..=upto).for_each(|last| guard.set(known(last)).unwrap());
         (dir, path)
     }
@@ -193,7 +203,7 @@ mod tests {
     #[test]
     fn what_was_written_last_is_read() {
         let (dir, path) = written(0);
-        assert_eq!(read(&path), Some(Known { member: MemberId(1), ..Known::default() }));
+        assert_eq!(read(&path), Some(new()));
         for upto in 1..5 {
             let (_dir, path) = written(upto);
             assert_eq!(read(&path), Some(known(upto)));

@@ -61,6 +61,8 @@ pub struct LogStore {
     last: Index,
     /// Up to where the guard knows entries that the log has lost; none once it holds as much again.
     lost: Index,
+    /// No leader has brought the member up to date since its directory was made.
+    is_new: bool,
     syncs: Syncs,
 }
 
@@ -72,7 +74,7 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
     /// The state that was being installed when the member ended.
     pub(super) installing: Option<Position>,
-    /// The member's directory was made just now.
+    /// No leader has brought the member up to date since its directory was made.
     pub(super) is_new: bool,
     /// Up to where the log has lost what was in it; none if it has lost nothing.
     pub(super) lost: Index,
@@ -88,8 +90,8 @@ impl Found {
     }
 }
 
-/// Where the guard stands in a member's directory.
-fn guard_path(dir: &Path) -> PathBuf {
+/// Where the guard stands in a member's directory: without one the member never ran.
+pub(super) fn guard_path(dir: &Path) -> PathBuf {
     dir.join("guard")
 }
 
@@ -111,7 +113,6 @@ impl LogStore {
         if guard.is_none() && !found.is_empty() {
             return Err(OpenError::Missing { path: guard_path(dir) });
         }
-        found.is_new = guard.is_none();
         let guard = match guard {
             Some(guard) => {
                 hold_against(&path, whose, &mut found, guard.known())?;
@@ -119,8 +120,11 @@ impl LogStore {
             }
             None => make(dir, &db, &path, whose, syncs)?,
         };
-        let (vote, last, lost) = (found.vote, found.last(), found.lost);
-        let mut log = Self { db, guard, vote, last, lost, syncs: syncs.clone() };
+        // Who holds nothing is as good as new, however often it was started.
+        let empty = whose.members > 1 && found.last() == Index::NONE;
+        found.is_new = guard.known().is_new || empty;
+        let (vote, last, lost, is_new) = (found.vote, found.last(), found.lost, found.is_new);
+        let mut log = Self { db, guard, vote, last, lost, is_new, syncs: syncs.clone() };
         log.write_guard().map_err(OpenError::io(&guard_path(dir)))?;
         Ok((log, found))
     }
@@ -200,17 +204,35 @@ impl LogStore {
     /// [`WriteError`], as for [`Self::append`].
     pub(super) fn begin_anew(&mut self, at: Position, held: Index) -> Result<(), WriteError> {
         // The debt first: a log that ends sooner than its guard knows is in debt at the next start too.
-        self.lost = self.lost.max(held);
-        let known = self.guard.known();
-        self.guard.set(Known { last: known.last.max(self.lost), ..known })?;
+        self.is_new |= at.index == Index::NONE;
+        self.owe(held)?;
         self.finish_install(at, &[])
     }
 
-    /// Takes what the log has lost for lost: the member is in debt for nothing any more. Says up to where it was.
-    pub(super) fn accept_loss(&mut self) -> std::io::Result<Index> {
-        let lost = std::mem::take(&mut self.lost);
-        self.write_guard()?;
-        Ok(lost)
+    /// The log is found to have held this much: the member is in debt for it, also at the next start, until the log ends
+    /// there again.
+    ///
+    /// # Errors
+    /// [`WriteError::Guard`].
+    pub fn owe(&mut self, held: Index) -> Result<(), WriteError> {
+        self.lost = self.lost.max(held);
+        let (known, is_new) = (self.guard.known(), self.is_new);
+        Ok(self.guard.set(Known { last: known.last.max(self.lost), is_new, ..known })?)
+    }
+
+    /// A leader has brought the member up to date, and all of that is on stable storage.
+    ///
+    /// # Errors
+    /// [`WriteError::Guard`].
+    pub fn brought_up(&mut self) -> Result<(), WriteError> {
+        self.is_new = false;
+        Ok(self.write_guard()?)
+    }
+
+    /// Takes what the log has lost for lost: the member is in debt for nothing any more.
+    pub(super) fn accept_loss(&mut self) -> std::io::Result<()> {
+        (self.lost, self.is_new) = (Index::NONE, false);
+        self.write_guard()
     }
 
     fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), WriteError> {
@@ -262,7 +284,8 @@ impl LogStore {
             self.lost = Index::NONE;
         }
         let member = self.guard.known().member;
-        self.guard.set(Known { member, vote: self.vote, last: self.last.max(self.lost) })
+        let last = self.last.max(self.lost);
+        self.guard.set(Known { member, vote: self.vote, last, is_new: self.is_new })
     }
 }
 
@@ -273,8 +296,8 @@ fn make(dir: &Path, db: &DB, path: &Path, whose: Whose, syncs: &Syncs) -> Result
     let record = format::encode(&FormatRecord::new(whose));
     db.put_opt(FORMAT_KEY, record, &options).map_err(|error| format::rocks(path, &error))?;
     let guard_path = guard_path(dir);
-    let guard =
-        Guard::create(&guard_path, whose.member, syncs).map_err(OpenError::io(&guard_path))?;
+    let known = Known { member: whose.member, is_new: whose.members > 1, ..Known::default() };
+    let guard = Guard::create(&guard_path, known, syncs).map_err(OpenError::io(&guard_path))?;
     super::sync_directory(dir, syncs)?;
     Ok(guard)
 }

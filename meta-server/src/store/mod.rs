@@ -16,7 +16,8 @@
 //! that is alone is refused then ([`OpenError`]); one of several whose log lost its end, or its vote, begins in
 //! debt ([`Stores::must_reach`]). So does one of several whose state and log do not reach each other: what the state has
 //! taken in is committed, so the log may begin anew behind that, as behind a received state, and the debt is all that
-//! the log held and all that the guard knows. So it is too where a received state is gone that had taken its place.
+//! the log held and all that the guard knows. So it is too where a received state is gone that had taken its place. One
+//! of several whose log holds nothing is [new](Stores::is_new), and its guard knows that until the core says otherwise.
 
 mod checkpoint;
 mod error;
@@ -25,6 +26,7 @@ mod guard;
 mod incoming;
 mod install;
 mod log;
+mod loss;
 mod state;
 mod sync_point;
 #[cfg(test)]
@@ -41,6 +43,7 @@ use format::Whose;
 pub use incoming::{Inbox, Incoming, Received};
 pub use install::Replaced;
 pub use log::LogStore;
+pub use loss::{Loss, accept_loss};
 pub use state::{Applied, FlushError, StateStore, StateView};
 pub use sync_point::{SyncPoint, Syncs};
 
@@ -72,7 +75,7 @@ pub struct Stores {
     pub member: MemberId,
     /// How many members the group has.
     pub members: u8,
-    /// The directory was made just now: the member never ran.
+    /// No leader has brought the member up to date since its directory was made, and its guard knows that.
     pub is_new: bool,
     /// The log held this much and has lost it: the member is in debt until it holds as much again. None usually.
     pub must_reach: Index,
@@ -143,20 +146,6 @@ pub fn open(options: &StoreOptions) -> Result<Stores, OpenError> {
         is_new,
         must_reach,
     })
-}
-
-/// Lets a member vote by what its log has left: takes what it has lost for lost. Says up to where that was; nothing where it
-/// has lost nothing, or holds nothing: it has nothing to vote by.
-///
-/// # Errors
-/// [`OpenError`]; nothing was changed then.
-pub fn accept_loss(options: &StoreOptions) -> Result<Option<Index>, OpenError> {
-    let Stores { mut log, restored, must_reach, .. } = open(options)?;
-    let holds = restored.cut.index != Index::NONE || !restored.entries.is_empty();
-    if must_reach == Index::NONE || !holds {
-        return Ok(None);
-    }
-    log.accept_loss().map(Some).map_err(OpenError::io(&options.dir))
 }
 
 fn make(folder: &Path) -> Result<(), OpenError> {

@@ -7,7 +7,7 @@ use emberfs_layout::{ClientId, NodeId, RoutingVersion, Sequence};
 use emberfs_meta_server::group::GroupOptions;
 use emberfs_transport::{CallError, CallOptions, Peer};
 use emberfs_wire::cluster::GetRouting;
-use emberfs_wire::group::{FetchPiece, SnapshotId, Tell};
+use emberfs_wire::group::{FetchPiece, GetMemberReply, SnapshotId, Tell};
 use emberfs_wire::meta::{
     Ask, Cursor, Mode, Mutate, Mutation, MutationReply, NewNode, Place, Query, QueryReply, Slot,
 };
@@ -71,7 +71,11 @@ async fn one_leads_and_the_others_name_it_or_answer_from_what_they_have() {
     let (leader, standing) = trio.leader(&trio.running()).await;
     assert_eq!(finder.at(), leader);
     assert_eq!((standing.cluster, standing.members.len()), (trio.cluster, COUNT));
-    assert!(standing.members.iter().all(|member| member.heard == Some(true)), "{standing:?}");
+    // The slower of the others may have had no time yet to answer it.
+    let all_heard = |standing: &GetMemberReply| {
+        standing.members.iter().all(|member| member.heard == Some(true))
+    };
+    until(async || Some(trio.standing(leader).await).filter(all_heard)).await;
     let follower = (leader + 1) % COUNT;
     let peer = trio.peer(follower).await;
     let slot = Slot { client: ClientId(1), slot: 0, sequence: Sequence(1) };

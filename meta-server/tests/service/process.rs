@@ -137,7 +137,12 @@ fn wrong_usage_has_a_status_of_its_own() {
 fn the_help_of_format_teaches_how_a_group_is_made() {
     let output = Command::new(BINARY).args(["format", "--help"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    for words in ["the others with `--cluster ID`", "not to be formatted anew", "prints its id"] {
+    for words in [
+        "the others with `--cluster ID`",
+        "may be formatted anew",
+        "One at a time",
+        "prints its id",
+    ] {
         assert!(said.contains(words), "{said}");
     }
 }

@@ -92,6 +92,23 @@ impl Trio {
         std::fs::remove_dir_all(state).expect("it was there");
     }
 
+    /// Leaves one that runs no place for a state of another: a file stands where its folder would.
+    pub(crate) fn hinder_states(&self, at: usize) {
+        std::fs::write(self.configs[at].directory.join("incoming"), "").expect("a file");
+    }
+
+    /// Ends that.
+    pub(crate) fn mend_states(&self, at: usize) {
+        std::fs::remove_file(self.configs[at].directory.join("incoming")).expect("it was there");
+    }
+
+    /// Makes the directory of one that is stopped anew.
+    pub(crate) fn format_anew(&self, at: usize) {
+        let config = &self.configs[at];
+        std::fs::remove_dir_all(&config.directory).expect("it was there");
+        format(config, Some(self.cluster)).expect("an empty directory");
+    }
+
     /// Ends one without a word to the others.
     pub(crate) async fn kill(&mut self, at: usize) {
         self.isolate(at);

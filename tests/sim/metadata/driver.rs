@@ -9,6 +9,7 @@ use emberfs_meta_server_consensus::{
 use emberfs_meta_server_state::apply;
 use rand::RngExt;
 
+use super::storage::Write;
 use super::{Act, Errand, MEMBERS, Metadata, agreed, member};
 use crate::planted::Planted;
 
@@ -39,7 +40,7 @@ impl Metadata {
             member: member::id(at),
             voters: (0..MEMBERS).map(member::id).collect(),
             seed,
-            is_new: member.starts == 0,
+            is_new: member.storage.is_new(),
             must_reach,
             limits: LIMITS,
         };
@@ -57,9 +58,9 @@ impl Metadata {
             Act::Apply => self.apply(now, at, out),
             Act::Flush => self.flush(now, at, out),
             Act::MakeSnapshot => self.make_snapshot(now, at, out),
-            Act::SnapshotSent { to, arrived } => {
+            Act::SnapshotSent { to, became } => {
                 self.members[at].sending -= 1;
-                self.input(now, at, Input::SnapshotSent { to, arrived }, out);
+                self.input(now, at, Input::SnapshotSent { to, became }, out);
             }
             Act::Unreachable(to) => self.input(now, at, Input::Unreachable(to), out),
             Act::Follow => self.follow(now, at, out),
@@ -110,14 +111,10 @@ impl Metadata {
 
     fn carry_out(&mut self, now: u64, at: usize, effect: Effect, out: &mut Vec<Errand>) {
         match effect {
-            Effect::Append(append) => {
-                let takes = self.moment();
-                let member = &mut self.members[at];
-                member.unsynced.push_back(append);
-                member.synced_at = member.synced_at.max(now + takes);
-                let ms = member.synced_at - now;
-                out.push(self.later(at, ms, Act::Synced));
-            }
+            Effect::Append(append) => self.write(now, at, Write::Append(append), out),
+            Effect::Owe(to) => self.write(now, at, Write::Owe(to), out),
+            Effect::BroughtUp => self.write(now, at, Write::BroughtUp, out),
+            Effect::Diverged(divergence) => panic!("members differ: {divergence}"),
             Effect::Cut(position) => self.members[at].storage.cut(position),
             Effect::Send(message) => {
                 let start = self.start_of(at);
@@ -158,9 +155,26 @@ impl Metadata {
         }
     }
 
-    /// The oldest append is on stable storage.
+    fn write(&mut self, now: u64, at: usize, write: Write, out: &mut Vec<Errand>) {
+        let takes = self.moment();
+        let member = &mut self.members[at];
+        member.unsynced.push_back(write);
+        member.synced_at = member.synced_at.max(now + takes);
+        let ms = member.synced_at - now;
+        out.push(self.later(at, ms, Act::Synced));
+    }
+
+    /// The oldest write is on stable storage.
     fn synced(&mut self, now: u64, at: usize, out: &mut Vec<Errand>) {
-        let append = self.members[at].unsynced.pop_front().expect("one for each step");
+        let member = &mut self.members[at];
+        let append = match member.unsynced.pop_front().expect("one for each step") {
+            Write::Append(append) => append,
+            Write::Owe(to) => return member.storage.owe(to),
+            Write::BroughtUp => {
+                member.storage.brought_up();
+                return out.push(Errand::Count("a member that was new is up to date"));
+            }
+        };
         let snapshot = append.snapshot().map(|name| self.install(at, name, out));
         self.members[at].storage.write(&append, snapshot);
         let installed = append.snapshot().is_some();

@@ -3,6 +3,7 @@
 use emberfs_meta_server_consensus::Input;
 use rand::RngExt;
 
+use super::storage::Write;
 use super::{Errand, MEMBERS, Metadata, Step};
 use crate::group_faults::Who;
 
@@ -27,9 +28,14 @@ impl Metadata {
         let damages = self.rng.random_bool(DAMAGED) && self.may_be_damaged(at);
         let member = &mut self.members[at];
         for _ in 0..self.rng.random_range(0..=member.unsynced.len()) {
-            let append = member.unsynced.pop_front().expect("counted");
-            let snapshot = append.snapshot().map(|name| self.snapshots[&name.id].clone());
-            member.storage.write(&append, snapshot);
+            match member.unsynced.pop_front().expect("counted") {
+                Write::Append(append) => {
+                    let snapshot = append.snapshot().map(|name| self.snapshots[&name.id].clone());
+                    member.storage.write(&append, snapshot);
+                }
+                Write::Owe(to) => member.storage.owe(to),
+                Write::BroughtUp => member.storage.brought_up(),
+            }
         }
         member.stop();
         if damages {
@@ -49,13 +55,13 @@ impl Metadata {
         !self.calm && damaged < (MEMBERS - 1) / 2
     }
 
-    /// The end of the log is gone, or the state.
+    /// The end of the log is gone, or the state, or all.
     fn damage(&mut self, at: usize, out: &mut Vec<Errand>) {
         let storage = &mut self.members[at].storage;
-        let (lost, what) = if self.rng.random_bool(0.3) {
-            (storage.lose_state(), "a member's state is lost, and its log begins anew")
-        } else {
-            (storage.lose(&mut self.rng), "a member's log has lost what was synced")
+        let (lost, what) = match self.rng.random_range(0..10) {
+            0..4 => (storage.wipe(), "a member's directory is made anew"),
+            4..6 => (storage.lose_state(), "a member's state is lost, and its log begins anew"),
+            _ => (storage.lose(&mut self.rng), "a member's log has lost what was synced"),
         };
         if lost {
             self.members[at].lost = self.members[at].storage.guarded();

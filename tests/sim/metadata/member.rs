@@ -5,12 +5,11 @@ use std::rc::Rc;
 
 use emberfs_chain_replication::membership::LeaseTerm;
 use emberfs_meta_server_consensus::{
-    self as consensus, Append, Committed, ConfirmId, Index, Leadership, MemberId, Millis,
-    ProposalId, Term,
+    self as consensus, Committed, ConfirmId, Index, Leadership, MemberId, Millis, ProposalId, Term,
 };
 
 use super::orders::{Asked, Then};
-use super::storage::{State, Storage};
+use super::storage::{State, Storage, Write};
 use crate::server::Clock;
 
 pub(super) struct Member {
@@ -32,7 +31,7 @@ pub(super) struct Member {
     pub(super) committed: Index,
     /// The leader at work here.
     pub(super) leader: Option<usize>,
-    pub(super) unsynced: VecDeque<Append>,
+    pub(super) unsynced: VecDeque<Write>,
     /// When the last of these is synced.
     pub(super) synced_at: u64,
     pub(super) to_apply: VecDeque<Committed>,
@@ -73,7 +72,7 @@ impl Member {
 
     /// Its disk lacks what the group may count on, as far as this is known.
     pub(super) fn is_damaged(&self) -> bool {
-        self.storage.last() == Index::NONE || self.committed < self.lost
+        self.storage.is_new() || self.committed < self.lost
     }
 
     /// All that the process has is gone.

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use emberfs_layout::{ChainId, ClientId};
-use emberfs_meta_server_consensus::{MemberId, PeerMessage, SnapshotId};
+use emberfs_meta_server_consensus::{MemberId, PeerMessage, SnapshotId, Transfer};
 use emberfs_meta_server_state::cluster::{self, PlacedChain};
 use emberfs_meta_server_state::{Body, sessions};
 use emberfs_wire::cluster::Heartbeat;
@@ -70,7 +70,7 @@ pub(crate) enum Step {
 /// What a member does.
 pub(crate) enum Act {
     Tick,
-    /// Its oldest append is on stable storage.
+    /// The oldest write to its log is on stable storage.
     Synced,
     /// The state takes in what is committed.
     Apply,
@@ -79,7 +79,7 @@ pub(crate) enum Act {
     MakeSnapshot,
     SnapshotSent {
         to: MemberId,
-        arrived: bool,
+        became: Transfer,
     },
     /// What it said to this member last was lost.
     Unreachable(MemberId),

@@ -16,6 +16,15 @@ pub(super) struct State {
     pub(super) store: MemoryStore,
 }
 
+/// What the thread of the log does, in order.
+pub(super) enum Write {
+    Append(Append),
+    /// The guard is to know that the log has held this much.
+    Owe(Index),
+    /// The guard is to forget that the member was new.
+    BroughtUp,
+}
+
 /// What a loss of power leaves.
 pub(super) struct Storage {
     vote: Vote,
@@ -27,6 +36,8 @@ pub(super) struct Storage {
     /// What the guard knows that the log has held, and whether that has lost some of it.
     guard: Index,
     short: bool,
+    /// And that no leader has brought the member up to date since this was made.
+    is_new: bool,
 }
 
 impl Storage {
@@ -39,7 +50,31 @@ impl Storage {
             founded,
             guard: Index::NONE,
             short: false,
+            is_new: true,
         }
+    }
+
+    /// The directory is made anew; whether it held anything.
+    pub(super) fn wipe(&mut self) -> bool {
+        let held = self.last() > Index::NONE;
+        *self = Self::new(self.founded.clone());
+        held
+    }
+
+    /// No leader has brought the member up to date since this was made.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The log had this much, and has not.
+    pub(super) fn owe(&mut self, to: Index) {
+        self.guard = self.guard.max(to);
+        self.short = self.last() < self.guard;
+    }
+
+    /// A leader has brought the member up to date.
+    pub(super) fn brought_up(&mut self) {
+        self.is_new = false;
     }
 
     /// An append with all that belongs to it, and the state that it names.
@@ -92,6 +127,7 @@ impl Storage {
         }
         self.guard = self.guard.max(self.last());
         self.short = true;
+        self.is_new = true;
         self.log.clear();
         self.cut = Position::default();
         true

@@ -4,7 +4,7 @@ use emberfs_wire::group::{Index, MemberId, SnapshotName};
 use raft::SnapshotStatus;
 
 use super::Member;
-use crate::effect::Effect;
+use crate::effect::{Effect, Transfer};
 use crate::start::UNTAKEN_MAX;
 
 impl Member {
@@ -64,8 +64,9 @@ impl Member {
         }
     }
 
-    /// Whether this member, which leads, keeps no more of its log for that one than for any: it did not take
-    /// `UNTAKEN_MAX` snapshots in a row. It is sent others all the same, and one that it takes ends this.
+    /// Whether this member, which leads, keeps no more of its log for that one than for any: it refused `UNTAKEN_MAX`
+    /// snapshots in a row. It is sent others all the same, and one that it takes ends this. So does one that is withdrawn:
+    /// it may have taken that, had the log reached so far, and the next is kept for it again.
     #[must_use]
     pub fn is_given_up(&self, member: MemberId) -> bool {
         let untaken = self.led.as_ref().and_then(|led| led.untaken.get(&member));
@@ -81,13 +82,21 @@ impl Member {
     }
 
     /// One was taken, or will not be.
-    pub(super) fn snapshot_sent(&mut self, to: MemberId, arrived: bool, out: &mut Vec<Effect>) {
-        self.sending.remove(&to);
+    pub(super) fn snapshot_sent(&mut self, to: MemberId, became: Transfer, out: &mut Vec<Effect>) {
+        let sent = self.sending.remove(&to);
+        let withdrawn = sent.is_some_and(|name| !self.is_of_use(name));
         if let Some(led) = &mut self.led {
             let untaken = led.untaken.entry(to).or_default();
-            *untaken = if arrived { 0 } else { untaken.saturating_add(1) };
+            *untaken = match became {
+                Transfer::Refused => untaken.saturating_add(1),
+                Transfer::NotSent if !withdrawn => *untaken,
+                Transfer::NotSent | Transfer::Delivered => 0,
+            };
         }
-        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        let status = match became {
+            Transfer::Delivered => SnapshotStatus::Finish,
+            Transfer::Refused | Transfer::NotSent => SnapshotStatus::Failure,
+        };
         self.raft.report_snapshot(to.get(), status);
         if self.is_given_up(to) {
             self.cut(out);
@@ -101,7 +110,7 @@ impl Member {
         }
         let newest = self.raft.store().all_but(self.limits.keep_bytes);
         let lags = |member: MemberId| self.hears(member) && self.matched(member) < newest;
-        let gets = |member: MemberId| self.making || self.sending.contains(&member);
+        let gets = |member: MemberId| self.making || self.sending.contains_key(&member);
         let needs = |member: MemberId| gets(member) || lags(member);
         let led = self.led.is_some();
         let left = self.bringing.iter().copied().filter(|&member| led && needs(member)).collect();

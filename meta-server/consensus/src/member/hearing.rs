@@ -1,18 +1,16 @@
 //! What other members say: what of it reaches `raft`.
 
-use emberfs_wire::group::{Index, MemberId};
+use emberfs_wire::group::{Index, MemberId, Position, Term};
+use raft::ProgressState;
 use raft::eraftpb::{Message, MessageType};
-use raft::{CAMPAIGN_TRANSFER, ProgressState};
 
-use super::Member;
+use super::{Member, saying};
+use crate::effect::{Divergence, Effect};
 use crate::lease::PROMISE;
 use crate::message::{PeerMessage, name_of, snapshot_of};
 
-/// With this the refusal of a follower says that it has lost what it once had: what is known of it no longer holds.
-const LOST: &[u8] = b"lost";
-
 impl Member {
-    pub(super) fn hear(&mut self, message: PeerMessage) {
+    pub(super) fn hear(&mut self, message: PeerMessage, out: &mut Vec<Effect>) {
         let (from, to) = (message.from(), message.to());
         if to != self.me || from == self.me || !self.voters.contains(&from) {
             return;
@@ -38,29 +36,28 @@ impl Member {
         match kind {
             MessageType::MsgHeartbeat => self.see_loss(&mut message),
             MessageType::MsgAppendResponse => self.learn_loss(&message),
+            MessageType::MsgReadIndexResp => self.learn_aim(&message),
+            MessageType::MsgAppend => {
+                if let Some(divergence) = self.diverges(&message) {
+                    out.push(Effect::Diverged(divergence));
+                    return;
+                }
+                self.see_founded(&message);
+            }
             _ => {}
         }
         let term = message.term;
-        // What it refuses is from a stranger or late; a lost message is no error either.
-        let _ = self.raft.step(message);
+        let votes = [MessageType::MsgRequestVoteResponse, MessageType::MsgRequestPreVoteResponse];
+        let is_vote = votes.contains(&kind) && !message.reject;
+        let messages = if is_vote { self.count(message) } else { vec![message] };
+        for message in messages {
+            // What it refuses is from a stranger or late; a lost message is no error either.
+            let _ = self.raft.step(message);
+        }
         let leader = (self.raft.raft.term, self.raft.raft.leader_id) == (term, from.get());
         if kind == MessageType::MsgHeartbeat && leader {
             self.bound_until = self.bound_until.max(now.after(PROMISE));
         }
-    }
-
-    /// Whether it may vote for a candidate. A leader that hands over has given up what it was promised.
-    fn votes(&self, message: &Message) -> bool {
-        let handed = message.context == CAMPAIGN_TRANSFER;
-        let bound = self.now < self.bound_until && !handed;
-        self.must_reach == Index::NONE && !bound && !self.may_have_forgotten(message)
-    }
-
-    /// Whether this member began with nothing, still holds nothing, and is asked by one that does: it came late to its
-    /// group, or its directory was made anew, and the group may count on what it held. Whoever leads brings it up to date
-    /// before it votes.
-    fn may_have_forgotten(&self, message: &Message) -> bool {
-        self.is_new && self.last().index == Index::NONE && message.index > 0
     }
 
     /// One snapshot at a time.
@@ -102,17 +99,33 @@ impl Member {
         message.commit = last.index.get();
     }
 
-    /// Marks a refusal of entries, as long as what was lost is not here again.
-    pub(super) fn tell_loss(&self, message: &mut Message) {
-        let refuses = message.get_msg_type() == MessageType::MsgAppendResponse && message.reject;
-        if refuses && self.must_reach != Index::NONE {
-            message.context = LOST.to_vec();
+    /// Where a leader's log differs from what is committed here, which none does that was elected by all that there
+    /// was: some of it was given up while this member was away. `raft` would take no notice, and say that all fits.
+    fn diverges(&self, message: &Message) -> Option<Divergence> {
+        let log = &self.raft.raft.raft_log;
+        // An earlier leader may have had what was never committed.
+        if message.term < self.raft.raft.term {
+            return None;
         }
+        let (cut, committed) = (self.raft.store().cut().index, Index(log.committed));
+        let position = |index, term| Position { index: Index(index), term: Term(term) };
+        let entries = message.entries.iter().map(|entry| position(entry.index, entry.term));
+        let theirs = std::iter::once(position(message.index, message.log_term)).chain(entries);
+        let known = theirs.filter(|at| at.index != Index::NONE && at.index >= cut);
+        for theirs in known.take_while(|at| at.index <= committed) {
+            let ours = log
+                .term(theirs.index.get())
+                .map_or(theirs, |term| position(theirs.index.get(), term));
+            if ours != theirs {
+                return Some(Divergence { leader: MemberId(message.from), ours, theirs });
+            }
+        }
+        None
     }
 
     /// A leader forgets what it knew of a follower that has lost it. `raft` would take its refusal for an old one.
     fn learn_loss(&mut self, message: &Message) {
-        let lost = message.reject && message.context == LOST;
+        let lost = saying::lost(message);
         let term = self.led.as_ref().map(|led| led.term.get());
         if lost && term == Some(message.term) {
             let from = MemberId(message.from);

@@ -1,15 +1,18 @@
 //! One member: `raft`, fed and emptied by [`Member::step`].
 
 mod cutting;
+mod electing;
+mod guarding;
 mod hearing;
 mod leading;
 mod ready;
+mod saying;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use emberfs_wire::group::{Index, MemberId, Term};
+use emberfs_wire::group::{Index, MemberId, SnapshotName, Term};
 use raft::eraftpb;
 use raft::{RawNode, ReadOnlyOption, StateRole};
 
@@ -46,8 +49,18 @@ pub struct Member {
     /// Before it knows that this is committed and has it, it elects nobody at all: the log held this much and
     /// has lost it.
     must_reach: Index,
-    /// It never ran before.
+    /// What of that its guard knows.
+    owed: Index,
+    /// No leader has brought it up to date since its directory was made; see [`electing`].
     is_new: bool,
+    /// Its guard has it so.
+    guarded_new: bool,
+    /// A new member must reach this: how far a leader's log did after it began, in which term.
+    aim: Option<(u64, Index)>,
+    /// Votes that do not count yet.
+    ballot: Vec<eraftpb::Message>,
+    /// The latest term in which all members elected it, and none held anything.
+    founding: u64,
     vote: Vote,
     /// The appends whose sync is under way.
     appends: VecDeque<Pending>,
@@ -68,8 +81,8 @@ pub struct Member {
     held_for_snapshot: Option<Index>,
     /// A snapshot was asked for, and has not come yet.
     making: bool,
-    /// To whom snapshots are under way.
-    sending: BTreeSet<MemberId>,
+    /// To whom snapshots are under way, and which.
+    sending: BTreeMap<MemberId, SnapshotName>,
     /// For whom one is made or was sent, and who has not caught up behind it.
     bringing: BTreeSet<MemberId>,
     /// Up to here the state is on stable storage, as far as was told since the start.
@@ -97,7 +110,7 @@ struct Led {
     hands_over: Option<usize>,
     /// When each follower was heard last.
     heard: BTreeMap<MemberId, Millis>,
-    /// How many snapshots in a row each did not take.
+    /// How many snapshots in a row each refused.
     untaken: BTreeMap<MemberId, u32>,
 }
 
@@ -112,7 +125,9 @@ impl Member {
         // What was applied is committed; how much more is, the first leader finds out.
         let mut tail = Tail::new(vote, &config.voters, applied, cut);
         tail.append(&entries);
-        let bound = !config.is_new && config.voters.len() > 1;
+        let several = config.voters.len() > 1;
+        let bound = !config.is_new && several;
+        let is_new = several && (config.is_new || tail.last().index == Index::NONE);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let raft = RawNode::new(&raft_config(config.member, applied), tail, &logger)
             .expect("the settings are constants and the voters were checked");
@@ -129,7 +144,12 @@ impl Member {
             next_tick: now.after(TICK),
             bound_until: if bound { now.after(SILENCE) } else { now },
             must_reach: config.must_reach,
-            is_new: config.is_new,
+            owed: config.must_reach,
+            is_new,
+            guarded_new: is_new,
+            aim: None,
+            ballot: Vec::new(),
+            founding: 0,
             vote,
             appends: VecDeque::new(),
             held: VecDeque::new(),
@@ -142,7 +162,7 @@ impl Member {
             proposals: BTreeMap::new(),
             held_for_snapshot: None,
             making: false,
-            sending: BTreeSet::new(),
+            sending: BTreeMap::new(),
             bringing: BTreeSet::new(),
             durable: Index::NONE,
         };
@@ -197,10 +217,10 @@ impl Member {
                 self.see_applied();
             }
             Input::StateDurable(index) => self.state_durable(index, out),
-            Input::Message(message) => self.hear(message),
+            Input::Message(message) => self.hear(message, out),
             Input::SnapshotMade(name) => self.snapshot_made(Some(name)),
             Input::SnapshotGone => self.snapshot_gone(out),
-            Input::SnapshotSent { to, arrived } => self.snapshot_sent(to, arrived, out),
+            Input::SnapshotSent { to, became } => self.snapshot_sent(to, became, out),
             Input::Unreachable(to) => self.raft.report_unreachable(to.get()),
             Input::HandOver => self.hand_over(out),
         }
@@ -218,13 +238,9 @@ impl Member {
             self.raft.tick();
         }
         self.ask_again(out);
+        self.ask_aim();
         self.press_on();
         self.see_brought(out);
-    }
-
-    /// It may become leader: it has all that it ever had, and no part of its state is missing.
-    fn electable(&self) -> bool {
-        self.must_reach == Index::NONE && self.installing.is_none()
     }
 
     fn propose(&mut self, id: ProposalId, data: &Bytes, out: &mut Vec<Effect>) {
@@ -245,6 +261,7 @@ impl Member {
 
     /// Brings everything that follows from the last input to an end.
     fn settle(&mut self, out: &mut Vec<Effect>) {
+        self.tell_guard(out);
         loop {
             self.watch_leader(out);
             self.ask();
@@ -254,7 +271,12 @@ impl Member {
             self.take_ready(out);
         }
         self.wish_snapshot(out);
+        if !matches!(self.raft.raft.state, StateRole::PreCandidate | StateRole::Candidate) {
+            self.ballot.clear();
+        }
         self.see_reached();
+        self.see_brought_up();
+        self.tell_guard(out);
         self.raft.raft.set_randomized_election_timeout(self.election_ticks);
         let now = self.who_leads();
         if now != self.leadership {
@@ -289,14 +311,6 @@ impl Member {
             }
             (Some(_), _) | (None, MemberId::NONE) => Leadership::Nobody,
             (None, leader) => Leadership::Follower { leader },
-        }
-    }
-
-    /// What was lost is here again, once it is known to be committed: so far a log reaches at least. A vote waits for
-    /// the sync of what came before it.
-    fn see_reached(&mut self) {
-        if self.raft.raft.raft_log.committed >= self.must_reach.get() {
-            self.must_reach = Index::NONE;
         }
     }
 

@@ -100,14 +100,15 @@ impl Member {
     fn send(&mut self, messages: Vec<Message>, out: &mut Vec<Effect>) -> Vec<MemberId> {
         let mut unsent = Vec::new();
         for mut message in messages {
-            self.tell_loss(&mut message);
+            self.say_beside(&mut message);
             let message = PeerMessage::new(message);
             let to = message.to();
-            if message.snapshot().is_some() {
-                if !self.sending.insert(to) {
+            if let Some(name) = message.snapshot() {
+                if self.sending.contains_key(&to) {
                     unsent.push(to);
                     continue;
                 }
+                self.sending.insert(to, name);
                 self.bringing.insert(to);
             }
             out.push(Effect::Send(message));

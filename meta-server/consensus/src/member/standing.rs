@@ -53,16 +53,18 @@ impl Member {
     /// Why this member votes for nobody who holds anything, if it does not: until a leader has brought it up to date it
     /// counts as one that is away.
     ///
-    /// It cannot vote for those that hold enough instead: how much it had is not known. Who holds nothing may have held
+    /// It cannot vote for those that hold enough instead: how much it had is not known. Who is new may have held
     /// all, and of what a log has lost the guard knows the end as it was up to a second before. A candidate that has as
     /// much may lack what stood behind, which this member and one that is away may have acknowledged.
     #[must_use]
     pub fn abstains(&self) -> Option<Abstention> {
-        if self.must_reach != Index::NONE {
-            return Some(Abstention::Lost { to: self.must_reach });
+        let holds = self.last().index != Index::NONE;
+        match self.must_reach {
+            // What it had before its directory was made nobody knows, though a leader knows of some.
+            _ if self.is_new && holds => Some(Abstention::New),
+            Index::NONE => self.is_new.then_some(Abstention::New),
+            to => Some(Abstention::Lost { to }),
         }
-        let empty = self.is_new && self.last().index == Index::NONE && !self.alone();
-        empty.then_some(Abstention::Empty)
     }
 
     /// How this member stands, and how it sees the others.

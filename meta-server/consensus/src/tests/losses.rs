@@ -161,7 +161,7 @@ fn with_one_that_lost_entries_and_one_that_holds_nothing_the_third_leads_nobody(
     assert!(standings.iter().all(|standing| standing.leadership == Leadership::Nobody));
     let lost = Some(Abstention::Lost { to: Index(5) });
     let abstain: Vec<_> = standings.iter().map(|standing| standing.abstains).collect();
-    assert_eq!(abstain, [None, lost, Some(Abstention::Empty)]);
+    assert_eq!(abstain, [None, lost, Some(Abstention::New)]);
     // The operator has the one that lost entries vote by what it has left.
     trio.members[1] = loser(1, Index::NONE);
     let leader = trio.elect();

@@ -1,6 +1,7 @@
 //! Members on disks that forget what was not synced, alone and in groups that lose messages.
 
 mod alone;
+mod anew;
 mod dice;
 mod group;
 mod hand_over;

@@ -46,18 +46,25 @@ fn a_member_that_ran_before_is_silent_for_a_while() {
     assert_eq!(answers(false, SILENCE), 1);
 }
 
-/// Of three the one whose directory was made anew must not make a leader of the one that lags.
+/// Of three the one whose directory was made anew must not make a leader of the one that lags, whether it holds nothing
+/// yet or a part, and however often it was started.
 #[test]
-fn who_holds_nothing_elects_nobody_who_does() {
+fn who_is_new_elects_nobody_who_holds_anything() {
     let position = Position { index: Index(1), term: Term(1) };
     let entries = vec![Entry { position, data: Bytes::from_static(b"order") }];
     let vote = Vote { term: Term(1), member: MemberId(1) };
     let restored = Restored { vote, entries, ..Restored::default() };
     let (_, asked) = candidacy(&mut member_with(1, false, restored.clone()));
-    let answers =
-        |mut asked_of: Member| speak(&mut asked_of, SILENCE, Input::Message(asked.clone())).len();
-    let empty = member(2, true);
-    assert_eq!((empty.abstains(), answers(empty)), (Some(Abstention::Empty), 0));
-    let holds = member_with(2, false, restored);
-    assert_eq!((holds.abstains(), answers(holds)), (None, 1));
+    // An earlier version does not say whether it holds anything.
+    let mut unsaid = asked.clone();
+    unsaid.0.reject_hint = 0;
+    for asked in [asked, unsaid] {
+        let answers = |mut of: Member| speak(&mut of, SILENCE, Input::Message(asked.clone())).len();
+        let part = member_with(2, true, restored.clone());
+        for new in [member(2, true), member(2, false), part] {
+            assert_eq!((new.abstains(), answers(new)), (Some(Abstention::New), 0));
+        }
+        let holds = member_with(2, false, restored.clone());
+        assert_eq!((holds.abstains(), answers(holds)), (None, 1));
+    }
 }

@@ -3,8 +3,9 @@
 use emberfs_wire::group::{Index, MemberId, MessageKind, Position, SnapshotId, SnapshotName};
 
 use super::trio::{Trio, message, say, ticks};
+use crate::Transfer::{Delivered, NotSent, Refused};
 use crate::start::UNTAKEN_MAX;
-use crate::{Effect, Input, PeerMessage};
+use crate::{Effect, Input, PeerMessage, Transfer};
 
 /// As many entries stay, of those that are proposed here.
 const KEPT: u64 = 11;
@@ -79,11 +80,11 @@ fn one_that_lags_behind_the_log_gets_a_snapshot() {
     let message = message.clone();
     // The transfer fails: again.
     let to = message.to();
-    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, became: NotSent });
     effects.extend(ticks(&mut trio));
     assert_eq!(sent(&effects).len(), 1, "{effects:?}");
     trio.step(behind, Input::Message(message.clone()));
-    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    trio.step(leader, Input::SnapshotSent { to, became: Delivered });
     assert_eq!(trio.cut(behind), last);
     ticks(&mut trio);
     assert_eq!(trio.members[behind].standing().applied, further);
@@ -216,7 +217,7 @@ fn what_comes_behind_a_snapshot_stays_for_its_receiver_up_to_a_bound() {
     assert_eq!((trio.cut(leader), last), (at, Index(at.get() + 120)));
     let to = message.to();
     trio.step(behind, Input::Message(message));
-    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    trio.step(leader, Input::SnapshotSent { to, became: Delivered });
     let effects = ticks(&mut trio);
     assert_eq!((wishes(&effects), sent(&effects).len()), (0, 0), "{effects:?}");
     assert_eq!(trio.members[behind].standing().applied, last);
@@ -246,7 +247,7 @@ fn what_stays_for_the_receiver_of_a_snapshot_is_bounded() {
     // What arrives at last is of no use, and another is needed.
     let to = message.to();
     trio.step(behind, Input::Message(message));
-    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, became: Delivered });
     effects.extend(ticks(&mut trio));
     assert_eq!(wishes(&effects), 1, "{effects:?}");
 }
@@ -262,25 +263,38 @@ fn what_comes_behind_a_snapshot_stays_also_after_it_is_made_and_before_it_is_sen
     assert_eq!(sent(&ticks(&mut trio)).len(), 1);
 }
 
-/// As when its disk is full.
-#[test]
-fn who_takes_no_snapshot_is_given_up_until_it_takes_one() {
+/// It gets so many in a row, of which this becomes.
+fn offered(trio: &mut Trio, leader: usize, to: MemberId, count: u32, became: Transfer) {
+    for number in 0..count {
+        assert!(!trio.members[leader].is_given_up(to), "after {number}");
+        trio.step(leader, Input::SnapshotSent { to, became });
+        let effects = ticks(trio);
+        assert_eq!(sent(&effects).len(), 1, "{effects:?}");
+    }
+}
+
+/// A leader from which a snapshot is on its way to a member that refused as many as make it be given up.
+fn given_up() -> (Trio, usize, usize, usize, SnapshotName) {
     let (mut trio, leader, behind, other, position) = wished();
     let to = MemberId(behind as u64 + 1);
     let name = SnapshotName { position, id: SnapshotId(7) };
-    let mut effects = trio.step(leader, Input::SnapshotMade(name));
-    for untaken in 0..UNTAKEN_MAX {
-        assert!(!trio.members[leader].is_given_up(to), "after {untaken}");
-        effects.extend(ticks(&mut trio));
-        assert_eq!(sent(&effects).len(), 1, "{effects:?}");
-        effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
-    }
+    trio.step(leader, Input::SnapshotMade(name));
+    ticks(&mut trio);
+    offered(&mut trio, leader, to, UNTAKEN_MAX, Refused);
     assert!(trio.members[leader].is_given_up(to) && trio.members[leader].is_of_use(name));
+    (trio, leader, behind, other, name)
+}
+
+/// As when its disk is full.
+#[test]
+fn who_refuses_all_snapshots_is_given_up_until_it_takes_one() {
+    let (mut trio, leader, behind, other, name) = given_up();
+    let (to, position) = (MemberId(behind as u64 + 1), name.position);
     let last = busy(&mut trio, leader, other, 60);
     let kept = last.get() - trio.cut(leader).get();
     assert!(kept < 6000 / 184 + 12, "{kept} entries are kept for it");
     assert!(!trio.members[leader].is_of_use(name), "what comes behind it is gone");
-    let mut effects = trio.step(leader, Input::SnapshotSent { to, arrived: false });
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, became: Refused });
     effects.extend(ticks(&mut trio));
     assert_eq!(wishes(&effects), 1, "it is offered another: {effects:?}");
     let position = Position { index: last, ..position };
@@ -289,10 +303,49 @@ fn who_takes_no_snapshot_is_given_up_until_it_takes_one() {
     effects.extend(ticks(&mut trio));
     let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
     trio.step(behind, Input::Message(message.clone()));
-    trio.step(leader, Input::SnapshotSent { to, arrived: true });
+    trio.step(leader, Input::SnapshotSent { to, became: Delivered });
     ticks(&mut trio);
     assert_eq!(trio.members[behind].standing().applied, last);
     assert!(!trio.members[leader].is_given_up(to));
+}
+
+/// Nothing but what it says itself tells of its disk.
+#[test]
+fn what_does_not_get_to_its_receiver_neither_counts_nor_ends_the_count() {
+    let (mut trio, leader, behind, _, position) = wished();
+    let to = MemberId(behind as u64 + 1);
+    trio.step(leader, Input::SnapshotMade(SnapshotName { position, id: SnapshotId(7) }));
+    ticks(&mut trio);
+    offered(&mut trio, leader, to, 3 * UNTAKEN_MAX, NotSent);
+    offered(&mut trio, leader, to, UNTAKEN_MAX - 1, Refused);
+    offered(&mut trio, leader, to, 1, NotSent);
+    offered(&mut trio, leader, to, 1, Refused);
+    assert!(trio.members[leader].is_given_up(to));
+}
+
+/// Its disk is mended, and the group writes on: the log is cut behind each snapshot before that has arrived.
+#[test]
+fn who_was_given_up_comes_back_under_steady_writes() {
+    let (mut trio, leader, behind, other, name) = given_up();
+    let to = MemberId(behind as u64 + 1);
+    let index = busy(&mut trio, leader, other, 60);
+    assert!(!trio.members[leader].is_of_use(name), "it is withdrawn");
+    let mut effects = trio.step(leader, Input::SnapshotSent { to, became: NotSent });
+    assert!(!trio.members[leader].is_given_up(to));
+    effects.extend(ticks(&mut trio));
+    assert_eq!(wishes(&effects), 1, "{effects:?}");
+    let position = Position { index, ..name.position };
+    let name = SnapshotName { position, id: SnapshotId(8) };
+    let mut effects = trio.step(leader, Input::SnapshotMade(name));
+    effects.extend(ticks(&mut trio));
+    let [message] = sent(&effects)[..] else { panic!("{effects:?}") };
+    let message = message.clone();
+    let last = busy(&mut trio, leader, other, 60);
+    assert!(trio.members[leader].is_of_use(name), "what comes behind it stays");
+    trio.step(behind, Input::Message(message));
+    trio.step(leader, Input::SnapshotSent { to, became: Delivered });
+    ticks(&mut trio);
+    assert_eq!(trio.members[behind].standing().applied, last);
 }
 
 #[test]

@@ -100,6 +100,8 @@ impl Trio {
                     Effect::Send(message) if message.snapshot().is_none() => {
                         inputs.extend(self.arrival(at, message));
                     }
+                    // Of the guard.
+                    Effect::Owe(_) | Effect::BroughtUp => {}
                     other => left.push((at, other)),
                 }
             }

@@ -1,9 +1,12 @@
 //! The driver carries out what the member wants done.
 
-use emberfs_meta_server_consensus::{Append, Committed, Effect, Input, PeerMessage, Refusal};
+use emberfs_meta_server_consensus::{
+    Append, Committed, Effect, Input, PeerMessage, Refusal, Transfer,
+};
 
 use super::Driver;
 use crate::group::GroupError;
+use crate::group::error::failed;
 use crate::group::machine::Machine;
 use crate::group::threads::{ApplyJob, Entry, FlushJob, LogJob};
 
@@ -13,6 +16,12 @@ impl<M: Machine> Driver<M> {
         match effect {
             Effect::Append(append) => self.append(append),
             Effect::Cut(position) => drop(self.outlets.log.send(LogJob::Cut(position))),
+            Effect::Owe(held) => drop(self.outlets.log.send(LogJob::Owe(held))),
+            Effect::BroughtUp => {
+                tracing::info!("this member is up to date, and votes");
+                drop(self.outlets.log.send(LogJob::BroughtUp));
+            }
+            Effect::Diverged(divergence) => self.failure = Some(failed(&divergence)),
             Effect::Send(message) => self.say(message),
             Effect::MakeSnapshot => {
                 let job = FlushJob::Copy(self.snapshots.next());
@@ -68,7 +77,7 @@ impl<M: Machine> Driver<M> {
                 let sent = snapshot.is_some() && self.outlets.post.send(message, snapshot);
                 if !sent {
                     self.snapshots.sent(to);
-                    self.later.push_back(Input::SnapshotSent { to, arrived: false });
+                    self.later.push_back(Input::SnapshotSent { to, became: Transfer::NotSent });
                 }
                 sent
             }

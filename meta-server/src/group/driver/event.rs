@@ -16,6 +16,7 @@ use crate::group::post::Post;
 use crate::group::receive::Delivery;
 use crate::group::room::Taken;
 use crate::group::threads::{ApplyJob, FlushJob, LogJob};
+use crate::group::undelivered::Undelivered;
 use crate::store::{Applied, Checkpoint};
 
 /// What happens to the group.
@@ -29,7 +30,7 @@ pub(in crate::group) enum Event<M: Machine> {
     /// What was said to this member did not arrive.
     Unreachable(MemberId),
     /// A state has arrived at this member, or will not, and why.
-    SnapshotSent(MemberId, Result<(), String>),
+    SnapshotSent(MemberId, Result<(), Undelivered>),
     /// Another is to lead.
     HandOver,
     Durable(Durable),

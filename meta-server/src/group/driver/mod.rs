@@ -24,6 +24,7 @@ use super::meters::DriverMeters;
 use super::receive::Delivery;
 use super::snapshots::Snapshots;
 use super::threads::{FlushJob, Leftover};
+use super::undelivered::{Undelivered, became};
 use super::{COMMAND_BYTES_MAX, GroupError, GroupOptions};
 use crate::store::Applied;
 pub(super) use event::{Event, Order, Outlets, Public, Question};
@@ -119,8 +120,9 @@ impl<M: Machine> Driver<M> {
                 "this member's log has lost entries: it votes for nobody before a leader has sent them again; where none \
                  is elected, `emberfs status` says what to do"
             ),
-            Some(Abstention::Empty) => tracing::info!(
-                "this member holds nothing yet, and votes for nobody who does before a leader has brought it up to date"
+            Some(Abstention::New) => tracing::info!(
+                "this member is new, and votes for nobody who holds anything before a leader has brought it up to date; the \
+                 first leader of a group is elected by all its members"
             ),
             None => {}
         }
@@ -215,19 +217,22 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    fn snapshot_sent(&mut self, to: MemberId, sent: Result<(), String>) {
+    fn snapshot_sent(&mut self, to: MemberId, sent: Result<(), Undelivered>) {
         self.snapshots.sent(to);
-        let given_up = self.member.is_given_up(to);
-        self.step(Input::SnapshotSent { to, arrived: sent.is_ok() });
-        if let Err(why) = sent
-            && !given_up
-            && self.member.is_given_up(to)
-        {
-            tracing::warn!(
-                member = to.get(), %why,
-                "a member that lags behind the log takes no state: no more of the log than usual is kept for it until it \
-                 takes one; see what hinders it, its disk first"
-            );
+        let was = self.member.is_given_up(to);
+        self.step(Input::SnapshotSent { to, became: became(&sent) });
+        match (was, self.member.is_given_up(to), sent) {
+            (false, true, Err(cause)) => tracing::warn!(
+                member = to.get(), %cause,
+                "a member of the metadata group lags behind the log and refuses every state that it is sent: no more of \
+                 the log than usual is kept for it; mend on its machine what it names as the cause, such as room on its \
+                 disk: it is sent others all the same, and is back with the first that it takes"
+            ),
+            (true, false, Ok(())) => tracing::info!(
+                member = to.get(),
+                "a member of the metadata group that refused every state has taken one"
+            ),
+            _ => {}
         }
     }
 

@@ -10,8 +10,29 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ledger::Ledger;
+use crate::group::undelivered::Undelivered;
 use crate::group::{Group, GroupOptions, Post};
 use crate::store::{StoreOptions, Syncs, open};
+
+/// What becomes of states that members send: none gets anywhere.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    /// Why their receivers refuse them; else they are lost.
+    pub(super) cause: Option<String>,
+    /// How many were refused.
+    pub(super) refused: usize,
+}
+
+impl States {
+    /// One was sent.
+    fn undelivered(&mut self) -> Undelivered {
+        let Some(cause) = &self.cause else {
+            return Undelivered::NotSent("no state is carried".to_owned());
+        };
+        self.refused += 1;
+        Undelivered::Refused(cause.clone())
+    }
+}
 
 /// Three members, by their places from 0.
 pub(super) struct Three {
@@ -19,6 +40,7 @@ pub(super) struct Three {
     pub(super) syncs: Vec<Syncs>,
     /// Whether what each says arrives, and what is said to it.
     reached: Vec<Arc<AtomicBool>>,
+    pub(super) states: Arc<watch::Sender<States>>,
     leaderships: RefCell<Vec<watch::Receiver<Leadership>>>,
     carrying: JoinSet<()>,
     _dirs: Vec<TempDir>,
@@ -40,16 +62,20 @@ impl Three {
             dirs.push(dir);
         }
         let reached: Vec<_> = (0..3).map(|_| Arc::new(AtomicBool::new(true))).collect();
+        let states = Arc::new(watch::Sender::new(States::default()));
         let mut carrying = JoinSet::new();
         for (from, to, mut parcels) in ends {
             let place = |member: MemberId| usize::try_from(member.get()).unwrap() - 1;
             let (sender, receiver) = (groups[place(from)].clone(), groups[place(to)].clone());
             let ends = [reached[place(from)].clone(), reached[place(to)].clone()];
+            let states = Arc::clone(&states);
             carrying.spawn(async move {
                 while let Some(parcel) = parcels.recv().await {
                     let arrives = ends.iter().all(|end| end.load(Ordering::SeqCst));
                     if parcel.snapshot.is_some() {
-                        sender.snapshot_sent(to, Err("no state is carried".to_owned()));
+                        let mut why = None;
+                        states.send_modify(|states| why = Some(states.undelivered()));
+                        sender.snapshot_sent(to, Err(why.expect("just said")));
                     } else if arrives {
                         let message = PeerMessage::from_parts(parcel.message, parcel.data);
                         receiver.hear(message.unwrap(), 0, None).await;
@@ -60,7 +86,7 @@ impl Three {
             });
         }
         let leaderships = RefCell::new(groups.iter().map(Group::leadership).collect());
-        Self { groups, syncs, reached, leaderships, carrying, _dirs: dirs }
+        Self { groups, syncs, reached, states, leaderships, carrying, _dirs: dirs }
     }
 
     /// To be called last: nothing runs any more then.

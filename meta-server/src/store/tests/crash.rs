@@ -1,11 +1,12 @@
 //! What was synced is there after a crash, and the state agrees with the position it claims.
 
-use emberfs_meta_server_consensus::{Index, Input};
+use bytes::Bytes;
+use emberfs_meta_server_consensus::{Entry, Index, Input, Position, Term};
 use emberfs_meta_server_state::{Changes, Overlay, Transaction, View};
 use tempfile::TempDir;
 
 use crate::crash_image;
-use crate::store::StateView;
+use crate::store::{Loss, StateView, StoreOptions, accept_loss};
 
 use super::{applied_at, crashed, entries, numbered, open, options, written};
 
@@ -50,11 +51,49 @@ fn restarts_and_crashes_add_up() {
     }
 }
 
+/// An entry of the first term.
+fn entry(index: u64) -> Entry {
+    let position = Position { index: Index(index), term: Term(1) };
+    Entry { position, data: Bytes::from_static(b"sent by a leader") }
+}
+
+/// Puts these into the log of a member of three.
+fn take(options: &StoreOptions, last: u64) {
+    let entries: Vec<_> = (1..=last).map(entry).collect();
+    open(options).unwrap().log.finish_install(Position::default(), &entries).unwrap();
+}
+
+/// It is of no use to know that a member began with nothing, if the next start does not know it.
 #[test]
-fn a_member_is_new_once() {
+fn a_member_of_several_is_new_until_it_was_brought_up_to_date() {
     let dir = TempDir::new().unwrap();
-    assert!(open(&options(dir.path())).unwrap().is_new);
-    assert!(!open(&options(dir.path())).unwrap().is_new);
+    let options = StoreOptions { members: 3, ..options(dir.path()) };
+    for _ in 0..2 {
+        assert!(open(&options).unwrap().is_new, "it holds nothing");
+    }
+    take(&options, 1);
+    for _ in 0..2 {
+        let mut stores = open(&options).unwrap();
+        assert!(stores.is_new, "it holds a part");
+        stores.log.refresh_guard().unwrap();
+    }
+    open(&options).unwrap().log.brought_up().unwrap();
+    let stores = open(&options).unwrap();
+    assert!(!stores.is_new && stores.restored.entries.len() == 1);
+}
+
+/// What a leader tells of, before anything that it sends.
+#[test]
+fn a_debt_stays_over_a_start_until_the_log_ends_there() {
+    let dir = TempDir::new().unwrap();
+    let options = StoreOptions { members: 3, ..options(dir.path()) };
+    open(&options).unwrap().log.owe(Index(3)).unwrap();
+    take(&options, 2);
+    assert_eq!(open(&options).unwrap().must_reach, Index(3));
+    // How much it had before its directory was made nobody knows, whatever a leader knew of.
+    assert_eq!(accept_loss(&options, Some(Index(3))).unwrap(), Loss::New);
+    take(&options, 3);
+    assert_eq!(open(&options).unwrap().must_reach, Index::NONE);
 }
 
 /// At each position the state holds the key of that number, and one that is rewritten each time.

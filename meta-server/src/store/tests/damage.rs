@@ -16,8 +16,8 @@ use super::{
     Alone, OpenError, StateStore, StoreOptions, Stores, SyncPoint, Syncs, US, applied_at, crashed,
     open, options, refused, text, written,
 };
-use crate::store::accept_loss;
 use crate::store::format::{FORMAT_KEY, Whose};
+use crate::store::{Loss, accept_loss};
 
 /// Turns a bit in the first place of any file under `dir` with this ending that holds `text`.
 fn damage(dir: &Path, ending: &str, text: &str) {
@@ -192,10 +192,15 @@ fn a_member_of_several_begins_in_debt_for_what_its_log_lost() {
     // But an operator may have it forgotten.
     let left = crashed(dir.path());
     let told = StoreOptions { dir: left.path().to_owned(), ..options.clone() };
-    assert_eq!(accept_loss(&told).unwrap(), Some(Index(9)));
+    let end = |accepted| Loss::End { last: Index(5), to: Index(9), accepted };
+    for to in [None, Some(Index(8))] {
+        assert_eq!(accept_loss(&told, to).unwrap(), end(false));
+        assert_eq!(open(&told).unwrap().must_reach, Index(9), "nothing was changed");
+    }
+    assert_eq!(accept_loss(&told, Some(Index(9))).unwrap(), end(true));
     let Stores { restored, must_reach, .. } = open(&told).unwrap();
     assert_eq!((must_reach, restored.vote.term, restored.entries.len()), (Index::NONE, Term(2), 5));
-    assert_eq!(accept_loss(&told).unwrap(), None);
+    assert_eq!(accept_loss(&told, Some(Index(9))).unwrap(), Loss::Nothing);
     let mut log = open(&options).unwrap().log;
     let entry = |index| {
         let position = Position { index: Index(index), term: Term(2) };
@@ -248,10 +253,22 @@ fn a_member_of_several_without_its_state_begins_anew_in_debt_for_its_log() {
     for _ in 0..2 {
         assert_eq!(begun(&options), (Index(0), 0, Index(0), Index(9)));
     }
-    assert_eq!(accept_loss(&options).unwrap(), None, "it holds nothing");
+    let all = Loss::All { to: Index(9) };
+    assert_eq!(accept_loss(&options, Some(Index(9))).unwrap(), all, "it holds nothing");
+    assert!(open(&options).unwrap().is_new, "nor does it later, before a leader has sent it all");
     let at = Position { index: Index(12), term: Term(2) };
     open(&options).unwrap().log.finish_install(at, &[]).unwrap();
     assert_eq!(open_unapplied(&options, 12).must_reach, Index::NONE, "it has as much again");
+}
+
+#[test]
+fn what_a_member_that_never_ran_has_lost_nobody_knows() {
+    let dir = TempDir::new().unwrap();
+    let options = StoreOptions { members: 3, ..options(dir.path()) };
+    assert_eq!(accept_loss(&options, Some(Index(9))).unwrap(), Loss::New);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
+    drop(open(&options).unwrap());
+    assert_eq!(accept_loss(&options, Some(Index(9))).unwrap(), Loss::New);
 }
 
 /// What it acknowledged behind that is in no log of its own, and its guard may not know of it.

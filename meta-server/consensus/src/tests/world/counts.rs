@@ -13,6 +13,10 @@ pub(in crate::tests) struct Counts {
     pub(in crate::tests) handed_over: usize,
     pub(in crate::tests) losses: usize,
     pub(in crate::tests) full: usize,
+    /// Directories that were made anew.
+    pub(in crate::tests) wiped: usize,
+    /// Groups in which so many did not vote at the end that none was elected.
+    pub(in crate::tests) blocked: usize,
 }
 
 impl Counts {
@@ -27,5 +31,7 @@ impl Counts {
         self.handed_over += other.handed_over;
         self.losses += other.losses;
         self.full += other.full;
+        self.wiped += other.wiped;
+        self.blocked += other.blocked;
     }
 }

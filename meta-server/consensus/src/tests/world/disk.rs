@@ -16,7 +16,13 @@ pub(super) fn reached(state: &[Entry]) -> Position {
     state.last().map_or(Position::default(), |entry| entry.position)
 }
 
-#[derive(Default)]
+/// What the log's thread does, in order.
+pub(super) enum Write {
+    Append(Append),
+    Owe(Index),
+    BroughtUp,
+}
+
 pub(super) struct Disk {
     pub(super) vote: Vote,
     pub(super) cut: Position,
@@ -26,9 +32,31 @@ pub(super) struct Disk {
     pub(super) guard: Index,
     /// The log has lost some of that.
     short: bool,
+    /// No leader has brought the member up to date since this was made.
+    pub(super) is_new: bool,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            vote: Vote::default(),
+            cut: Position::default(),
+            log: BTreeMap::new(),
+            flushed: State::default(),
+            guard: Index::NONE,
+            short: false,
+            is_new: true,
+        }
+    }
 }
 
 impl Disk {
+    /// The log had this much, and has not.
+    pub(super) fn owe(&mut self, to: Index) {
+        self.guard = self.guard.max(to);
+        self.short = self.last() < self.guard;
+    }
+
     /// An append with all that belongs to it, and the snapshot that it names.
     pub(super) fn write(&mut self, append: &Append, snapshot: Option<State>) {
         if let (Some(name), Some(state)) = (append.snapshot(), snapshot) {

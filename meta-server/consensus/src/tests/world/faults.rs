@@ -1,7 +1,10 @@
 //! What goes wrong: crashes, pauses, partitions, disks that lose what they synced. And bugs that are planted, to see
 //! that the world finds them.
 
+use emberfs_wire::group::Index;
+
 use super::World;
+use super::disk::{Disk, Write};
 use crate::effect::Input;
 use crate::ids::Millis;
 
@@ -14,7 +17,7 @@ pub(in crate::tests) enum Bug {
     LeaseFromAnswer,
     /// A leader that hands over keeps its lease.
     LeaseKept,
-    /// A member that starts again says that it never ran.
+    /// A member that starts again holds to no promise of before.
     NoSilence,
     /// The log is cut where the state is not durable.
     FlushLies,
@@ -46,7 +49,11 @@ impl World {
     pub(super) fn crash(&mut self, at: usize, down: Millis) {
         let kept = self.dice.place(self.nodes[at].unsynced.len() + 1);
         for _ in 0..kept {
-            let append = self.nodes[at].unsynced.pop_front().expect("counted");
+            let write = self.nodes[at].unsynced.pop_front().expect("counted");
+            let Write::Append(append) = write else {
+                self.guard(at, &write);
+                continue;
+            };
             let snapshot = append.snapshot().map(|name| self.snapshots[&name.id].clone());
             self.nodes[at].disk.write(&append, snapshot);
         }
@@ -56,7 +63,12 @@ impl World {
         self.promises.forget(at);
         // Of one member alone: what two have lost, nobody may have.
         if at == 0 && self.losses && self.dice.one_in(2) {
-            self.counts.losses += usize::from(node.disk.lose(&mut self.dice));
+            if self.dice.one_in(3) {
+                self.counts.wiped += usize::from(node.disk.last() != Index::NONE);
+                node.disk = Disk::default();
+            } else {
+                self.counts.losses += usize::from(node.disk.lose(&mut self.dice));
+            }
         }
     }
 

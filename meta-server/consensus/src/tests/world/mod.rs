@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 
 use emberfs_wire::group::{Index, MemberId, SnapshotId, SnapshotName};
 
-use self::disk::{State, reached};
+use self::disk::{State, Write, reached};
 use self::network::{Network, Transfer, place, travel};
 use self::node::{Clock, Node};
 use self::promises::{Promises, order};
 use super::dice::Dice;
 use crate::effect::{Effect, Input, Leadership};
 use crate::ids::{ConfirmId, Millis, ProposalId};
-use crate::lease::LEASE;
+use crate::lease::{LEASE, SILENCE};
 use crate::member::Member;
 use crate::start::{Config, Limits, Restored};
 
@@ -97,13 +97,12 @@ impl World {
         let (now, seed) = (self.now, self.dice.below(1 << 40));
         let voters = (1..=self.nodes.len() as u64).map(MemberId).collect();
         let node = &mut self.nodes[at];
-        let is_new = node.starts == 0 || self.bug == Some(Bug::NoSilence);
         let lost = node.disk.guard > node.disk.last() && self.bug != Some(Bug::LossUntold);
         let config = Config {
             member: MemberId(at as u64 + 1),
             voters,
             seed,
-            is_new,
+            is_new: node.disk.is_new,
             must_reach: if lost { node.disk.guard } else { Index::NONE },
             limits: self.limits,
         };
@@ -116,7 +115,12 @@ impl World {
             applied: reached(&node.applied).index,
         };
         let now = node.clock.read(now);
-        node.member = Some(Member::new(&config, restored, now).expect("a sound disk"));
+        let began = if self.bug == Some(Bug::NoSilence) {
+            Millis(now.0.saturating_sub(SILENCE.0))
+        } else {
+            now
+        };
+        node.member = Some(Member::new(&config, restored, began).expect("a sound disk"));
         self.input(at, Input::Tick);
     }
 
@@ -170,7 +174,10 @@ impl World {
     fn carry_out(&mut self, at: usize, effect: Effect) {
         let node = &mut self.nodes[at];
         match effect {
-            Effect::Append(append) => node.unsynced.push_back(append),
+            Effect::Append(append) => node.unsynced.push_back(Write::Append(append)),
+            Effect::Owe(to) => node.unsynced.push_back(Write::Owe(to)),
+            Effect::BroughtUp => node.unsynced.push_back(Write::BroughtUp),
+            Effect::Diverged(divergence) => panic!("members differ: {divergence}"),
             Effect::Cut(position) => node.disk.cut(position),
             Effect::Send(message) if message.snapshot().is_some() => {
                 let (message, start) = (travel(message), node.starts);
@@ -326,7 +333,15 @@ impl World {
                 return;
             }
         }
-        panic!("a healed group does not agree");
+        assert!(self.abstains(), "a healed group does not agree");
+        self.counts.blocked += 1;
+    }
+
+    /// So many members do not vote that none is elected, and only people can tell what to do.
+    fn abstains(&self) -> bool {
+        let votes =
+            |node: &Node| node.member.as_ref().is_some_and(|member| member.abstains().is_none());
+        self.nodes.iter().filter(|&node| votes(node)).count() <= self.nodes.len() / 2
     }
 
     /// Everybody is up and has applied the same, and nobody waits for an answer.
@@ -338,7 +353,9 @@ impl World {
 
     /// Every acknowledged order stands in every member's state, once.
     pub(super) fn check_kept(&mut self) {
-        self.nodes.iter().for_each(|node| self.promises.check_kept(&node.applied));
+        if self.settled() {
+            self.nodes.iter().for_each(|node| self.promises.check_kept(&node.applied));
+        }
         let promises = &self.promises;
         self.counts.acknowledged = promises.acknowledged.len();
         self.counts.confirmed = promises.confirmed;

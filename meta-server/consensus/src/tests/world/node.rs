@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use emberfs_wire::group::{Index, SnapshotName, Term};
 
-use super::disk::{Disk, State};
-use crate::effect::{Append, Committed, Effect};
+use super::disk::{Disk, State, Write};
+use crate::effect::{Committed, Effect};
 use crate::ids::Millis;
 use crate::member::Member;
 
@@ -34,7 +34,7 @@ pub(super) struct Node {
     pub(super) paused_until: Millis,
     /// Effects of the last step that are still to be carried out.
     pub(super) todo: VecDeque<Effect>,
-    pub(super) unsynced: VecDeque<Append>,
+    pub(super) unsynced: VecDeque<Write>,
     pub(super) to_apply: VecDeque<Committed>,
     /// What the running state has taken in.
     pub(super) applied: State,

@@ -3,6 +3,7 @@
 use emberfs_wire::group::Position;
 
 use super::{Bug, Input, SnapshotId, SnapshotName, State, World, place, reached};
+use crate::Transfer;
 
 impl World {
     /// The next thing to be done about a member's snapshot.
@@ -59,10 +60,10 @@ impl World {
         }
         let message = self.network.transfers.swap_remove(chosen).message;
         let of_use = |name| self.nodes[sender].member.as_ref().is_some_and(|m| m.is_of_use(name));
-        let fails = !passes
-            || !message.snapshot().is_some_and(of_use)
-            || (self.faults && self.dice.one_in(3));
-        let mut arrived = !fails && self.nodes[receiver].member.is_some();
+        let lost = !passes || !message.snapshot().is_some_and(of_use);
+        let refused = !lost && self.faults && self.dice.one_in(3);
+        let runs = self.nodes[receiver].member.is_some();
+        let mut arrived = !lost && !refused && runs;
         if arrived {
             if self.faults && self.dice.one_in(3) {
                 self.network.messages.push(message.clone());
@@ -71,7 +72,12 @@ impl World {
             arrived = !(self.faults && self.dice.one_in(6));
         }
         self.counts.transfers_failed += usize::from(!arrived);
-        self.input(sender, Input::SnapshotSent { to, arrived });
+        let became = match arrived {
+            true => Transfer::Delivered,
+            false if refused && runs => Transfer::Refused,
+            false => Transfer::NotSent,
+        };
+        self.input(sender, Input::SnapshotSent { to, became });
     }
 
     /// A snapshot takes the place of the state, behind all that was to be applied before.

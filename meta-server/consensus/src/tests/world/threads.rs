@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use emberfs_wire::group::Index;
 
-use super::disk::reached;
+use super::disk::{Write, reached};
 use super::{Bug, World};
 use crate::effect::Input;
 
@@ -38,14 +38,30 @@ impl World {
         }
         let mut durable = None;
         for _ in 0..=self.dice.place(waiting) {
-            let append = self.nodes[at].unsynced.pop_front().expect("counted");
+            let write = self.nodes[at].unsynced.pop_front().expect("counted");
+            let Write::Append(append) = write else {
+                self.guard(at, &write);
+                continue;
+            };
             let snapshot = append.snapshot().map(|name| self.install(at, name));
             if self.bug != Some(Bug::DiskLies) {
                 self.nodes[at].disk.write(&append, snapshot);
             }
             durable = Some(append.synced());
         }
-        self.input(at, Input::Durable(durable.expect("at least one")));
+        if let Some(durable) = durable {
+            self.input(at, Input::Durable(durable));
+        }
+    }
+
+    /// What the guard is to know.
+    pub(super) fn guard(&mut self, at: usize, write: &Write) {
+        let disk = &mut self.nodes[at].disk;
+        match write {
+            Write::Owe(to) => disk.owe(*to),
+            Write::BroughtUp => disk.is_new = false,
+            Write::Append(_) => {}
+        }
     }
 
     pub(super) fn flush(&mut self, at: usize) {
