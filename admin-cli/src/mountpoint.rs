@@ -14,8 +14,13 @@ use crate::exit::{USAGE, Usage, say};
 use crate::local::process;
 use crate::mount_daemon::{self, Daemon, Daemons, Waiting};
 
-/// Mounts a cluster at `path`; returns when it is mounted. With `foreground`, when it is unmounted. The cluster may take
-/// `time` to answer.
+/// Whether these options are for a mount that is there.
+pub(crate) fn is_remount(options: &[String]) -> bool {
+    options.iter().flat_map(|words| words.split(',')).any(|word| word == "remount")
+}
+
+/// Mounts a cluster at `path`, or changes its mount there; returns when it is mounted. With `foreground`, when it is
+/// unmounted. The cluster may take `time` to answer.
 pub(crate) fn mount(
     cluster: &ClusterAddress,
     path: &Path,
@@ -42,7 +47,8 @@ pub(crate) fn mount(
     if status.success() {
         return Ok(());
     }
-    let said = format!("{} is not mounted: emberfs-fuse ended with {status}", path.display());
+    let state = if is_remount(options) { "stays as it is" } else { "is not mounted" };
+    let said = format!("{} {state}: emberfs-fuse ended with {status}", path.display());
     match status.code() == Some(USAGE.into()) {
         true => Err(Usage(said).into()),
         false => bail!(said),
@@ -117,11 +123,12 @@ fn table() -> Result<MountTable> {
     MountTable::read().context("cannot read /proc/self/mountinfo, the kernel's list of mounts")
 }
 
-/// Refuses a path where one of ours is mounted already.
-pub(crate) async fn refuse_mounted(path: &Path) -> Result<()> {
-    match found(path, &mut Daemons::find().await)? {
-        Found::Nothing => Ok(()),
-        found => bail!(found.words(path)),
+/// A directory to mount at, made if it is not there; refused where one of ours is mounted already.
+pub(crate) async fn vacant(path: &Path) -> Result<PathBuf> {
+    let path = prepared(path)?;
+    match found(&path, &mut Daemons::find().await)? {
+        Found::Nothing => Ok(path),
+        found => bail!(found.words(&path)),
     }
 }
 

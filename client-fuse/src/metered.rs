@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use emberfs_metrics::{Counter, Gauge, Histogram, table};
+use emberfs_metrics::{Counter, Gauge, Histogram, level, table};
 
 use crate::errno::Errno;
 
@@ -90,8 +90,8 @@ impl MountMeters {
 
     /// As it is now.
     pub(crate) fn note(&self, files: usize, gathered: usize) {
-        self.files.set(i64::try_from(files).unwrap_or(i64::MAX));
-        self.gathered.set(i64::try_from(gathered).unwrap_or(i64::MAX));
+        self.files.set(level(files));
+        self.gathered.set(level(gathered));
     }
 }
 

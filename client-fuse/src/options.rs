@@ -8,6 +8,7 @@
 //! | `allow_suid`, `allow_dev` | the same, also by way of `mount(8)`; a `remount` withdraws them where it does not say them again |
 //! | `noatime`, `relatime`, `dirsync`, … | as `mount(8)` has them |
 //! | `allow_other` | other users may use the mount; root's mounts are always so |
+//! | `default_permissions` | the kernel looks at mode bits, too, before it asks: also those of pipes, devices and sockets, which it opens by itself. Each directory of a path is asked about once more for that |
 //! | `direct_io` | no page cache |
 //! | `deadline=SECONDS` | a call that waits for longer fails with ETIMEDOUT, and bytes that at the end of the mount do not get on for so long are given up; without it both wait. What such a call asked for may have been done, or be done later: a file that could not be created may be there, empty, and a name may be made, moved or removed when the servers answer again. Only a file's attributes and length do not change late: what is written after waits for that. A mount whose cluster does not answer for so long is not made, nor after 30 s in any case |
 //! | `log=FILE`, `log_level=LEVEL` | where the daemon logs, and how much |
@@ -39,6 +40,8 @@ pub struct MountOptions {
     pub flags: MountFlags,
     /// Whether other users may use it.
     pub allow_other: bool,
+    /// Whether the kernel looks at mode bits.
+    pub default_permissions: bool,
     /// Whether the page cache is not used.
     pub direct_io: bool,
     /// Whether a mount that is there is changed.
@@ -151,6 +154,7 @@ impl MountOptions {
             path: std::path::absolute(&path).unwrap_or(path),
             flags: ROOTS,
             allow_other: is_root,
+            default_permissions: false,
             direct_io: false,
             remount: false,
             deadline: None,
@@ -175,6 +179,7 @@ impl MountOptions {
         let unknown = || OptionError::Unknown { option: word.to_owned() };
         match word.split_once('=').unwrap_or((word, "")) {
             ("allow_other", "") => self.allow_other = true,
+            ("default_permissions", "") => self.default_permissions = true,
             ("direct_io", "") => self.direct_io = true,
             ("remount", "") => {}
             ("user_id" | "group_id", _) if self.remount => {}
@@ -263,8 +268,10 @@ mod tests {
         assert_eq!(options.log, Some("/tmp/l".into()));
         assert!(!options.remount && !options.direct_io);
         // As `mount(8)` says what the kernel lists, before what was asked for.
-        let listed = "ro,nosuid,nodev,noatime,user_id=0,group_id=0,allow_other,remount";
-        assert!(parsed("c", listed).expect("all known").remount);
+        let listed =
+            "ro,nosuid,nodev,noatime,user_id=0,group_id=0,default_permissions,allow_other,remount";
+        let listed = parsed("c", listed).expect("all known");
+        assert!(listed.remount && listed.default_permissions && !options.default_permissions);
         assert!(parsed("c", "user_id=0").is_err(), "nobody chooses it");
         assert_eq!(
             parsed("c", "deadline=1.5").map(|options| options.deadline),

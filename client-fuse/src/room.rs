@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     free: Arc<Semaphore>,
-    max: u32,
+    max: usize,
 }
 
 /// A part of it, given back when this is dropped.
@@ -25,20 +25,25 @@ struct Placed<T> {
 }
 
 impl Room {
-    pub(crate) fn new(max: u32) -> Self {
-        Self { free: Arc::new(Semaphore::new(max as usize)), max }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(max)), max }
     }
 
     /// A place for so many bytes, or for all that there can be; waits for it behind those who asked before.
     pub(crate) async fn place(&self, len: u32) -> Place {
-        let place = self.free.clone().acquire_many_owned(len.min(self.max)).await;
+        let place = self.free.clone().acquire_many_owned(self.at_most(len)).await;
         Place { _permit: place.expect("it is never closed") }
     }
 
     /// The same, if it is there now.
     pub(crate) fn place_now(&self, len: u32) -> Option<Place> {
-        let place = self.free.clone().try_acquire_many_owned(len.min(self.max));
+        let place = self.free.clone().try_acquire_many_owned(self.at_most(len));
         place.ok().map(|permit| Place { _permit: permit })
+    }
+
+    /// So many bytes, or all that there can be.
+    fn at_most(&self, len: u32) -> u32 {
+        u32::try_from(self.max).map_or(len, |max| len.min(max))
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use emberfs_client::{ClusterAddress, Directory};
 
 use crate::local::LocalCluster;
-use crate::verbs::{SINGLE, hold};
+use crate::verbs::{SINGLE, ends, hold};
 
 const TWO: [&str; 6] = ["--storage", "2", "--disks", "2", "--replicas", "2"];
 
@@ -72,6 +72,33 @@ fn what_is_gone_is_not_made_anew() {
         fs::rename(away, names).expect("it comes back");
     }
     cluster.up();
+    compare(&cluster);
+    cluster.down();
+}
+
+/// In the words of `up`; and then the others may go.
+#[test]
+fn a_member_that_is_lost_for_good_is_made_anew_by_hand() {
+    let cluster = LocalCluster::start(&TWO);
+    write(&cluster);
+    cluster.down();
+    let directory = cluster.directory();
+    let data = |member| directory.join(member).join("data");
+    fs::remove_dir_all(data("meta-2")).expect("it was there");
+    let up = ["up", "--dir", &*text(&directory)];
+    let (_, said) = ends(&cluster.emberfs(&up));
+    let (_, id) = said.split_once("emberfs-meta format --cluster ").expect(&said);
+    let (id, _) = id.split_once(' ').expect(&said);
+    cluster.down();
+    let config = text(&directory.join("meta-2/meta.toml"));
+    let mut format = cluster.command("emberfs-meta");
+    let formatted = format.args(["format", "--cluster", id, "--config", &config]).status();
+    assert!(formatted.expect("it runs").success());
+    cluster.up();
+    compare(&cluster);
+    cluster.down();
+    take(&data("meta-1"));
+    hold(&cluster, &[(&up, 1, &["is up, and degraded"])]);
     compare(&cluster);
     cluster.down();
 }

@@ -88,7 +88,7 @@ fn nothing_is_copied_over_or_into_itself() {
 }
 
 /// What a command ends with, and says.
-fn ends(output: &Output) -> (Option<i32>, String) {
+pub(crate) fn ends(output: &Output) -> (Option<i32>, String) {
     let said = [&output.stdout[..], &output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }

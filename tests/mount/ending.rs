@@ -173,6 +173,12 @@ fn read_only_is_read_only_until_it_is_remounted() {
     fs::write(mount.at("f"), "x").expect("written");
     remount("remount,ro");
     refused(fs::remove_file(mount.at("f")), Errno::ROFS.raw_os_error());
+    // The same by the operator's command.
+    let path = mount.path().display().to_string();
+    cluster.must(&["mount", &path, "-o", "remount,rw"]);
+    fs::remove_file(mount.at("f")).expect("removed");
+    cluster.must(&["mount", &path, "-o", "noatime", "-o", "remount,ro"]);
+    refused(File::create_new(mount.at("f")), Errno::ROFS.raw_os_error());
     mount.leave();
     cluster.down();
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::mounted::{Mounted, cluster, must};
 
 /// In this order they are one program.
-const PROGRAM: [&str; 10] = [
+const PROGRAM: [&str; 11] = [
     include_str!("errnos/table.py"),
     include_str!("errnos/scene.py"),
     include_str!("errnos/libc.py"),
@@ -21,6 +21,7 @@ const PROGRAM: [&str; 10] = [
     include_str!("errnos/names.py"),
     include_str!("errnos/attributes.py"),
     include_str!("errnos/directories.py"),
+    include_str!("errnos/specials.py"),
     include_str!("errnos/end.py"),
 ];
 
@@ -94,6 +95,12 @@ fn faults(here: &[Answer], local: &[Answer]) -> Vec<String> {
     faults
 }
 
+/// Call and how it comes about, where Linux looks at mode bits and the kernel of a mount does not unless it is told to.
+fn by_kernel() -> Vec<String> {
+    let rows = differences().into_iter().filter(|(_, [linux, _])| linux == "EACCES");
+    rows.map(|(row, _)| row.join("\t")).collect()
+}
+
 #[test]
 fn every_call_answers_as_linux_does() {
     let test = "every_call_answers_as_linux_does";
@@ -117,6 +124,15 @@ fn every_call_answers_as_linux_does() {
 
     let mount = Mounted::start(&cluster, "ro,allow_dev,allow_suid");
     here.extend(answers(&mount.at("errnos"), local.path(), &["read-only"]));
+    mount.leave();
+    let mount = Mounted::start(&cluster, "default_permissions,allow_dev,allow_suid");
+    let rows = by_kernel();
+    assert!(!rows.is_empty(), "without any, all would run");
+    let words: Vec<_> = rows.iter().map(String::as_str).collect();
+    for answer in answers(&mount.at("errnos"), local.path(), &words) {
+        let Answer { row, expected, came, changed } = answer;
+        assert_eq!((came, changed), (expected, String::new()), "{row:?}");
+    }
     mount.leave();
     let bound = cluster.folder();
     let bind = |words: &[&str]| must(Command::new("mount").args(words).arg(bound.path()));

@@ -63,6 +63,8 @@ Options, with commas between them:
   deadline=SECONDS       a call that waits for longer fails, and what does not get on for so long when it is unmounted is
                          lost; without it both wait for as long as the cluster is away. A program that waits can be
                          killed; Ctrl-C ends it too, unless it changes a name, a length or attributes, or appends
+  default_permissions    the kernel looks at mode bits too, so that those of pipes, sockets and devices hold, which it opens
+                         by itself; each directory of a path is asked about once more for that
   direct_io              no page cache
   noexec, noatime, …     as mount(8) has them; nosuid and nodev hold, unless root says `suid` or `dev`
   log=FILE               where the daemon logs; else root's in /var/log/emberfs, others' in ~/.local/state/emberfs
@@ -99,9 +101,9 @@ last that its state has taken in, BEHIND how many the leader has committed beyon
 up, by the log, or where that begins later, by a copy of the state.";
 
 pub(super) const NODE_NOTES: &str = "\
-BOOT counts the starts of a server, as far as the metadata servers have heard. DISKS counts those in use. HEARD MS AGO
-is since when nothing was heard of it: it speaks about once a second, and is missing once its lease is over, after
-about 3 s; `-` is never, since the leader began.
+BOOT is the number of its latest start, as far as the metadata servers have heard: all servers' starts are numbered
+together, in order. DISKS counts those in use. HEARD MS AGO is since when nothing was heard of it: it speaks about once
+a second, and is missing once its lease is over, after about 3 s; `-` is never, since the leader began.
 
 DOMAIN is the number of what a server fails with, its rack say: `domain` of its configuration. No two replicas of
 a chain lie in one. A server that is given none is one of its own, with a number from 2147483648.";

@@ -60,8 +60,10 @@ async fn dispatch(connection: &Connection, json: bool, command: Command) -> Resu
             return local::down::run(place(connection, dir.as_deref()), how).await;
         }
         Command::Mount { path, options, foreground } => {
-            let path = mountpoint::prepared(&path)?;
-            mountpoint::refuse_mounted(&path).await?;
+            let path = match mountpoint::is_remount(&options) {
+                true => path,
+                false => mountpoint::vacant(&path).await?,
+            };
             let address = connection.address()?;
             mountpoint::mount(&address, &path, &options, foreground, connection.timeout)?;
         }

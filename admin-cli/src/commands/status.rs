@@ -114,7 +114,7 @@ fn unavailable(address: &ClusterAddress, group: &Group, json: bool) -> Result<En
 fn say(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
     problems
         .iter()
-        .try_for_each(|problem| writeln!(out, "{}: {}", problem.verdict.word(), problem.text))
+        .try_for_each(|problem| writeln!(out, "{}: {}", problem.verdict.word(), problem.words()))
 }
 
 fn unknown(error: &anyhow::Error, json: bool) -> Result<()> {
@@ -134,7 +134,7 @@ fn unknown(error: &anyhow::Error, json: bool) -> Result<()> {
 fn problems_json(problems: &[Problem]) -> Vec<Value> {
     let said = problems
         .iter()
-        .map(|problem| json!({ "verdict": problem.verdict.word(), "text": problem.text }));
+        .map(|problem| json!({ "verdict": problem.verdict.word(), "text": problem.words() }));
     said.collect()
 }
 

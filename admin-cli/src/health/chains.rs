@@ -53,7 +53,8 @@ impl<'a> Picture<'a> {
         };
         let stuck = lacking.iter().all(|member| self.is_stuck(member.target));
         let passes = !stuck && !chain.members.iter().any(hindered);
-        Problem { verdict: *verdict, passes, text: format!("{}: {serve}{effect}", chain.id) }
+        let text = format!("{}: {serve}{effect}", chain.id);
+        Problem { verdict: *verdict, passes, text, remedy: None }
     }
 
     /// For whom a chain waits of which nobody serves: of those that served last the tail comes first.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use emberfs_client::{Abstention, GetMemberReply, MemberAnswer, MemberId};
+use emberfs_client::{Abstention, GetMemberReply, Index, MemberAnswer, MemberId};
 use emberfs_client_fuse_mounts::counted;
 
 use super::{Problem, Verdict};
 
 /// What to do about a member that is away.
 const START: &str = "start it on its machine; of a cluster on this machine `emberfs up` does";
+/// What to do about one that the leader does not hear.
+const REACH: &str = "see whether they reach each other";
 
 /// All members, as far as any of them was heard.
 #[derive(Debug)]
@@ -88,9 +90,9 @@ impl Group {
         let silent = self.members.iter().filter_map(|member| {
             let why = member.answer.as_ref().err()?;
             let lost = member.id.and_then(|id| lost.get(&id.get()));
-            let why = lost.cloned().unwrap_or_else(|| format!("{why}; {START}"));
-            let text = format!("{} does not answer: {why}", member.name());
-            Some(Problem { verdict, passes: lost.is_none(), text })
+            let text = format!("{} does not answer: {}", member.name(), lost.unwrap_or(why));
+            let remedy = lost.is_none().then_some(START);
+            Some(Problem { verdict, passes: lost.is_none(), text, remedy })
         });
         let mut found: Vec<_> = silent.collect();
         found.extend(self.unheard(verdict));
@@ -110,42 +112,48 @@ impl Group {
                 && seen.is_some_and(|seen| seen.heard == Some(false))
         };
         let problem = |member: &Member| {
-            let text = format!(
-                "{} is not heard by {}, which leads: see whether they reach each other",
-                member.name(),
-                name(leader.member)
-            );
-            Problem { verdict, passes: true, text }
+            let text =
+                format!("{} is not heard by {}, which leads", member.name(), name(leader.member));
+            Problem { verdict, passes: true, text, remedy: Some(REACH) }
         };
         self.members.iter().filter(of).map(problem).collect()
     }
 
-    /// Too few of those that answer may vote, as long as they are alone: why the others may not. Where nobody holds
-    /// anything, all may.
+    /// Too few of those that answer may vote, as long as they are alone: why the others may not.
     fn abstainers(&self) -> Option<Problem> {
         let answers = || self.members.iter().filter_map(|member| member.answer.as_ref().ok());
         let voters = answers().filter(|answer| answer.abstains.is_none()).count();
-        let is_new = answers().all(|answer| answer.abstains == Some(Abstention::Empty));
-        if voters >= self.majority() || is_new {
+        if voters >= self.majority() {
             return None;
         }
+        if self.holds_nothing() {
+            return self.unfounded();
+        }
         let each = answers().filter_map(|answer| {
+            let member = name(answer.member);
             Some(match answer.abstains? {
-                Abstention::Empty => format!("{} holds nothing", name(answer.member)),
+                Abstention::New => {
+                    format!(
+                        "no leader has brought {member} up to date since its directory was made"
+                    )
+                }
+                Abstention::Lost { to } if answer.last == Index::NONE => {
+                    format!("{member} has lost all that it had, up to entry {to}")
+                }
                 Abstention::Lost { to } => {
-                    format!("the log of {} has lost entries up to {to}", name(answer.member))
+                    format!("the log of {member} has lost entries up to {to}")
                 }
             })
         });
-        let lost =
-            answers().find(|answer| matches!(answer.abstains, Some(Abstention::Lost { .. })));
-        let last_way = lost.map_or_else(String::new, |lost| {
-            format!(
-                "; where there is none, `emberfs-meta accept-loss` lets {} vote by what it has left, and may lose \
+        let last_way = answers().find_map(|answer| match answer.abstains? {
+            Abstention::Lost { to } if answer.last > Index::NONE => Some(format!(
+                "; where there is none, `emberfs-meta accept-loss --to {to}` lets {} vote by what it has left, and may lose \
                  changes that were acknowledged",
-                name(lost.member)
-            )
+                name(answer.member)
+            )),
+            Abstention::Lost { .. } | Abstention::New => None,
         });
+        let last_way = last_way.unwrap_or_default();
         let text = format!(
             "the metadata group can elect no leader: {voters} of {} may vote, and it takes {}: {}; bring back one that is \
              away, or a directory as it was{last_way}",
@@ -154,14 +162,35 @@ impl Group {
             each.collect::<Vec<_>>().join(", ")
         );
         let passes = self.heard() < self.members.len();
-        Some(Problem { verdict: Verdict::Unavailable, passes, text })
+        Some(Problem { verdict: Verdict::Unavailable, passes, text, remedy: None })
+    }
+
+    /// All that answer are new, and hold nothing.
+    fn holds_nothing(&self) -> bool {
+        let mut answers = self.members.iter().filter_map(|member| member.answer.as_ref().ok());
+        answers.all(|answer| answer.abstains == Some(Abstention::New) && answer.last == Index::NONE)
+    }
+
+    /// A group that never had a leader elects one when all members are there: which are not.
+    fn unfounded(&self) -> Option<Problem> {
+        let away = self.members.iter().filter(|member| member.answer.is_err());
+        let away: Vec<_> = away.map(Member::name).collect();
+        let text = format!(
+            "the metadata group never had a leader as far as those know that answer, and all {} elect the first one \
+             together: {} does not answer",
+            counted(self.members.len(), "member"),
+            away.join(", "),
+        );
+        let verdict = Verdict::Unavailable;
+        (!away.is_empty()).then_some(Problem { verdict, passes: true, text, remedy: Some(START) })
     }
 
     /// Why nobody leads.
     fn leaderless(&self) -> Problem {
         let (heard, all) = (self.heard(), self.members.len());
-        if let (false, None, Some(problem)) =
-            (self.lacks_majority(), self.leader(), self.abstainers())
+        let founds = heard > 0 && self.holds_nothing();
+        if let (true, None, Some(problem)) =
+            (founds || !self.lacks_majority(), self.leader(), self.abstainers())
         {
             return problem;
         }
@@ -182,7 +211,7 @@ impl Group {
                 name(leader.member)
             ),
         };
-        Problem { verdict: Verdict::Unavailable, passes: true, text }
+        Problem { verdict: Verdict::Unavailable, passes: true, text, remedy: None }
     }
 }
 
@@ -254,7 +283,7 @@ mod tests {
 
     fn said(group: &Group, serves: bool) -> Vec<(Verdict, String)> {
         let problems = group.problems(serves, &BTreeMap::new());
-        problems.into_iter().map(|problem| (problem.verdict, problem.text)).collect()
+        problems.into_iter().map(|problem| (problem.verdict, problem.words())).collect()
     }
 
     #[test]
@@ -294,18 +323,31 @@ mod tests {
         let torn = group(&[reply(1, None, None), reply(3, None, None)]);
         assert!(!torn.lacks_majority() && torn.members[0].state() == "no leader");
         assert!(said(&torn, false)[0].1.contains("an election takes"));
-        let (empty, lost) =
-            (Some(Abstention::Empty), Some(Abstention::Lost { to: Default::default() }));
-        let abstain = |member, abstains| GetMemberReply { abstains, ..reply(member, None, None) };
-        let few = group(&[reply(1, None, None), abstain(2, empty), abstain(3, lost)]);
+        let (new, lost) = (Some(Abstention::New), Some(Abstention::Lost { to: Index(9) }));
+        let abstain = |member, abstains, last| {
+            let last = Index(last);
+            GetMemberReply { abstains, last, ..reply(member, None, None) }
+        };
+        let few = group(&[reply(1, None, None), abstain(2, new, 0), abstain(3, lost, 5)]);
         let [(_, text), ..] = &said(&few, false)[..] else { panic!("{few:?}") };
         assert!(
-            text.contains("1 of 3 members may vote, and it takes 2: meta-2 holds nothing, the log of meta-3 has lost entries up to 0;"),
+            text.contains("1 of 3 members may vote, and it takes 2: no leader has brought meta-2 up to date since"),
             "{text}"
         );
-        assert!(text.contains("`emberfs-meta accept-loss` lets meta-3 vote"), "{text}");
-        let new = group(&[1, 2, 3].map(|member| abstain(member, empty)));
-        assert!(said(&new, false)[0].1.contains("an election takes"), "they elect one of them");
+        assert!(text.contains("the log of meta-3 has lost entries up to 9;"), "{text}");
+        assert!(text.contains("`emberfs-meta accept-loss --to 9` lets meta-3 vote"), "{text}");
+        // Who has nothing left cannot vote by that.
+        let none = group(&[reply(1, None, None), abstain(2, lost, 0), abstain(3, lost, 5)]);
+        let text = &said(&none, false)[0].1;
+        assert!(text.contains("meta-2 has lost all that it had, up to entry 9"), "{text}");
+        assert!(text.contains("lets meta-3 vote"), "{text}");
+        let none = group(&[reply(1, None, None), abstain(2, lost, 0), abstain(3, new, 5)]);
+        assert!(!said(&none, false)[0].1.contains("accept-loss"), "{none:?}");
+        let founded = group(&[1, 2, 3].map(|member| abstain(member, new, 0)));
+        assert!(said(&founded, false)[0].1.contains("an election takes"), "they elect one of them");
+        let lacks = group(&[1, 3].map(|member| abstain(member, new, 0)));
+        let text = &said(&lacks, false)[0].1;
+        assert!(text.contains("all 3 members elect the first one together: meta-2 (127"), "{text}");
         let stuck = group(&[1, 2, 3].map(|member| reply(member, Some(2), None)));
         assert!(said(&stuck, false)[0].1.starts_with("meta-2, which leads the metadata group"));
         let mut alone = reply(1, Some(1), None);

@@ -27,6 +27,9 @@ use emberfs_layout::{NodeId, TargetId};
 use chains::{Broken, worst};
 pub(crate) use rates::Rates;
 
+/// What to do about a storage server that is away.
+const START: &str = "see whether it runs and reaches the metadata members; of a cluster on this machine `emberfs up` \
+    starts it";
 /// A server that was not heard for so long is missing, in milliseconds, where the leader does not say after
 /// what time it takes one for gone.
 const SILENT_MS: u32 = 3_000;
@@ -48,6 +51,18 @@ pub(crate) struct Problem {
     /// Whether it may pass by itself; otherwise somebody has to do something.
     pub(crate) passes: bool,
     pub(crate) text: String,
+    /// What to do about it, where the text does not say; whoever is about to do that leaves it out.
+    pub(crate) remedy: Option<&'static str>,
+}
+
+impl Problem {
+    /// What is wrong, and what to do.
+    pub(crate) fn words(&self) -> String {
+        match self.remedy {
+            Some(remedy) => format!("{}; {remedy}", self.text),
+            None => self.text.clone(),
+        }
+    }
 }
 
 impl Verdict {
@@ -69,7 +84,8 @@ pub(crate) fn problems(status: &GetStatusReply, routing: &RoutingTable) -> Vec<P
     let mut found = Vec::new();
     if routing.tables().next().is_none() {
         let text = "no chain table: make one by `emberfs chain-table create`".to_owned();
-        found.push(Problem { verdict: Verdict::Unavailable, passes: false, text });
+        let verdict = Verdict::Unavailable;
+        found.push(Problem { verdict, passes: false, text, remedy: None });
     }
     found.extend(picture.silent_nodes(&broken));
     found.extend(picture.lost_disks(&broken));
@@ -118,10 +134,14 @@ impl<'a> Picture<'a> {
                 Some(ms) => {
                     format!("{} ({}) was last heard {} s ago", node.name, node.id, ms / 1000)
                 }
-                None => format!("{} ({}) has not been heard", node.name, node.id),
+                None => format!(
+                    "{} ({}) has not been heard since the metadata leader began",
+                    node.name, node.id
+                ),
             };
             let is_its = |target| self.routing.home(target).is_ok_and(|home| home.id == node.id);
-            Some(Problem { verdict: worst(broken, is_its), passes: true, text })
+            let verdict = worst(broken, is_its);
+            Some(Problem { verdict, passes: true, text, remedy: Some(START) })
         };
         self.routing.nodes().filter_map(of).collect()
     }
@@ -136,7 +156,8 @@ impl<'a> Picture<'a> {
                 disk.id
             );
             let is_its = |target| disk.targets.contains(&target);
-            Problem { verdict: worst(broken, is_its), passes: false, text }
+            let verdict = worst(broken, is_its);
+            Problem { verdict, passes: false, text, remedy: None }
         };
         self.routing.disks().filter(|disk| self.is_lost(disk)).map(of).collect()
     }
@@ -185,7 +206,7 @@ fn of_target(report: &TargetReport) -> Option<Problem> {
              finds the file, which is to be removed or written anew"
         ),
     };
-    Some(Problem { verdict: Verdict::Degraded, passes: false, text })
+    Some(Problem { verdict: Verdict::Degraded, passes: false, text, remedy: None })
 }
 
 fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
@@ -206,7 +227,7 @@ fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
             node.node,
             counted(chunks as usize, "chunk")
         );
-        Some(Problem { verdict: Verdict::Degraded, passes: false, text })
+        Some(Problem { verdict: Verdict::Degraded, passes: false, text, remedy: None })
     };
     let mut of = |node: &NodeStatus, disk: &DiskReport| {
         let (used, capacity) = (u128::from(disk.used.get()), u128::from(disk.capacity.get()));
@@ -221,7 +242,7 @@ fn of_disks(status: &GetStatusReply, routing: &RoutingTable) -> Vec<Problem> {
         } else {
             return None;
         };
-        Some(Problem { verdict: Verdict::Degraded, passes: false, text })
+        Some(Problem { verdict: Verdict::Degraded, passes: false, text, remedy: None })
     };
     let disks =
         status.nodes.iter().flat_map(|node| node.disks.iter().map(move |disk| (node, disk)));

@@ -94,7 +94,11 @@ impl fmt::Display for Rates {
         }
         let Some(Slowest { disk, name, load, .. }) = &self.slowest else { return Ok(()) };
         let time = |what: &str, us: Option<u32>| {
-            us.map(|us| format!("{what} in {:.1} ms", f64::from(us) / 1000.0))
+            let ms = |us| f64::from(us) / 1000.0;
+            us.map(|us| match us {
+                ..1000 => format!("{what} in {:.2} ms", ms(us)),
+                _ => format!("{what} in {:.1} ms", ms(us)),
+            })
         };
         let times = [time("syncs", load.sync_p99_us), time("reads", load.read_p99_us)];
         let times: Vec<String> = times.into_iter().flatten().collect();

@@ -99,8 +99,10 @@ impl Launch {
             }
             let at = directory.display();
             let why = format!(
-                "{at} is gone, and not made anew: a member cannot be rebuilt yet, and the others have all. If a file \
-                 system belongs there, mount it; then `{}` again",
+                "{at} is gone, and not made anew; the others have all. If a file system belongs there, mount it; if it \
+                 is lost for good, `emberfs-meta format --cluster {cluster} --config {}` makes it anew, empty; then \
+                 `{}` again",
+                server.config().display(),
                 self.plan.command("emberfs up")
             );
             self.lost.insert(member, why);

@@ -47,7 +47,7 @@ pub(crate) async fn run(asked: Asked<'_>, args: &UpArgs) -> Result<End> {
     let mounted = mount(&mut launch, &address, new_mount).await?;
     let plan = launch.end();
     for problem in &problems {
-        print(&format!("{}: {}", problem.verdict.word(), problem.text))?;
+        print(&format!("{}: {}", problem.verdict.word(), problem.words()))?;
     }
     let verdict = health::verdict(&problems);
     let state = match verdict {

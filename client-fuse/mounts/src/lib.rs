@@ -6,7 +6,8 @@
 //! * [`Way`]: where a path leads, up to a mount of ours.
 //! * [`Said`]: what a mount's daemon says to `emberfs umount` and `down`; [`Unwritten`], what it still writes, with
 //!   [`counted`] and [`bytes_in_words`]. [`Socket`]: where it listens to them.
-//! * [`Unheard`]: a process that may be a mount's daemon, though it says nothing here.
+//! * [`Unheard`]: a process that may be a mount's daemon, though it says nothing here. [`connects`]: whether a
+//!   connection of this process may be a mount's.
 //! * [`Taken`]: why nothing can be mounted where a mount is.
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,7 @@ mod unwritten;
 mod way;
 
 pub use counted::counted;
-pub use process::{Unheard, has_ended, is_daemon, unheard};
+pub use process::{Unheard, connects, has_ended, is_daemon, unheard};
 pub use said::Said;
 pub use socket::{Socket, socket, sockets};
 pub use table::{Mount, MountTable, TYPE, escaped};

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -97,14 +97,24 @@ fn connections(process: &Path) -> io::Result<Vec<String>> {
 
 /// Whether one of these connections may be that of a device. Whoever does not let us see them may have it.
 fn may_serve(connections: &io::Result<Vec<String>>, device: &str) -> bool {
-    let number = device.split(':').nth(1);
-    let is_it = |said: &String| {
-        let stated = said.lines().find_map(|line| line.strip_prefix(CONNECTION));
-        stated.is_none_or(|stated| Some(stated.trim()) == number)
-    };
+    let is_it = |said: &String| may_be(said, device);
     connections
         .as_ref()
         .map_or_else(|error| error.kind() != ErrorKind::NotFound, |all| all.iter().any(is_it))
+}
+
+/// Whether a connection that this process has open may be that of a device: an older kernel does not say.
+#[must_use]
+pub fn connects(connection: impl AsFd, device: &str) -> bool {
+    let number = connection.as_fd().as_raw_fd();
+    let said = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+    may_be(&said.unwrap_or_default(), device)
+}
+
+/// Whether a connection of which the kernel says this may be that of a device.
+fn may_be(said: &str, device: &str) -> bool {
+    let stated = said.lines().find_map(|line| line.strip_prefix(CONNECTION));
+    stated.is_none_or(|stated| Some(stated.trim()) == device.split(':').nth(1))
 }
 
 #[cfg(test)]

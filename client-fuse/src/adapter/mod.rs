@@ -6,7 +6,7 @@
 //! | getattr, setattr, access | `attributes` |
 //! | opendir, readdir, readdirplus, releasedir | `directories` |
 //! | open, create, release | `files/opening` |
-//! | read | `files/reading` |
+//! | read | `files/reading`, in the memory of `files/read_rooms` |
 //! | write, flush, fsync | `files/writing` |
 //! | statfs | `space` |
 //!
@@ -35,21 +35,17 @@ use tokio::runtime::Handle;
 use crate::caller::Caller;
 use crate::errno::{Errno, of_client, of_fs};
 use crate::metered::MountMeters;
-use crate::room::Room;
 use crate::table::Table;
 
 pub use attributes::Change;
 pub use directories::{Listed, OpenDirectory};
-use files::Inodes;
 pub use files::{Flags, OpenFile};
+use files::{Inodes, ReadRooms};
 pub use left::Left;
 use paths::Paths;
 
 /// How often is looked for bytes that have been gathered for too long.
 const SWEEP_PAUSE: Duration = Duration::from_millis(500);
-/// Bytes that reads under way hold together: as many as the kernel reads ahead at once. More programs than these are
-/// for wait, and a machine that has a thousand of them keeps its memory.
-const READS_MAX: u32 = 256 << 20;
 
 /// A mount's file system.
 #[derive(Debug)]
@@ -60,7 +56,7 @@ pub struct Adapter {
     files: Table<OpenFile>,
     directories: Table<OpenDirectory>,
     paths: Paths,
-    reads: Room,
+    reads: ReadRooms,
     /// Where reads put what they read.
     memory: Pool,
 }
@@ -71,7 +67,7 @@ impl Adapter {
     pub fn new(client: Client, deadline: Option<Duration>) -> Arc<Self> {
         let inodes = Inodes::new(deadline);
         let (files, directories, paths) = (Table::default(), Table::default(), Paths::default());
-        let (runtime, reads) = (Handle::current(), Room::new(READS_MAX));
+        let (runtime, reads) = (Handle::current(), ReadRooms::new());
         let memory = files::memory();
         Arc::new(Self { client, runtime, inodes, files, directories, paths, reads, memory })
     }

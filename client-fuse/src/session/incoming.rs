@@ -34,7 +34,9 @@ const KEPT_MIN: usize = 128 << 10;
 /// What the pool of one mount has, in bytes, beyond one buffer for each thread.
 const KEPT_MAX: u64 = 64 << 20;
 /// What writes are copied into at most, in bytes: those of a thousand programs, with the usual largest request.
-const COPIED_MAX: u32 = 1 << 30;
+const COPIED_MAX: usize = 1 << 30;
+/// Where root has requests larger than usual, so many of them (a count): as many programs as a machine mostly runs.
+const COPIES_MIN: usize = 256;
 
 /// The memory of one thread.
 #[derive(Debug)]
@@ -78,8 +80,13 @@ impl Memory {
     /// For so many threads, where a write has so many bytes at most.
     pub(super) fn new(threads: usize, write_max: usize) -> Self {
         let own = threads as u64 * rest_len(write_max).next_power_of_two() as u64;
-        Self { pool: Pool::new(ByteLen(own + KEPT_MAX)), copies: Room::new(COPIED_MAX) }
+        Self { pool: Pool::new(ByteLen(own + KEPT_MAX)), copies: Room::new(copied_max(write_max)) }
     }
+}
+
+/// What writes of so many bytes at most are copied into, in bytes.
+fn copied_max(write_max: usize) -> usize {
+    COPIED_MAX.max(COPIES_MIN * write_max)
 }
 
 /// Bytes of a request behind its head, where a write has so many at most.
@@ -238,6 +245,12 @@ mod tests {
         let kept = request.data(10).expect("as many").keep(false);
         assert_eq!(kept.map(|kept| kept.len()), Ok(10));
         assert_eq!(memory.pool.usage(), before);
+    }
+
+    #[test]
+    fn many_programs_write_at_once_however_large_requests_are() {
+        assert_eq!([4096, 1 << 20, 1 << 22].map(copied_max), [COPIED_MAX; 3]);
+        assert_eq!(copied_max(16 << 20), 256 * (16 << 20));
     }
 
     #[test]

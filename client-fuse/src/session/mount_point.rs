@@ -1,8 +1,8 @@
 //! Mounting and unmounting.
 //!
 //! Root mounts by itself; others through `fusermount3`, which hands over the device by a socket. Only what was mounted
-//! here is unmounted, wherever it was moved to: another's later mount at the same path stays. So what the kernel does not
-//! list, and could not be found again, is not mounted.
+//! here is unmounted, wherever it was moved to: another's later mount at the same path stays, also one that came in the
+//! same moment. So what the kernel does not list, and could not be found again, is not mounted.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use emberfs_client_fuse_mounts::{Mount, MountTable, TYPE, Taken};
+use emberfs_client_fuse_mounts::{Mount, MountTable, TYPE, Taken, connects};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
@@ -29,6 +29,17 @@ const HELPER: &str = "fusermount3";
 pub struct MountPoint {
     /// As the kernel lists it, so that no other is unmounted.
     listed: Mount,
+}
+
+/// What is found at a path at which something of ours was mounted a moment ago.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// That, as the kernel lists it.
+    Ours(Mount),
+    /// Nothing is known of it: there is no table, or it is that of another namespace.
+    Unlisted,
+    /// Somebody has mounted something else over it in that moment.
+    Another,
 }
 
 /// Why something was not mounted or unmounted.
@@ -100,19 +111,32 @@ pub enum MountError {
     },
 }
 
+impl Found {
+    /// At a path without links, by what the kernel lists.
+    fn at(path: &Path, table: io::Result<MountTable>, is_it: impl FnOnce(&Mount) -> bool) -> Self {
+        match table.ok().as_ref().and_then(|table| table.topmost(path)) {
+            Some(mount) if is_it(mount) => Self::Ours(mount.clone()),
+            Some(_) => Self::Another,
+            None => Self::Unlisted,
+        }
+    }
+}
+
 impl MountPoint {
     /// Mounts; the descriptor by which the kernel asks.
     pub(super) fn mount(options: &MountOptions) -> Result<(Self, OwnedFd), MountError> {
         let Vacancy { path, mode } = Vacancy::at(&options.path)?;
         let device =
             if is_root() { by_itself(&path, mode, options)? } else { by_helper(&path, options)? };
-        match topmost(&path).filter(Mount::is_ours) {
-            Some(listed) => Ok((Self { listed }, device)),
-            None => {
+        let is_it = |mount: &Mount| mount.is_ours() && connects(&device, &mount.device);
+        match Found::at(&path, MountTable::read(), is_it) {
+            Found::Ours(listed) => Ok((Self { listed }, device)),
+            Found::Unlisted => {
                 // A moment ago: what is there is this one.
                 detach(&path)?;
                 Err(MountError::Unlisted { path })
             }
+            Found::Another => Err(MountError::Covered { path }),
         }
     }
 
@@ -189,11 +213,6 @@ pub fn check_vacant(path: &Path) -> Result<(), MountError> {
     Vacancy::at(path).map(|_| ())
 }
 
-/// What is topmost at a path without links, as far as it is known.
-pub(super) fn topmost(path: &Path) -> Option<Mount> {
-    MountTable::read().ok()?.topmost(path).cloned()
-}
-
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -203,17 +222,26 @@ fn by_itself(path: &Path, mode: u32, options: &MountOptions) -> Result<OwnedFd, 
     let device = File::options().read(true).write(true).open("/dev/fuse");
     let device = OwnedFd::from(device.map_err(|source| MountError::Device { source })?);
     let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
-    let others = if options.allow_other { ",allow_other" } else { "" };
     let data = format!(
-        "fd={},rootmode={mode:o},user_id={},group_id={}{others}",
+        "fd={},rootmode={mode:o},user_id={},group_id={}{}",
         device.as_raw_fd(),
         uid.as_raw(),
-        gid.as_raw()
+        gid.as_raw(),
+        words_of_fuse(options)
     );
     let data = CString::new(data).expect("no zero byte in numbers");
     rustix::mount::mount(options.source.as_str(), path, TYPE, options.flags, data.as_c_str())
         .map_err(|error| refused(error.into()))?;
     Ok(device)
+}
+
+/// What is FUSE's own of the options, each behind a comma.
+fn words_of_fuse(options: &MountOptions) -> String {
+    let words = [
+        (options.allow_other, ",allow_other"),
+        (options.default_permissions, ",default_permissions"),
+    ];
+    words.into_iter().filter(|(is_set, _)| *is_set).map(|(_, word)| word).collect()
 }
 
 fn by_helper(path: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
@@ -230,9 +258,7 @@ fn by_helper(path: &Path, options: &MountOptions) -> Result<OwnedFd, MountError>
             words = format!("{words},{word}");
         }
     }
-    if options.allow_other {
-        words.push_str(",allow_other");
-    }
+    words.push_str(&words_of_fuse(options));
     // The socket is its standard input: the only descriptor that it is given by us.
     let theirs = Stdio::from(OwnedFd::from(theirs));
     let mut helper = Command::new(HELPER);
@@ -302,6 +328,22 @@ mod tests {
         }
         let covered = place(&[at, line(41, "0:60", "/m\\040t")]).expect_err("it is below");
         assert!(covered.to_string().starts_with("/m t: something else is mounted over it"));
+    }
+
+    #[test]
+    fn what_somebody_has_mounted_over_it_in_the_same_moment_is_left_alone() {
+        let path = Path::new("/m");
+        let line = |device: &str, kind| format!("40 21 {device} / /m rw - {kind} a:1 rw\n");
+        let ours = line("0:57", TYPE);
+        let found = |table| Found::at(path, table, |mount| mount.device == "0:57");
+        let in_table = |text: &str| found(Ok(MountTable::new(text.as_bytes())));
+        let listed = MountTable::new(ours.as_bytes()).mounts()[0].clone();
+        assert_eq!(in_table(&ours), Found::Ours(listed));
+        for over in [line("0:60", "tmpfs"), line("0:60", TYPE)] {
+            assert_eq!(in_table(&format!("{ours}{over}")), Found::Another);
+        }
+        assert_eq!(in_table("21 1 8:1 / / rw - ext4 /dev/sda rw\n"), Found::Unlisted);
+        assert_eq!(found(Err(io::ErrorKind::NotFound.into())), Found::Unlisted);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use emberfs_client_fuse_mounts::{MountTable, Taken, Way, sockets, unheard};
 
-use super::mount_point::{MountError, topmost};
+use super::mount_point::MountError;
 
 /// Such a directory.
 pub(super) struct Vacancy {
@@ -25,7 +25,8 @@ impl Vacancy {
     /// # Errors
     /// [`MountError`] says why it is none.
     pub(super) fn at(path: &Path) -> Result<Self, MountError> {
-        match way(path)? {
+        let table = table(path)?;
+        match way(&table, path)? {
             Way::Free(free) => {
                 let found = std::fs::metadata(&free).map_err(|error| unreadable(&free, error))?;
                 match found.is_dir() {
@@ -33,7 +34,7 @@ impl Vacancy {
                     false => Err(MountError::NotADirectory { path: free }),
                 }
             }
-            Way::Mount(mount) => Err(served(mount).into()),
+            Way::Mount(mount) => Err(served(&table, mount).into()),
             Way::Below { mount, .. } => Err(Taken::Below { path: path.to_owned(), mount }.into()),
         }
     }
@@ -44,7 +45,7 @@ impl Vacancy {
 /// # Errors
 /// [`MountError::NotMounted`] if none is, or what is wrong with the path.
 pub(super) fn mounted(path: &Path) -> Result<PathBuf, MountError> {
-    match way(path)? {
+    match way(&table(path)?, path)? {
         Way::Mount(mount) => Ok(mount),
         Way::Free(free) => {
             std::fs::metadata(&free).map_err(|error| unreadable(&free, error))?;
@@ -58,14 +59,17 @@ fn unreadable(path: &Path, source: io::Error) -> MountError {
     MountError::Path { path: path.to_owned(), source }
 }
 
-fn way(path: &Path) -> Result<Way, MountError> {
-    let table = MountTable::read().map_err(|error| unreadable(path, error))?;
+fn table(path: &Path) -> Result<MountTable, MountError> {
+    MountTable::read().map_err(|error| unreadable(path, error))
+}
+
+fn way(table: &MountTable, path: &Path) -> Result<Way, MountError> {
     table.way(path).map_err(|error| unreadable(path, error))
 }
 
 /// By whom the mount of ours at this path is served.
-fn served(path: PathBuf) -> Taken {
-    let Some(device) = topmost(&path).map(|mount| mount.device) else {
+fn served(table: &MountTable, path: PathBuf) -> Taken {
+    let Some(device) = table.topmost(&path).map(|mount| mount.device.clone()) else {
         return Taken::Served { path };
     };
     let sockets = sockets();

@@ -8,6 +8,9 @@ SCENE = os.path.join(DIRECTORY, "scene")
 
 if WORDS == ["read-only"]:
     run(READ_ONLY, SCENE, state)
+elif WORDS:
+    only = {tuple(word.split("\t")) for word in WORDS}
+    run([row for row in ROWS if (row[0], row[3]) in only], SCENE, scene)
 else:
     os.mkdir(BUSY)
     subprocess.run(["mount", "-t", "tmpfs", "busy", BUSY], check=True)

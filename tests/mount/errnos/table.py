@@ -1,6 +1,6 @@
 """Runs rows of `(call, caller, answer, how it comes about, what is called)`, and says what each came to.
 
-    python3 table.py DIRECTORY OTHER [read-only]
+    python3 table.py DIRECTORY OTHER [read-only | CALL<tab>HOW...]
 
 In DIRECTORY a *scene* is made (`scene.py`), in which each row's call is made by a process of its own that has become
 the caller. OTHER is a directory of another file system. A line for each row is printed: call, caller, how, the

@@ -9,6 +9,7 @@
 mod changing;
 mod inodes;
 mod opening;
+mod read_rooms;
 mod readers;
 mod reading;
 mod under_way;
@@ -23,6 +24,7 @@ use rustix::fs::OFlags;
 
 use crate::errno::Errno;
 pub(super) use inodes::{Inodes, Unsettled};
+pub(super) use read_rooms::ReadRooms;
 use readers::Reading;
 pub(super) use reading::memory;
 use writer::Writer;

@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 use emberfs_buffer::Pool;
 use emberfs_client::{ByteLen, File, FileOffset};
 
+use super::OpenFile;
 use super::written::Inode;
 use crate::adapter::{Adapter, ask};
 use crate::errno::Errno;
-use crate::room::Place;
 
 /// Memory that reads of a mount leave to later ones, in bytes. Reads beyond have memory of their own, which the system
 /// clears for each: that costs as much as a copy.
@@ -26,12 +26,27 @@ impl Adapter {
     /// `read`: fewer bytes than `len` at the end of the file only.
     ///
     /// What could not be written, as the disks are full say, is no reason not to read the rest of the file. Where other
-    /// reads hold all the memory that there is for them, it waits until some are done with: their bytes handed over.
+    /// reads hold all the memory that there is for them, it waits until some are done with. All that it waits for takes
+    /// no longer together than a call may.
     ///
     /// # Errors
     /// An [`Errno`].
     pub async fn read(&self, number: u64, offset: FileOffset, len: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(number)?;
+        let read = self.inodes.in_time(Box::pin(self.read_settled(&file, offset, len))).await;
+        read.unwrap_or_else(|late| {
+            tracing::warn!(inode = %file.inode, %offset, len, "a read waited in vain");
+            Err(late)
+        })
+    }
+
+    /// The same, however long it takes.
+    async fn read_settled(
+        &self,
+        file: &OpenFile,
+        offset: FileOffset,
+        len: u32,
+    ) -> Result<Bytes, Errno> {
         let dirty = self.inodes.get(file.inode).filter(|inode| inode.is_dirty());
         let unwritten = match dirty {
             None => None,
@@ -48,8 +63,10 @@ impl Adapter {
         if let Some(unwritten) = &unwritten {
             unwritten.check_range(offset, len)?;
         }
-        let place = self.inodes.in_time(self.reads.place(len)).await?;
-        let bytes = bytes(&self.memory, place, &file.reader(), offset, len as usize).await?;
+        let reader = file.reader();
+        let read = Box::pin(bytes(&self.memory, &reader, offset, len as usize));
+        let (bytes, place) = self.reads.hold(len, read).await;
+        let bytes = place.hold(bytes?);
         if let Some(unwritten) = &unwritten {
             unwritten.check_end(offset, bytes.len(), len)?;
         }
@@ -62,23 +79,17 @@ pub(in crate::adapter) fn memory() -> Pool {
     Pool::new(SHARED)
 }
 
-/// Up to `len` bytes of a file, in their place.
-async fn bytes(
-    memory: &Pool,
-    place: Place,
-    file: &File,
-    offset: FileOffset,
-    len: usize,
-) -> Result<Bytes, Errno> {
+/// Up to `len` bytes of a file.
+async fn bytes(memory: &Pool, file: &File, offset: FileOffset, len: usize) -> Result<Bytes, Errno> {
     if let Ok(shared) = memory.take(len) {
         let (read, mut buffer) = file.read_at(offset, shared).await;
         // What lies behind is of another read.
         buffer.set_len(ask(async { read }).await?);
-        return Ok(place.hold(buffer));
+        return Ok(buffer.freeze());
     }
     let (read, mut buffer) = file.read_at(offset, BytesMut::zeroed(len)).await;
     buffer.truncate(ask(async { read }).await?);
-    Ok(place.hold(buffer))
+    Ok(buffer.freeze())
 }
 
 impl Unwritten {

@@ -79,13 +79,11 @@ impl Writer {
     /// However long it takes: the deadline is for those who wait. Were it for the bytes, they would be written
     /// again and again where they take longer.
     pub(super) async fn write(&self, offset: FileOffset, bytes: Bytes) -> Result<(), ClientError> {
-        loop {
-            let file = self.file();
-            match file.write_behind(offset, bytes.clone()).await {
-                Err(ClientError::SessionLost) => self.reopen(&file).await?,
-                written => return written,
-            }
-        }
+        let again = |file: Arc<File>| {
+            let bytes = bytes.clone();
+            async move { file.write_behind(offset, bytes).await }
+        };
+        self.whatever_session(again).await
     }
 
     /// The same, and the servers know the length if that made the file longer.
@@ -94,13 +92,11 @@ impl Writer {
         offset: FileOffset,
         bytes: Bytes,
     ) -> Result<(), ClientError> {
-        loop {
-            let file = self.file();
-            match file.write_through(offset, bytes.clone()).await {
-                Err(ClientError::SessionLost) => self.reopen(&file).await?,
-                written => return written,
-            }
-        }
+        let again = |file: Arc<File>| {
+            let bytes = bytes.clone();
+            async move { file.write_through(offset, bytes).await }
+        };
+        self.whatever_session(again).await
     }
 
     pub(super) async fn append(&self, bytes: Bytes) -> Result<(), ClientError> {
@@ -110,13 +106,7 @@ impl Writer {
 
     /// Reports what was written.
     pub(super) async fn sync(&self) -> Result<(), ClientError> {
-        loop {
-            let file = self.file();
-            match file.sync().await {
-                Err(ClientError::SessionLost) => self.reopen(&file).await?,
-                synced => return synced,
-            }
-        }
+        self.whatever_session(|file: Arc<File>| async move { file.sync().await }).await
     }
 
     /// Closes the handle; what it wrote was reported before.
@@ -134,6 +124,20 @@ impl Writer {
     /// Whether there are failures that it was not told of; now it is.
     pub(super) fn hears_of(&self, failures: u64) -> bool {
         self.told.fetch_max(failures, Ordering::Relaxed) < failures
+    }
+
+    /// Does something that may be done again, as often as the session is lost.
+    async fn whatever_session<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        call: impl Fn(Arc<File>) -> F,
+    ) -> Result<T, ClientError> {
+        loop {
+            let file = self.file();
+            match call(file.clone()).await {
+                Err(ClientError::SessionLost) => self.reopen(&file).await?,
+                done => return done,
+            }
+        }
     }
 
     async fn reopen(&self, lost: &Arc<File>) -> Result<(), ClientError> {

@@ -1,6 +1,6 @@
 //! Names: finding, making, moving and removing them.
 
-use emberfs_client::{Device, InodeId, RemoveKind};
+use emberfs_client::{Attributes, Device, InodeId, RemoveKind};
 
 use super::{Calls, Handled, caller, position, task};
 use crate::errno::Errno;
@@ -21,45 +21,41 @@ pub(super) fn readlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
 }
 
 pub(super) fn mknod(calls: &Calls, request: &mut Request<'_>) -> Handled {
-    let made = MakeNode::parse(&mut request.fields)?;
-    let kind = kind_of_mode(made.mode).ok_or(Errno::INVAL)?;
+    let asked = MakeNode::parse(&mut request.fields)?;
+    let kind = kind_of_mode(asked.mode).ok_or(Errno::INVAL)?;
     let ((parent, name), caller) = (position(request)?, caller(request));
-    let (mode, node) = (mode(made.mode), (kind, Device(made.device.into())));
+    let (mode, node) = (mode(asked.mode), (kind, Device(asked.device.into())));
     let adapter = calls.adapter.clone();
-    calls.change(async move {
-        let made = adapter.mknod(caller, (parent, &name), mode, node).await?;
-        Ok(entry(&made))
-    })
+    made(calls, async move { adapter.mknod(caller, (parent, &name), mode, node).await })
 }
 
 pub(super) fn mkdir(calls: &Calls, request: &mut Request<'_>) -> Handled {
-    let made = MakeDirectory::parse(&mut request.fields)?;
+    let asked = MakeDirectory::parse(&mut request.fields)?;
     let ((parent, name), caller) = (position(request)?, caller(request));
-    let (adapter, mode) = (calls.adapter.clone(), mode(made.mode));
-    calls.change(async move {
-        let made = adapter.mkdir(caller, (parent, &name), mode).await?;
-        Ok(entry(&made))
-    })
+    let (adapter, mode) = (calls.adapter.clone(), mode(asked.mode));
+    made(calls, async move { adapter.mkdir(caller, (parent, &name), mode).await })
 }
 
 pub(super) fn symlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let ((parent, name), caller) = (position(request)?, caller(request));
     let target = request.fields.name()?.to_vec();
     let adapter = calls.adapter.clone();
-    calls.change(async move {
-        let made = adapter.symlink(caller, (parent, &name), &target).await?;
-        Ok(entry(&made))
-    })
+    made(calls, async move { adapter.symlink(caller, (parent, &name), &target).await })
 }
 
 pub(super) fn link(calls: &Calls, request: &mut Request<'_>) -> Handled {
     let file = InodeId(Link::parse(&mut request.fields)?.file);
     let ((parent, name), caller) = (position(request)?, caller(request));
     let adapter = calls.adapter.clone();
-    calls.change(async move {
-        let linked = adapter.link(caller, file, (parent, &name)).await?;
-        Ok(entry(&linked))
-    })
+    made(calls, async move { adapter.link(caller, file, (parent, &name)).await })
+}
+
+/// A task that makes a name, and answers with what has it.
+fn made(
+    calls: &Calls,
+    work: impl Future<Output = Result<Attributes, Errno>> + Send + 'static,
+) -> Handled {
+    calls.change(async move { work.await.map(|made| entry(&made)) })
 }
 
 pub(super) fn unlink(calls: &Calls, request: &mut Request<'_>) -> Handled {
